@@ -1,0 +1,1 @@
+"""The `mtf` command: one file a verb; each parses, calls and echoes."""

@@ -1,0 +1,93 @@
+"""`mtf`: the group of all verbs, and how errors end it."""
+
+from __future__ import annotations
+
+import errno
+import importlib
+import sys
+
+import click
+
+from mobilenet_tf import __version__
+from mobilenet_tf.errors import MtfError, suggest
+
+VERBS = (  # in the order of the work
+    "run",
+    "train",
+    "qat",
+    "export-tflite",
+    "audit",
+    "benchmark",
+    "report",
+    "predict",
+    "models",
+    "datasets",
+    "doctor",
+)
+INTERRUPTED_EXIT_CODE = 130
+
+
+class VerbGroup(click.Group):
+    """Loads the module of a verb when it is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the verbs in the order of the work."""
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return the command of a verb."""
+        if cmd_name not in VERBS:
+            return None
+        module = importlib.import_module(f"mobilenet_tf.cli.{cmd_name.replace('-', '_')}")
+        command: click.Command = module.command
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Refuse an unknown verb with the nearest known one."""
+        if args[0] not in VERBS:
+            raise click.UsageError(f"no command {args[0]!r}; {suggest(args[0], VERBS)}", ctx)
+        return super().resolve_command(ctx, args)
+
+
+@click.command(
+    cls=VerbGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Start with `mtf run`: the whole chain on embedded pictures, in a few minutes.",
+)
+@click.version_option(__version__, prog_name="mtf")
+def mtf() -> None:
+    """Labelled pictures in, a verified int8 .tflite out, and the proof that it is good."""
+
+
+def main() -> None:
+    """Run `mtf`; a user's mistake ends in one sentence and exit code 2, a failure in 1."""
+    sys.exit(run_command(sys.argv[1:]))
+
+
+def run_command(arguments: list[str]) -> int:
+    """Run one command line and return its exit code."""
+    try:
+        mtf.main(arguments, prog_name="mtf", standalone_mode=False)
+    except MtfError as error:
+        click.echo(f"error: {error}", err=True)
+        return error.exit_code
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("interrupted", err=True)
+        return INTERRUPTED_EXIT_CODE
+    except BrokenPipeError:  # the reader of a pipe has gone, as in `mtf models | head`
+        sys.stderr.close()
+        return 1
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
+            raise
+        where = f" ({error.filename})" if error.filename else ""
+        click.echo(
+            f"error: {error.strerror}{where}; free some space or choose another folder", err=True
+        )
+        return 1
+    return 0

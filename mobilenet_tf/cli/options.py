@@ -1,0 +1,85 @@
+"""Options that several verbs share, and how a verb works on a run."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from mobilenet_tf.errors import MtfError
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+data_dir_option = click.option(
+    "--data-dir",
+    type=click.Path(path_type=Path),
+    help="Folder of prepared datasets; it must hold the one asked for."
+    "  [default: TFDS_DATA_DIR, else ~/tensorflow_datasets, downloading what is missing]",
+)
+json_option = click.option(
+    "--json", "as_json", is_flag=True, help="Print the result as JSON; messages go to stderr."
+)
+overwrite_option = click.option(
+    "--overwrite",
+    is_flag=True,
+    help="Do again what is finished; the old result moves to previous/ in the run's folder.",
+)
+resume_option = click.option(
+    "--resume", is_flag=True, help="Continue an unfinished run after its last finished epoch."
+)
+run_argument = click.argument("run", type=click.Path(path_type=Path))
+verbosity = click.option("--quiet", "-q", is_flag=True, help="No progress bar.")
+
+
+class Interrupted(MtfError):
+    """Ctrl-C: what was finished stands."""
+
+    exit_code = 130
+
+
+@contextlib.contextmanager
+def resumable(command: str) -> Iterator[None]:
+    """Turn Ctrl-C into a sentence that says how to go on."""
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        raise Interrupted(
+            f"interrupted; everything up to the last finished epoch is kept. Go on with: {command}"
+        ) from error
+
+
+def make_echo(as_json: bool) -> Callable[[str], None]:
+    """Return how a verb speaks: to standard output, or beside its JSON."""
+    return lambda message: click.echo(message, err=as_json)
+
+
+def shows_progress(quiet: bool) -> bool:
+    """Tell whether a progress bar makes sense: somebody looks, and did not say no."""
+    return not quiet and sys.stderr.isatty()
+
+
+def echo_json(value: Any) -> None:
+    """Print a result for machines."""
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def make_overrides(section: str, values: dict[str, Any]) -> list[str]:
+    """Return the given options (not None) as `section.key=value` overrides of a recipe."""
+    prefix = f"{section}." if section else ""
+    return [
+        f"{prefix}{key}={toml_value(value)}" for key, value in values.items() if value is not None
+    ]
+
+
+def toml_value(value: Any) -> str:
+    """Write an option's value as TOML."""
+    if isinstance(value, tuple):
+        return "[" + ", ".join(toml_value(item) for item in value) + "]"
+    if isinstance(value, (bool, str)):
+        return json.dumps(value)
+    return str(value)

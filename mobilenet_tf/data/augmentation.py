@@ -1,0 +1,103 @@
+"""Changes to whole training batches, each a pure function of the batch and a seed.
+
+All work on images uint8 (B, H, W, 3) except mixup, and take `seed` as an int tensor (2,) for
+TensorFlow's stateless random functions. The shapes must be known when the graph is built.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mobilenet_tf.errors import UsageError
+from mobilenet_tf.keras import tf
+
+GREY = 128  # the byte that normalisation makes 0
+
+
+def crop_with_reflection(images: Any, seed: Any, padding_px: int) -> Any:
+    """Shift each picture by up to `padding_px` in both directions, mirrored at its edges.
+
+    The same as padding by reflection (the edge itself is not repeated) and cropping at random.
+
+    Raises:
+        UsageError: the padding is not smaller than the picture.
+    """
+    batch, height, width, _ = images.shape
+    if padding_px >= min(height, width):
+        raise UsageError(
+            f"crop padding of {padding_px} px needs pictures larger than that, and these are"
+            f" {width}x{height}; choose 0 to {min(height, width) - 1}"
+        )
+    offsets = tf.random.stateless_uniform(
+        (batch, 2, 1), seed, -padding_px, padding_px + 1, dtype=tf.int32, alg="philox"
+    )
+    rows = _reflect(tf.range(height) + offsets[:, 0], height)  # (B, H)
+    columns = _reflect(tf.range(width) + offsets[:, 1], width)  # (B, W)
+    return _gather_pixels(images, rows, columns)
+
+
+def flip_horizontally(images: Any, seed: Any) -> Any:
+    """Mirror each picture, left for right, with probability 1/2."""
+    batch = images.shape[0]
+    coins = tf.random.stateless_uniform((batch, 1, 1, 1), seed, 0, 2, dtype=tf.int32, alg="philox")
+    return tf.where(coins == 1, tf.reverse(images, axis=[2]), images)
+
+
+def cut_out(images: Any, seed: Any, size_px: int) -> Any:
+    """Grey out one square of `size_px` in each picture.
+
+    Its centre is any pixel, so that part of the square may lie outside (DeVries and Taylor,
+    arXiv 1708.04552, section 3.2).
+    """
+    batch, height, width, _ = images.shape
+    unit = tf.random.stateless_uniform((batch, 2, 1), seed, alg="philox")
+    sides = tf.constant([[height], [width]], tf.float32)
+    first = tf.cast(unit * sides, tf.int32) - size_px // 2  # (B, 2, 1), may be negative
+    rows = _within(tf.range(height), first[:, 0], size_px)  # (B, H)
+    columns = _within(tf.range(width), first[:, 1], size_px)  # (B, W)
+    square = rows[:, :, tf.newaxis] & columns[:, tf.newaxis, :]
+    return tf.where(square[..., tf.newaxis], tf.constant(GREY, tf.uint8), images)
+
+
+def mix_up(images: Any, targets: Any, seed: Any, alpha: float) -> tuple[Any, Any]:
+    """Blend each picture and its target with its neighbour's in the (shuffled) batch.
+
+    `images` are normalised float32 (B, H, W, 3), `targets` one-hot float32 (B, C); one weight
+    drawn from Beta(alpha, alpha) serves the whole batch (Zhang et al., arXiv 1710.09412).
+    """
+    weight = _sample_symmetric_beta(seed, alpha)
+    return (
+        weight * images + (1.0 - weight) * tf.roll(images, shift=1, axis=0),
+        weight * targets + (1.0 - weight) * tf.roll(targets, shift=1, axis=0),
+    )
+
+
+def _sample_symmetric_beta(seed: Any, alpha: float) -> Any:
+    """Return one number from Beta(alpha, alpha).
+
+    X / (X + Y) of two Gamma(alpha) numbers, in logarithms: for a small alpha both numbers
+    underflow to 0. Gamma(a) is Gamma(a + 1) * U ** (1 / a) (Marsaglia and Tsang 2000, section 6).
+    """
+    seeds = tf.random.split(seed, 2, alg="philox")
+    gammas = tf.random.stateless_gamma((2,), seeds[0], alpha + 1.0)
+    uniforms = 1.0 - tf.random.stateless_uniform((2,), seeds[1], alg="philox")  # (0, 1]
+    logs = tf.math.log(gammas) + tf.math.log(uniforms) / alpha
+    return tf.sigmoid(logs[0] - logs[1])
+
+
+def _reflect(positions: Any, size: int) -> Any:
+    """Map positions from -(size - 1) to 2 * (size - 1) into 0..size-1, mirrored at both edges."""
+    positions = tf.abs(positions)
+    return tf.minimum(positions, 2 * (size - 1) - positions)
+
+
+def _within(positions: Any, first: Any, size: int) -> Any:
+    return (positions >= first) & (positions < first + size)
+
+
+def _gather_pixels(images: Any, rows: Any, columns: Any) -> Any:
+    """Return images[b, rows[b, y], columns[b, x]] for all b, y, x, in one gather."""
+    batch, height, width, channels = images.shape
+    starts = tf.range(batch)[:, tf.newaxis] * height + rows  # (B, H), in rows of pixels
+    positions = (starts * width)[:, :, tf.newaxis] + columns[:, tf.newaxis, :]
+    return tf.gather(tf.reshape(images, (-1, channels)), positions)

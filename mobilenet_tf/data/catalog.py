@@ -1,0 +1,143 @@
+"""What datasets there are; answers at once, without TensorFlow or numpy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from mobilenet_tf.errors import UsageError, suggest
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetInfo:
+    """One dataset: its classes in label order, its sizes, and how it is had.
+
+    `image_shape` is (height, width, channels) in pixels. `flip_safe` says whether a mirrored
+    picture still shows its class. `download_bytes` is 0 for what needs no network.
+    """
+
+    name: str
+    description: str
+    classes: tuple[str, ...]
+    image_shape: tuple[int, int, int]
+    train_count: int
+    test_count: int
+    source: Literal["tensorflow-datasets", "scikit-learn", "generated"]
+    download_bytes: int
+    flip_safe: bool
+
+    @property
+    def class_count(self) -> int:
+        """The number of classes."""
+        return len(self.classes)
+
+    @property
+    def needs_download(self) -> bool:
+        """Whether the pictures come over the network the first time."""
+        return self.download_bytes > 0
+
+
+# Alphabetical, which is the order of the archive's own fine_label_names.txt.
+_CIFAR100_CLASSES = tuple(
+    """
+    apple aquarium_fish baby bear beaver bed bee beetle bicycle bottle
+    bowl boy bridge bus butterfly camel can castle caterpillar cattle
+    chair chimpanzee clock cloud cockroach couch crab crocodile cup dinosaur
+    dolphin elephant flatfish forest fox girl hamster house kangaroo keyboard
+    lamp lawn_mower leopard lion lizard lobster man maple_tree motorcycle mountain
+    mouse mushroom oak_tree orange orchid otter palm_tree pear pickup_truck pine_tree
+    plain plate poppy porcupine possum rabbit raccoon ray road rocket
+    rose sea seal shark shrew skunk skyscraper snail snake spider
+    squirrel streetcar sunflower sweet_pepper table tank telephone television tiger tractor
+    train trout tulip turtle wardrobe whale willow_tree wolf woman worm
+    """.split()  # noqa: SIM905  # ten to a line is how a person checks a hundred names
+)
+
+DATASETS: dict[str, DatasetInfo] = {
+    info.name: info
+    for info in (
+        DatasetInfo(
+            name="digits",
+            description="1,797 handwritten digits from scikit-learn, 8x8 enlarged to 32x32",
+            classes=tuple("0123456789"),
+            image_shape=(32, 32, 3),
+            train_count=1437,
+            test_count=360,
+            source="scikit-learn",
+            download_bytes=0,
+            flip_safe=False,
+        ),
+        DatasetInfo(
+            name="cifar10",
+            description="60,000 colour photographs of 10 kinds of animals and vehicles",
+            classes=(
+                "airplane",
+                "automobile",
+                "bird",
+                "cat",
+                "deer",
+                "dog",
+                "frog",
+                "horse",
+                "ship",
+                "truck",
+            ),
+            image_shape=(32, 32, 3),
+            train_count=50_000,
+            test_count=10_000,
+            source="tensorflow-datasets",
+            download_bytes=170_052_171,
+            flip_safe=True,
+        ),
+        DatasetInfo(
+            name="cifar100",
+            description="60,000 colour photographs of 100 kinds of things, 600 each",
+            classes=_CIFAR100_CLASSES,
+            image_shape=(32, 32, 3),
+            train_count=50_000,
+            test_count=10_000,
+            source="tensorflow-datasets",
+            download_bytes=168_513_733,
+            flip_safe=True,
+        ),
+        DatasetInfo(
+            name="synthetic",
+            description="640 generated pictures of coloured shapes, for tests and first tries",
+            classes=(
+                "red_disc",
+                "red_stripes",
+                "yellow_disc",
+                "yellow_stripes",
+                "green_disc",
+                "green_stripes",
+                "blue_disc",
+                "blue_stripes",
+                "white_disc",
+                "white_stripes",
+            ),
+            image_shape=(32, 32, 3),
+            train_count=512,
+            test_count=128,
+            source="generated",
+            download_bytes=0,
+            flip_safe=True,
+        ),
+    )
+}
+
+
+def dataset_names() -> tuple[str, ...]:
+    """Return the names of all datasets, in the catalog's order."""
+    return tuple(DATASETS)
+
+
+def dataset_info(name: str) -> DatasetInfo:
+    """Return the catalog's entry for `name`.
+
+    Raises:
+        UsageError: there is no such dataset; the message names the nearest.
+    """
+    try:
+        return DATASETS[name]
+    except KeyError:
+        raise UsageError(f"unknown dataset {name!r}: {suggest(name, DATASETS)}") from None

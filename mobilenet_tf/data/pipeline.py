@@ -1,0 +1,147 @@
+"""Batches for training with tf.data, and the two steps every picture takes before a model.
+
+Pictures stay bytes until the last moment: gathering, cropping, flipping and cutting out move
+uint8, and one cast makes the floats.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mobilenet_tf.data import augmentation
+from mobilenet_tf.data.splits import Split, check_labels
+from mobilenet_tf.errors import UsageError
+from mobilenet_tf.keras import tf
+from mobilenet_tf.recipe import AugmentationSettings
+
+_RESIZE_CHUNK = 256
+
+
+def normalise(images: Any) -> Any:
+    """Return (byte - 128) / 128 as float32, exactly; a tensor for a tensor, else an array.
+
+    `images` are uint8 of any shape; the result lies in [-1, 127/128].
+    """
+    if tf.is_tensor(images):
+        return (tf.cast(images, tf.float32) - 128.0) * (1.0 / 128.0)
+    return (np.asarray(images).astype(np.float32) - np.float32(128)) * np.float32(1 / 128)
+
+
+def resize_bytes(images: NDArray[np.uint8], resolution_px: int) -> NDArray[np.uint8]:
+    """Return uint8 (N, H, W, 3) as uint8 (N, resolution, resolution, 3).
+
+    Bilinear with half-pixel centres, antialiased when shrinking, rounded to the nearest byte:
+    the one way pictures are resized, in training and evaluation. Pictures that have that size
+    already are returned as they are.
+    """
+    if images.shape[1:3] == (resolution_px, resolution_px):
+        return images
+    resized = np.empty((len(images), resolution_px, resolution_px, images.shape[3]), np.uint8)
+    for start in range(0, len(images), _RESIZE_CHUNK):
+        chunk = tf.constant(images[start : start + _RESIZE_CHUNK])
+        resized[start : start + _RESIZE_CHUNK] = _resize_batch(chunk, resolution_px).numpy()
+    return resized
+
+
+def steps_per_epoch(count: int, batch_size: int) -> int:
+    """Return how many full batches `count` training pictures give.
+
+    Raises:
+        UsageError: there are fewer pictures than one batch takes.
+    """
+    if batch_size > count:
+        raise UsageError(
+            f"batch size {batch_size} is larger than the {count} training pictures; choose a"
+            f" batch size of at most {count}, or hold out fewer for validation"
+        )
+    return count // batch_size
+
+
+def make_training_batches(
+    split: Split,
+    settings: AugmentationSettings,
+    *,
+    resolution_px: int,
+    batch_size: int,
+    class_count: int,
+    seed: int,
+    first_epoch: int = 0,
+    epochs: int = 1,
+) -> tf.data.Dataset:
+    """Return the batches of epochs `first_epoch`..`epochs` - 1, one after another.
+
+    Each element is (images, targets): float32 (B, R, R, 3), normalised, and float32 one-hot
+    (B, C). An epoch has `steps_per_epoch(len(split), batch_size)` batches in a new order; what
+    is left over is dropped. Every random number depends on (seed, epoch, step) alone, so that
+    training which resumes at an epoch sees bit for bit the batches it would have seen. Lengths
+    in `settings` are pixels of the dataset's own resolution: augmentation comes before resizing
+    and means the same at every resolution.
+
+    Raises:
+        UsageError: the batch is larger than the split, or the crop padding than the pictures.
+        MtfError: a label outside the classes.
+    """
+    steps = steps_per_epoch(len(split), batch_size)
+    check_labels(split, class_count, "training pictures")
+    # Captured tensors, not constants of the graph: held once, whatever their size.
+    images, labels = tf.constant(split.images), tf.constant(split.labels)
+
+    def make_epoch(epoch: Any) -> tf.data.Dataset:
+        shuffle_seed = _epoch_seeds(seed, epoch, 2)[0]
+        order = tf.random.experimental.stateless_shuffle(
+            tf.range(len(split)), shuffle_seed, alg="philox"
+        )
+        order = tf.reshape(order[: steps * batch_size], (steps, batch_size))
+        return tf.data.Dataset.from_tensor_slices(
+            (tf.fill((steps,), epoch), tf.range(steps, dtype=tf.int64), order)
+        )
+
+    def make_batch(epoch: Any, step: Any, indices: Any) -> tuple[Any, Any]:
+        step_seed = tf.random.fold_in(_epoch_seeds(seed, epoch, 2)[1], step, alg="philox")
+        batch = tf.ensure_shape(tf.gather(images, indices), (batch_size, *split.images.shape[1:]))
+        targets = tf.one_hot(tf.gather(labels, indices), class_count)
+        return _augment(batch, targets, settings, resolution_px, step_seed)
+
+    return (
+        tf.data.Dataset.range(first_epoch, epochs)
+        .flat_map(make_epoch)
+        .apply(tf.data.experimental.assert_cardinality(steps * max(0, epochs - first_epoch)))
+        .map(make_batch, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+        .prefetch(2)
+    )
+
+
+def _augment(
+    images: Any, targets: Any, settings: AugmentationSettings, resolution_px: int, seed: Any
+) -> tuple[Any, Any]:
+    """Return one batch changed as `settings` say, resized and normalised."""
+    seeds = tf.random.split(seed, 4, alg="philox")
+    if settings.crop_padding_px:
+        images = augmentation.crop_with_reflection(images, seeds[0], settings.crop_padding_px)
+    if settings.flip:
+        images = augmentation.flip_horizontally(images, seeds[1])
+    if settings.cutout_px:
+        images = augmentation.cut_out(images, seeds[2], settings.cutout_px)
+    floats = normalise(_resize_batch(images, resolution_px))
+    if settings.mixup_alpha:
+        floats, targets = augmentation.mix_up(floats, targets, seeds[3], settings.mixup_alpha)
+    return floats, targets
+
+
+def _resize_batch(images: Any, resolution_px: int) -> Any:
+    """Return uint8 (B, H, W, 3) tensors as uint8 (B, R, R, 3)."""
+    height, width = images.shape[1:3]
+    if (height, width) == (resolution_px, resolution_px):
+        return images
+    shrinks = resolution_px < max(height, width)
+    resized = tf.image.resize(images, (resolution_px, resolution_px), antialias=shrinks)
+    return tf.saturate_cast(tf.round(resized), tf.uint8)
+
+
+def _epoch_seeds(seed: int, epoch: Any, count: int) -> Any:
+    """Return `count` seeds, an int32 tensor (count, 2), that belong to this epoch alone."""
+    base = tf.constant([seed, 0], tf.int32)
+    return tf.random.split(tf.random.fold_in(base, epoch, alg="philox"), count, alg="philox")

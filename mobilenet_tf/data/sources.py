@@ -1,0 +1,279 @@
+"""Where pictures come from: tensorflow-datasets on disk or over the network, or embedded ones.
+
+Training and test pictures are loaded by different functions: whoever trains, selects or
+calibrates has no reason to call `load_test_split`. tensorflow-datasets is imported here alone.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import re
+import ssl
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mobilenet_tf.data.catalog import DatasetInfo, dataset_info
+from mobilenet_tf.data.embedded import load_digits, load_synthetic
+from mobilenet_tf.data.splits import Split, check_labels
+from mobilenet_tf.errors import MtfError, UsageError
+
+__all__ = [
+    "DatasetStatus",
+    "Split",
+    "default_data_dir",
+    "find_dataset",
+    "load_test_split",
+    "load_training_split",
+    "prepare_dataset",
+]
+
+_EMBEDDED = {"digits": load_digits, "synthetic": load_synthetic}
+_VERSION_FOLDER = re.compile(r"\d+\.\d+\.\d+")
+_CONNECT_TIMEOUT_S = 15.0
+_READ_BATCH = 1000
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetStatus:
+    """Whether a dataset can be read at once: `path` is its folder, `detail` a sentence for people.
+
+    An embedded dataset is ready and has no path.
+    """
+
+    name: str
+    ready: bool
+    path: Path | None
+    detail: str
+
+
+def default_data_dir() -> Path:
+    """Return the folder that holds datasets: `TFDS_DATA_DIR`, else tensorflow-datasets' own."""
+    named = os.environ.get("TFDS_DATA_DIR")
+    return Path(named).expanduser() if named else Path.home() / "tensorflow_datasets"
+
+
+def find_dataset(name: str, data_dir: Path | None = None) -> DatasetStatus:
+    """Say whether dataset `name` is on this machine, by a look at the folders alone.
+
+    Raises:
+        UsageError: there is no dataset of that name.
+    """
+    info = dataset_info(name)
+    if not info.needs_download:
+        return DatasetStatus(
+            name=name, ready=True, path=None, detail=f"comes with {_origin(info)}; no download"
+        )
+    root = default_data_dir() if data_dir is None else data_dir
+    folder = _prepared_folder(name, root)
+    if folder is not None:
+        return DatasetStatus(name=name, ready=True, path=folder, detail=f"prepared in {folder}")
+    option = "" if data_dir is None else f" --data-dir {data_dir}"
+    return DatasetStatus(
+        name=name,
+        ready=False,
+        path=None,
+        detail=f"not in {root}; `mtf datasets prepare {name}{option}` downloads"
+        f" {info.download_bytes / 1e6:.0f} MB",
+    )
+
+
+def load_training_split(name: str, data_dir: Path | None = None) -> Split:
+    """Return the training pictures of dataset `name`, always in the same order.
+
+    With `data_dir` None, a dataset that is not on this machine is downloaded first, with a
+    progress bar. Validation is not split off yet: see `splits.hold_out_validation`.
+
+    Raises:
+        UsageError: unknown dataset, or a given `data_dir` does not hold it.
+        MtfError: no network and no data, or damaged data, or labels outside the classes.
+    """
+    return _load(name, "train", data_dir)
+
+
+def load_test_split(name: str, data_dir: Path | None = None) -> Split:
+    """Return the test pictures of dataset `name`; for the final measurement and nothing else.
+
+    Raises as `load_training_split` does.
+    """
+    return _load(name, "test", data_dir)
+
+
+def prepare_dataset(name: str, data_dir: Path | None = None) -> DatasetStatus:
+    """Download and prepare dataset `name` ahead of time, unless it is there already.
+
+    Raises:
+        UsageError: unknown dataset, or `data_dir` is a file.
+        MtfError: the download or writing its result failed.
+    """
+    status = find_dataset(name, data_dir)
+    if status.ready:
+        return status
+    root = default_data_dir() if data_dir is None else data_dir
+    if root.exists() and not root.is_dir():
+        raise UsageError(f"{root} is a file; name a folder for datasets with --data-dir")
+    _download(dataset_info(name), root)
+    status = find_dataset(name, data_dir)
+    if not status.ready:
+        raise MtfError(f"{name} was downloaded, but {root} does not hold it; try another folder")
+    return status
+
+
+def _origin(info: DatasetInfo) -> str:
+    return "scikit-learn" if info.source == "scikit-learn" else "mobilenet-tf"
+
+
+def _prepared_folder(name: str, root: Path) -> Path | None:
+    """Return the newest finished version folder of `name` under `root`, if there is one."""
+    try:
+        folders = [
+            folder
+            for folder in (root / name).iterdir()
+            if _VERSION_FOLDER.fullmatch(folder.name) and (folder / "dataset_info.json").is_file()
+        ]
+    except OSError:
+        return None
+    return max(folders, key=lambda folder: tuple(map(int, folder.name.split("."))), default=None)
+
+
+def _load(name: str, part: str, data_dir: Path | None) -> Split:
+    info = dataset_info(name)
+    if name in _EMBEDDED:
+        train, test = _EMBEDDED[name]()
+        return train if part == "train" else test
+    folder = find_dataset(name, data_dir).path
+    if folder is None and data_dir is not None:
+        raise UsageError(
+            f"{data_dir} does not hold {name}; get it with"
+            f" `mtf datasets prepare {name} --data-dir {data_dir}`, or leave --data-dir out"
+        )
+    if folder is None:
+        folder = prepare_dataset(name).path
+    assert folder is not None  # noqa: S101  # prepare_dataset raises when it has none
+    return check_labels(_read(info, part, folder), info.class_count, f"{name} in {folder}")
+
+
+def _read(info: DatasetInfo, part: str, folder: Path) -> Split:
+    """Return the split `part` ("train" or "test") of the prepared dataset in `folder`."""
+    tfds = _tensorflow_datasets()
+    try:
+        builder = tfds.builder_from_directory(str(folder))
+        _check_classes(info, builder.info.features["label"].names, folder)
+        expected = int(builder.info.splits[part].num_examples)
+        dataset = builder.as_dataset(
+            split=part,
+            shuffle_files=False,
+            decoders=tfds.decode.PartialDecoding({"image": True, "label": True}),
+            # one file after another: the order of pictures, and the fingerprint, never vary
+            read_config=tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False),
+        ).batch(_READ_BATCH)
+        images = np.empty((expected, *info.image_shape), np.uint8)
+        labels = np.empty(expected, np.int64)
+        count = 0
+        for batch in dataset.as_numpy_iterator():
+            stop = count + len(batch["label"])
+            images[count:stop] = batch["image"]
+            labels[count:stop] = batch["label"]
+            count = stop
+    except MtfError:
+        raise
+    except Exception as error:  # JSON, protobuf, TFRecord, PNG: each has its own kinds of failure
+        raise _damaged(info, folder, _first_line(error)) from error
+    if count != expected:
+        raise _damaged(info, folder, f"{count} of {expected} {part} pictures are there")
+    return Split(images, labels)
+
+
+def _check_classes(info: DatasetInfo, names: list[str], folder: Path) -> None:
+    if tuple(names) != info.classes:
+        raise MtfError(
+            f"{folder}: the classes are {', '.join(names[:10])}, not those of {info.name}"
+            f" ({', '.join(info.classes[:10])}); is it another dataset?"
+        )
+
+
+def _damaged(info: DatasetInfo, folder: Path, reason: str) -> MtfError:
+    return MtfError(
+        f"{info.name} in {folder} is damaged: {reason}; delete that folder and run"
+        f" `mtf datasets prepare {info.name} --data-dir {folder.parent.parent}`"
+    )
+
+
+def _download(info: DatasetInfo, root: Path) -> None:
+    """Download and prepare `info` into `root` with tensorflow-datasets and its progress bar."""
+    tfds = _tensorflow_datasets()
+    try:
+        builder = tfds.builder(info.name, data_dir=str(root), try_gcs=False)
+        for url in builder.url_infos or {}:
+            _check_reachable(info, url)
+        builder.download_and_prepare(
+            download_config=tfds.download.DownloadConfig(try_download_gcs=False)
+        )
+    except MtfError:
+        raise
+    except Exception as error:  # network, checksum, archive and disk fail in many ways
+        if isinstance(error, OSError) and error.errno in (
+            errno.ENOSPC,
+            errno.EDQUOT,
+            errno.EACCES,
+            errno.EPERM,
+            errno.EROFS,
+        ):
+            raise MtfError(
+                f"cannot write {info.name} to {root}: {error.strerror}; make the folder writable,"
+                " free some space, or choose another folder with --data-dir"
+            ) from error
+        raise MtfError(
+            f"could not download {info.name} to {root}: {_first_line(error)}; {_ways_out(info)}"
+        ) from error
+
+
+def _check_reachable(info: DatasetInfo, url: str) -> None:
+    """Fail within seconds where there is no network.
+
+    tensorflow-datasets retries a failed connection ten times, waiting longer each time, and says
+    nothing meanwhile.
+    """
+    request = urllib.request.Request(url, method="HEAD")  # noqa: S310  # http(s), from the library
+    try:
+        with urllib.request.urlopen(request, timeout=_CONNECT_TIMEOUT_S):  # noqa: S310  # as above
+            pass
+    except urllib.error.HTTPError:
+        return  # something answers; the download itself will say what is wrong
+    except OSError as error:
+        reason = getattr(error, "reason", error)
+        if isinstance(reason, ssl.SSLError):
+            return  # certificates may be set for the download alone (REQUESTS_CA_BUNDLE)
+        raise MtfError(
+            f"{info.name} is not on this machine and {url} cannot be reached ({reason});"
+            f" {_ways_out(info)}"
+        ) from error
+
+
+def _ways_out(info: DatasetInfo) -> str:
+    return (
+        f"try again with a network, or copy a prepared {info.name} folder from another machine and"
+        " name its parent with --data-dir or TFDS_DATA_DIR; `mtf run quickstart` needs no download"
+    )
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
+
+
+def _tensorflow_datasets() -> Any:
+    """Return the module tensorflow_datasets, with its and TensorFlow's logs kept to errors."""
+    import mobilenet_tf.keras  # noqa: F401  # must come first
+
+    import tensorflow_datasets  # isort: skip
+
+    # it warns of its own deprecated parts, once for each feature of each dataset
+    logging.getLogger("absl").setLevel(logging.ERROR)
+    return tensorflow_datasets

@@ -1,0 +1,138 @@
+"""The export stage: the weights of a run -> audited `.tflite` files, compared with their models."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mobilenet_tf.data.catalog import dataset_info
+from mobilenet_tf.data.pipeline import resize_bytes
+from mobilenet_tf.errors import UsageError
+from mobilenet_tf.evaluate import make_keras_predict_fn, predict_all
+from mobilenet_tf.parity import compare_probabilities
+from mobilenet_tf.recipe import Recipe
+from mobilenet_tf.tflite.convert import convert
+from mobilenet_tf.tflite.interpreter import Classifier
+from mobilenet_tf.training.job import (
+    FLOAT_WEIGHTS,
+    QAT_WEIGHTS,
+    build_float_model,
+    build_quantized_model,
+    choose_calibration,
+    load_training_data,
+    recipe_variant,
+)
+from mobilenet_tf.workdir import write_bytes
+
+Echo = Callable[[str], None]
+COMPARED_COUNT = 1000
+
+
+def export_files(
+    recipe: Recipe,
+    inputs: Mapping[str, Path],
+    folder: Path,
+    data_dir: Path | None,
+    echo: Echo,
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """Write every `.tflite` file that the recipe asks for; return metrics and fingerprints.
+
+    A file is written only after its audit; each is then run beside the Keras model that it came
+    from, on validation pictures (on training ones where none are held out).
+
+    Raises:
+        UsageError: int8_qat without quantization-aware training.
+        MtfError: a file breaks the promise of its quantization.
+    """
+    wanted = select_quantizations(recipe, has_qat="qat" in inputs)
+    data = load_training_data(recipe, data_dir)
+    resolution_px = recipe.model.resolution_px
+    calibration = choose_calibration(
+        data.train, recipe.export.calibration_count, resolution_px, recipe.seed
+    )
+    compared = data.validation or data.train
+    pictures = resize_bytes(compared.images[:COMPARED_COUNT], resolution_px)
+    models = {"float": build_float_model(recipe, inputs["train"] / FLOAT_WEIGHTS)}
+    if "int8_qat" in wanted:
+        models["int8_qat"] = build_quantized_model(recipe, inputs["qat"] / QAT_WEIGHTS)
+    expected = {
+        name: predict_all(make_keras_predict_fn(model), pictures) for name, model in models.items()
+    }
+    files = []
+    for quantization in wanted:
+        source = quantization if quantization in models else "float"
+        content = convert(
+            models[source],
+            quantization=quantization,
+            classes=dataset_info(recipe.data.name).classes,
+            description=f"{recipe_variant(recipe).name} trained on {recipe.data.name}",
+            io_type=recipe.export.io_type,
+            logits=recipe.export.logits,
+            calibration_images=calibration if quantization == "int8_ptq" else None,
+        )
+        path = folder / file_name(recipe, quantization)
+        write_bytes(path, content)
+        parity = compare_probabilities(expected[source], predict_file(path, pictures))
+        files.append(
+            {
+                "file": path.name,
+                "quantization": quantization,
+                "io_type": file_io_type(recipe, quantization),
+                "size_bytes": len(content),
+                "parity": parity,
+            }
+        )
+        echo(
+            f"export: {path.name}  {len(content):,} bytes, top-1 as its Keras model's on"
+            f" {parity['top1_agreement']:.2%} of {parity['count']:,} pictures"
+        )
+    metrics = {"files": files, "calibration_count": len(calibration), "calibration": "train"}
+    return metrics, data.fingerprints
+
+
+def select_quantizations(recipe: Recipe, *, has_qat: bool) -> list[str]:
+    """Return what can be exported of what the recipe names; QAT files need a QAT stage.
+
+    Raises:
+        UsageError: nothing is left.
+    """
+    wanted = [q for q in recipe.export.quantizations if q != "int8_qat" or has_qat]
+    if not wanted:
+        raise UsageError(
+            "int8_qat needs quantization-aware training and this run has none (qat.epochs is 0);"
+            " run mtf qat, or export int8_ptq"
+        )
+    return wanted
+
+
+def file_io_type(recipe: Recipe, quantization: str) -> str:
+    """Return the type of a file's input and output."""
+    return recipe.export.io_type if quantization.startswith("int8") else "float32"
+
+
+def file_name(recipe: Recipe, quantization: str) -> str:
+    """Return the name of an exported file: v1_050_r32_int8_qat.tflite."""
+    uint8 = "_uint8" if file_io_type(recipe, quantization) == "uint8" else ""
+    return f"{recipe_variant(recipe).name}_{quantization}{uint8}.tflite"
+
+
+def predict_file(path: Path, pictures: np.ndarray, threads: int = 1) -> np.ndarray:
+    """Return the probabilities (N, C) that a file gives, whether it ends in them or in logits."""
+    return to_probabilities(Classifier.load(path, threads=threads))(pictures)
+
+
+def to_probabilities(classifier: Classifier) -> Callable[[np.ndarray], np.ndarray]:
+    """Return the predict function of a file: bytes (N, R, R, 3) -> probabilities (N, C)."""
+    metadata = classifier.metadata
+    if metadata is None or metadata.output != "logits":
+        return classifier.predict
+
+    def softmax(images: np.ndarray) -> np.ndarray:
+        logits = classifier.predict(images)
+        powers = np.exp(logits - logits.max(-1, keepdims=True))
+        return powers / powers.sum(-1, keepdims=True)
+
+    return softmax

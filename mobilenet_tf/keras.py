@@ -1,0 +1,24 @@
+"""The one door to TensorFlow and tf_keras: quiet logs first, then the imports.
+
+tensorflow-model-optimization and the TFLite converter need tf_keras (Keras 2) models. Importing
+it here, by name, does not depend on `TF_USE_LEGACY_KERAS` being set before anything else runs.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+warnings.filterwarnings("ignore", module=r"(tensorflow|tf_keras|keras)\b.*")
+
+from mobilenet_tf.quiet import quiet_stderr  # noqa: E402  # the environment comes first
+
+with quiet_stderr():  # the C++ runtime writes to file descriptor 2 before its log level applies
+    import tensorflow as tf  # noqa: E402
+    import tf_keras as keras  # noqa: E402
+
+tf.get_logger().setLevel("ERROR")
+
+__all__ = ["keras", "tf"]

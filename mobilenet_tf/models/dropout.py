@@ -1,0 +1,65 @@
+"""Dropout that a resumed run repeats bit for bit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mobilenet_tf.keras import keras, tf
+
+
+@keras.utils.register_keras_serializable(package="mobilenet_tf")
+class SeededDropout(keras.layers.Layer):
+    """Dropout whose mask is a pure function of a seed and a step variable.
+
+    Keras' own layer draws from hidden generator state that no checkpoint holds. Here the only
+    state is the int64 variable `step`, raised by every training call; restoring it restores the
+    sequence of masks. Two layers of one model need different seeds. Input and output have the
+    same shape; at inference, or with rate 0, the input passes unchanged.
+
+    Srivastava et al. 2014, in the inverted form: kept values are divided by 1 - rate.
+
+    Raises:
+        ValueError: `rate` is not in [0, 1).
+    """
+
+    def __init__(self, rate: float, seed: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        if not 0 <= rate < 1:
+            raise ValueError(f"dropout rate {rate!r} is not in [0, 1)")
+        self.rate = float(rate)
+        self.seed = int(seed)
+
+    def build(self, input_shape: Any) -> None:
+        """Create the step variable."""
+        self.step = self.add_weight(
+            name="step", shape=(), dtype="int64", initializer="zeros", trainable=False
+        )
+        super().build(input_shape)
+
+    def call(self, inputs: Any, training: Any = None) -> Any:
+        """Return `inputs` with a share of `rate` set to 0 in training, else as they are."""
+        if self.rate == 0:
+            return inputs
+        if training is None:
+            training = keras.backend.learning_phase()
+        if tf.is_tensor(training):  # not known before the graph runs
+            return tf.cond(
+                tf.cast(training, tf.bool), lambda: self._drop(inputs), lambda: tf.identity(inputs)
+            )
+        return self._drop(inputs) if training else inputs
+
+    def get_config(self) -> dict[str, Any]:
+        """Return what `from_config` needs; the step is state and not part of it."""
+        return {**super().get_config(), "rate": self.rate, "seed": self.seed}
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """Return the input's shape."""
+        return input_shape
+
+    def _drop(self, inputs: Any) -> Any:
+        step = self.step.assign_add(1)
+        uniform = tf.random.stateless_uniform(
+            tf.shape(inputs), seed=tf.stack([tf.constant(self.seed, tf.int64), step]), alg="philox"
+        )
+        kept = tf.cast(uniform >= self.rate, inputs.dtype)
+        return inputs * kept / tf.cast(1 - self.rate, inputs.dtype)

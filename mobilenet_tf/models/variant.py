@@ -1,0 +1,126 @@
+"""A variant: one model at one width, resolution, class count and stride plan, checked."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from decimal import Decimal
+from numbers import Integral, Real
+
+from mobilenet_tf.errors import UsageError, suggest
+from mobilenet_tf.models.blocks import STRIDE_PLANS, ModelTable, StridePlan
+from mobilenet_tf.models.catalog import model_table
+
+ALPHA_MAX = 1.5
+CHANNEL_DIVISOR = 8
+IMAGE_CHANNELS = 3
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A checked request for a model; make one with `make_variant`."""
+
+    table: ModelTable
+    alpha: float
+    height_px: int
+    width_px: int
+    classes: int
+    stride_plan: StridePlan
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """Height, width and channels of one image."""
+        return (self.height_px, self.width_px, IMAGE_CHANNELS)
+
+    @property
+    def name(self) -> str:
+        """The variant in artifact names: v1_050_r32 (v1_050_r96x128 when not square)."""
+        side = str(self.height_px)
+        if self.width_px != self.height_px:
+            side += f"x{self.width_px}"
+        return f"{self.table.alias}_{_alpha_digits(self.alpha)}_r{side}"
+
+    def channels(self, filters: int) -> int:
+        """Return how many channels `filters` of the table become at this alpha."""
+        return round_channels(filters * self.alpha)
+
+
+def make_variant(
+    name: str,
+    *,
+    alpha: float,
+    resolution_px: int | tuple[int, int],
+    classes: int,
+    stride_plan: str,
+) -> Variant:
+    """Check a request for a model, and return it as a Variant.
+
+    Args:
+        name: a name of `catalog.model_names()`.
+        alpha: width multiplier, in (0, 1.5].
+        resolution_px: side of the square input, or (height, width); at least the plan's stride.
+        classes: number of outputs, at least 1.
+        stride_plan: "cifar" or "imagenet".
+
+    Raises:
+        UsageError: an argument is out of its range; the message names it and its value.
+    """
+    table = model_table(name)
+    alpha = _check_alpha(alpha)
+    plan = next((plan for plan in STRIDE_PLANS if plan == stride_plan), None)
+    if plan is None:
+        raise UsageError(
+            f"unknown stride plan {stride_plan!r}; {suggest(str(stride_plan), STRIDE_PLANS)}"
+        )
+    sides_px = resolution_px if isinstance(resolution_px, tuple) else (resolution_px,) * 2
+    if len(sides_px) != 2:
+        raise UsageError(f"resolution {resolution_px} is neither one side nor (height, width)")
+    height_px, width_px = (_check_side(table, plan, side) for side in sides_px)
+    if not isinstance(classes, Integral) or isinstance(classes, bool) or classes < 1:
+        raise UsageError(f"classes {classes!r} is not a whole number of at least 1")
+    return Variant(table, alpha, height_px, width_px, int(classes), plan)
+
+
+def round_channels(channels: float) -> int:
+    """Round to the nearest multiple of 8 (a half upwards), at least 8 and at least 90 %.
+
+    The rule of the MobileNet reference code; at the published alphas of MobileNetV1 it changes
+    nothing, since every product is already a multiple of 8.
+    """
+    nearest = math.floor(channels / CHANNEL_DIVISOR + 0.5) * CHANNEL_DIVISOR
+    rounded = max(CHANNEL_DIVISOR, nearest)
+    return rounded + CHANNEL_DIVISOR if rounded < 0.9 * channels else rounded
+
+
+def _check_alpha(alpha: float) -> float:
+    is_number = isinstance(alpha, Real) and not isinstance(alpha, bool)
+    if not is_number or not 0 < alpha <= ALPHA_MAX:  # NaN fails both comparisons
+        raise UsageError(
+            f"alpha {alpha!r} is not in (0, {ALPHA_MAX}]; usual values are 0.25, 0.5, 0.75 and 1.0"
+        )
+    return float(alpha)
+
+
+def _check_side(table: ModelTable, plan: StridePlan, side_px: object) -> int:
+    if not isinstance(side_px, Integral) or isinstance(side_px, bool):
+        raise UsageError(f"resolution {side_px!r} is not a whole number of pixels")
+    side_px = int(side_px)
+    smallest_px = table.total_stride(plan)
+    if side_px < smallest_px:
+        way_out = (
+            ", or the cifar stride plan"
+            if plan != "cifar" and side_px >= table.total_stride("cifar")
+            else ""
+        )
+        raise UsageError(
+            f"resolution {side_px} is too small for {table.name} with the {plan} stride plan: "
+            f"use at least {smallest_px} pixels{way_out}"
+        )
+    return side_px
+
+
+def _alpha_digits(alpha: float) -> str:
+    """Write 0.5 as 050, 1.0 as 100 and 0.125 as 0125: one digit before the point, so unique."""
+    exact = format(Decimal(repr(alpha)), "f")
+    whole, _, decimals = exact.partition(".")
+    return whole + decimals.ljust(2, "0")

@@ -1,0 +1,1 @@
+"""Quantization-aware training: what tensorflow-model-optimization lacks, in one place."""

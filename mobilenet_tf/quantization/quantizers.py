@@ -1,0 +1,120 @@
+"""Fake quantization for tensorflow-model-optimization, without its redundant work.
+
+Kernels: symmetric, one range a channel, depthwise kernels too (tfmot has one for the whole
+tensor). The range is the kernel's own, computed where it is used: no variable to assign, and
+never a stale one. Activations: one range a tensor, calibrated, followed by a moving average while
+it is observed, then frozen. Gradients pass straight through inside the range and stop outside
+(Jacob 2018, arXiv 1712.05877, section 3; Krishnamoorthi 2018, arXiv 1806.08342, section 3).
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import tensorflow_model_optimization as tfmot
+
+from mobilenet_tf.keras import keras, tf
+
+MOVING_AVERAGE = 0.99
+SMALLEST_RANGE_SHARE = 2.0**-16
+"""The least range of a channel, as a share of the layer's widest: a channel of zeros has a scale
+and its bias still fits 32 bits."""
+
+Mode = Literal["calibrate", "observe", "frozen"]
+Quantizer = tfmot.quantization.keras.quantizers.Quantizer
+
+
+@tf.custom_gradient
+def quantize_activation(values: Any, low: Any, high: Any) -> Any:
+    """Round to the 256 levels of [low, high]; the gradient is 1 inside and 0 outside."""
+    rounded = tf.quantization.fake_quant_with_min_max_vars(values, low, high, num_bits=8)
+
+    def gradient(upstream: Any) -> tuple[Any, None, None]:
+        inside = tf.logical_and(values >= low, values <= high)
+        return tf.where(inside, upstream, tf.zeros_like(upstream)), None, None
+
+    return rounded, gradient
+
+
+@tf.custom_gradient
+def quantize_kernel(kernel: Any) -> Any:
+    """Round to 255 levels, symmetric about 0, one range for each index of the last axis."""
+    widest = tf.reduce_max(tf.abs(kernel), axis=list(range(kernel.shape.rank - 1)))
+    widest = tf.maximum(widest, tf.reduce_max(widest) * SMALLEST_RANGE_SHARE)
+    widest = tf.maximum(widest, 1e-30)
+    rounded = tf.quantization.fake_quant_with_min_max_vars_per_channel(
+        kernel, -widest, widest, num_bits=8, narrow_range=True
+    )
+    return rounded, lambda upstream: upstream  # nothing lies outside its own range
+
+
+class KernelQuantizer(Quantizer):
+    """Per-channel kernels (h, w, in, out), (h, w, channels, multiplier) or (in, out)."""
+
+    def build(self, tensor_shape: Any, name: str, layer: Any) -> dict[str, Any]:
+        """Return no variables: the range is a function of the kernel."""
+        return {}
+
+    def __call__(self, inputs: Any, training: Any, weights: Any, **kwargs: Any) -> Any:
+        """Return the kernel on its 8-bit grid."""
+        return quantize_kernel(inputs)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return no settings: there are none."""
+        return {}
+
+
+class DepthwiseKernelQuantizer(KernelQuantizer):
+    """Per-channel depthwise kernels: the outputs are the two last axes, (channels, multiplier)."""
+
+    def __call__(self, inputs: Any, training: Any, weights: Any, **kwargs: Any) -> Any:
+        """Return the kernel on its 8-bit grid."""
+        height, width, channels, multiplier = inputs.shape
+        flat = tf.reshape(inputs, (height, width, channels * multiplier))
+        return tf.reshape(quantize_kernel(flat), inputs.shape)
+
+
+class ActivationQuantizer(Quantizer):
+    """Per-tensor activations; `mode` says whether the range is found, followed or fixed."""
+
+    def __init__(self) -> None:
+        self.mode: Mode = "calibrate"
+
+    def build(self, tensor_shape: Any, name: str, layer: Any) -> dict[str, Any]:
+        """Return the variables of the range; 0 is always in it, as int8 needs."""
+        return {
+            bound: layer.add_weight(
+                name=f"{name}_{bound}",
+                shape=(),
+                initializer=keras.initializers.Zeros(),
+                trainable=False,
+            )
+            for bound in ("min", "max")
+        }
+
+    def __call__(self, inputs: Any, training: Any, weights: Any, **kwargs: Any) -> Any:
+        """Return the activations on their 8-bit grid; while calibrating, as they are."""
+        low, high = weights["min"], weights["max"]
+        if self.mode == "calibrate":
+            low.assign(tf.minimum(low, tf.reduce_min(inputs)))
+            high.assign(tf.maximum(high, tf.reduce_max(inputs)))
+            return tf.identity(inputs)
+        if self.mode == "observe" and training:
+            for bound, seen in (
+                (low, tf.minimum(tf.reduce_min(inputs), 0.0)),
+                (high, tf.maximum(tf.reduce_max(inputs), 0.0)),
+            ):
+                bound.assign(bound * MOVING_AVERAGE + seen * (1 - MOVING_AVERAGE))
+        return quantize_activation(inputs, low, high)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return no settings: the mode belongs to the moment."""
+        return {}
+
+
+class ImageQuantization(keras.layers.Layer):
+    """The input's fixed range: exactly the 256 values of (byte - 128) / 128."""
+
+    def call(self, inputs: Any) -> Any:
+        """Return the pictures on their 8-bit grid, which they are on already."""
+        return quantize_activation(inputs, -1.0, 127 / 128)

@@ -1,0 +1,113 @@
+"""The quantize scheme: which layer gets which quantizers, for tfmot's wrapper.
+
+| layer | kernel | output |
+|---|---|---|
+| convolution, dense | per channel | none before an activation, else per tensor |
+| depthwise convolution | per channel | none before an activation, else per tensor |
+| ReLU and its kin, pooling | - | per tensor |
+| reshape, dropout | - | none: values pass unchanged |
+
+The input has the fixed range of bytes. The softmax, added at export, has TFLite's fixed output
+(scale 1/256, zero point -128).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tensorflow_model_optimization.python.core.quantization.keras.quantize_wrapper import (
+    QuantizeWrapperV2,
+)
+from tensorflow_model_optimization.quantization.keras import QuantizeConfig
+
+from mobilenet_tf.errors import UsageError
+from mobilenet_tf.quantization.quantizers import (
+    ActivationQuantizer,
+    DepthwiseKernelQuantizer,
+    KernelQuantizer,
+)
+
+KERNELS = {
+    "Conv2D": ("kernel", KernelQuantizer),
+    "Dense": ("kernel", KernelQuantizer),
+    "DepthwiseConv2D": ("depthwise_kernel", DepthwiseKernelQuantizer),
+}
+ACTIVATIONS = ("ReLU", "Activation")
+OUTPUTS = ("GlobalAveragePooling2D", "AveragePooling2D", "Add")
+PASSING = ("InputLayer", "Reshape", "Flatten", "SeededDropout", "Dropout", "ImageQuantization")
+SUPPORTED = (*KERNELS, *ACTIVATIONS, *OUTPUTS, *PASSING)
+
+
+class LayerQuantization(QuantizeConfig):
+    """What tfmot's wrapper asks: the quantizers of one layer's kernel and output."""
+
+    def __init__(self, kernel: str | None, kernel_quantizer: Any, output_quantizer: Any) -> None:
+        self.kernel = kernel
+        self.kernel_quantizer = kernel_quantizer
+        self.output_quantizer = output_quantizer
+
+    def get_weights_and_quantizers(self, layer: Any) -> list[Any]:
+        """Return the kernel and its quantizer."""
+        return [(getattr(layer, self.kernel), self.kernel_quantizer)] if self.kernel else []
+
+    def set_quantize_weights(self, layer: Any, quantize_weights: list[Any]) -> None:
+        """Let the layer compute with the quantized kernel."""
+        for weight in quantize_weights:
+            setattr(layer, str(self.kernel), weight)
+
+    def get_activations_and_quantizers(self, layer: Any) -> list[Any]:
+        """Return nothing: activations are layers of their own here."""
+        return []
+
+    def set_quantize_activations(self, layer: Any, quantize_activations: list[Any]) -> None:
+        """Do nothing: there are none."""
+
+    def get_output_quantizers(self, layer: Any) -> list[Any]:
+        """Return the quantizer of the output, if it has one."""
+        return [self.output_quantizer] if self.output_quantizer else []
+
+    def get_config(self) -> dict[str, Any]:
+        """Return no settings: a quantized model is rebuilt from its float one."""
+        return {}
+
+
+def quantize_layer(layer: Any) -> Any:
+    """Return the layer, rebuilt and wrapped with what the scheme has for it.
+
+    Raises:
+        UsageError: the scheme does not know the layer.
+    """
+    kind = type(layer).__name__
+    rebuilt = type(layer).from_config(layer.get_config())
+    if kind in PASSING:
+        return rebuilt
+    if kind not in SUPPORTED:
+        raise UsageError(
+            f"the layer {layer.name} ({kind}) cannot be quantized; layers that can:"
+            f" {', '.join(sorted(SUPPORTED))}. Replace it, or export after training with"
+            " --quantization float16"
+        )
+    kernel, make_quantizer = KERNELS.get(kind, (None, None))
+    needs_range = kind in OUTPUTS or kind in ACTIVATIONS or not feeds_activation(layer)
+    config = LayerQuantization(
+        kernel,
+        make_quantizer() if make_quantizer else None,
+        ActivationQuantizer() if needs_range else None,
+    )
+    return QuantizeWrapperV2(rebuilt, config)
+
+
+def feeds_activation(layer: Any) -> bool:
+    """Tell whether the only reader of a layer is an activation, which the file fuses into it."""
+    readers = [node.outbound_layer for node in layer.outbound_nodes]
+    return len(readers) == 1 and type(readers[0]).__name__ in ACTIVATIONS
+
+
+def activation_quantizers(model: Any) -> list[ActivationQuantizer]:
+    """Return the quantizers of a quantized model's activations."""
+    return [
+        quantizer
+        for layer in model.layers
+        if isinstance(layer, QuantizeWrapperV2)
+        for quantizer in layer.quantize_config.get_output_quantizers(layer.layer)
+    ]

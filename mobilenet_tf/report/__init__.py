@@ -1,0 +1,19 @@
+"""Results to tables, plots and a page; no TensorFlow."""
+
+from __future__ import annotations
+
+from mobilenet_tf.report.page import format_stages, write_report
+from mobilenet_tf.report.summary import Summary, Verdict, summarise
+from mobilenet_tf.report.tables import Column, Table, format_table, stage_table
+
+__all__ = [
+    "Column",
+    "Summary",
+    "Table",
+    "Verdict",
+    "format_stages",
+    "format_table",
+    "stage_table",
+    "summarise",
+    "write_report",
+]

@@ -1,0 +1,175 @@
+"""What a stage leaves behind: a frozen result, written to and read from result.json."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from mobilenet_tf import __version__
+from mobilenet_tf.errors import MtfError
+from mobilenet_tf.workdir import hash_file, write_bytes
+
+RESULT_FILE = "result.json"
+PINNED_PACKAGES = (
+    "tensorflow",
+    "tf_keras",
+    "tensorflow-model-optimization",
+    "ai-edge-litert",
+    "tensorflow-datasets",
+    "numpy",
+)
+
+
+class FileRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """A file of a stage, by its content."""
+
+    sha256: str
+    size_bytes: int
+
+
+class StageResult(msgspec.Struct, frozen=True, kw_only=True):
+    """What was run, with which settings, where, on which data, and what came of it."""
+
+    stage: str
+    settings: dict[str, Any]
+    inputs: dict[str, str]  # stage -> SHA-256 of its result.json
+    versions: dict[str, str]
+    commit: str | None
+    machine: dict[str, Any]
+    command: str
+    data: dict[str, str]  # split -> fingerprint
+    metrics: dict[str, Any]
+    files: dict[str, FileRecord]
+    started_at: str  # ISO 8601, UTC
+    wall_time_s: float
+
+
+def save_result(result: StageResult, folder: Path) -> None:
+    """Write result.json into the folder of a stage, atomically."""
+    content = msgspec.json.format(msgspec.json.encode(result), indent=2)
+    write_bytes(folder / RESULT_FILE, content + b"\n")
+
+
+def load_result(folder: Path) -> StageResult:
+    """Read the result of a finished stage.
+
+    Raises:
+        MtfError: it is damaged, or another version of the project wrote it.
+    """
+    path = folder / RESULT_FILE
+    try:
+        content = msgspec.json.decode(path.read_bytes())
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise damaged(path, str(error)) from error
+    version = content.get("versions", {}).get("mobilenet_tf") if isinstance(content, dict) else None
+    if isinstance(version, str) and series(version) != series(__version__):
+        raise MtfError(
+            f"{path} was written by mobilenet-tf {version}, this is {__version__}: use that"
+            " version, or make the stage again with --overwrite"
+        )
+    try:
+        return msgspec.convert(content, StageResult)
+    except msgspec.ValidationError as error:
+        raise damaged(path, str(error)) from error
+
+
+def damaged(path: Path, reason: str) -> MtfError:
+    """Return the error for a file of a run that cannot be trusted."""
+    return MtfError(
+        f"{path} is damaged ({reason}); make the stage again with --overwrite"
+        " (the old folder is kept under previous/), or restore the file"
+    )
+
+
+def series(version: str) -> tuple[str, ...]:
+    """Return the part of a version within which results stay readable: (major, minor)."""
+    return tuple(version.split(".")[:2])
+
+
+def record_files(folder: Path) -> dict[str, FileRecord]:
+    """Return every file below a stage folder by its relative name, its result aside."""
+    return {
+        path.relative_to(folder).as_posix(): FileRecord(
+            sha256=hash_file(path), size_bytes=path.stat().st_size
+        )
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name != RESULT_FILE
+    }
+
+
+def describe_versions() -> dict[str, str]:
+    """Return the versions that decide a result: Python, this project and its pinned packages."""
+    versions = {"mobilenet_tf": __version__, "python": platform.python_version()}
+    for package in PINNED_PACKAGES:
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            versions[package] = "not installed"
+    return versions
+
+
+def describe_machine() -> dict[str, Any]:
+    """Return what speed depends on: processor, cores, memory, system."""
+    import psutil
+
+    return {
+        "processor": processor_name(),
+        "architecture": platform.machine(),
+        "cores": available_cores(),
+        "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
+        "system": platform.system(),
+    }
+
+
+def available_cores() -> int:
+    """Return how many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def processor_name() -> str:
+    """Return the processor's name as the system gives it."""
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.is_file():
+        for line in cpuinfo.read_text(errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def find_commit() -> str | None:
+    """Return the commit the package runs from, with `+changes` if it was modified; None outside git."""
+    package = Path(__file__).parent
+
+    def git(*words: str) -> str | None:
+        try:
+            done = subprocess.run(  # noqa: S603  # fixed words, no shell
+                ["git", "-C", str(package), *words],  # noqa: S607  # git is where the user has it
+                capture_output=True,
+                text=True,
+                timeout=10,
+                check=False,
+            )
+        except (OSError, subprocess.TimeoutExpired):
+            return None
+        return done.stdout.strip() if done.returncode == 0 else None
+
+    if git("ls-files", "--error-unmatch", "results.py") is None:
+        return None  # installed somewhere below another project's checkout
+    commit = git("rev-parse", "HEAD")
+    if commit and git("status", "--porcelain", "--", str(package)):
+        commit += "+changes"
+    return commit
+
+
+def describe_command() -> str:
+    """Return the command that was typed, by its program's bare name."""
+    return " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])

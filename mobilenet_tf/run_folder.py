@@ -1,0 +1,187 @@
+"""A run on disk: artifacts/<run>/<stage>/, each stage whole or not there.
+
+    recipe.json       every setting of the run
+    train/            a finished stage: its files and result.json
+    qat.partial/      a stage at work: settings.json, checkpoints; becomes qat/ when it is done
+    previous/         finished stages that were made again
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from collections.abc import Iterator
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import filelock
+import msgspec
+
+from mobilenet_tf.errors import MtfError, UsageError
+from mobilenet_tf.recipe import Recipe, list_differences, parse_recipe, settings_of
+from mobilenet_tf.results import RESULT_FILE, StageResult, damaged, load_result
+from mobilenet_tf.workdir import hash_file, write_bytes, write_error
+
+RECIPE_FILE = "recipe.json"
+SETTINGS_FILE = "settings.json"
+IDENTITY = ("data", "model")  # with the seed: what makes two runs two
+
+
+class RunFolder:
+    """The folder of one run; every path and every rename of a stage goes through it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @property
+    def name(self) -> str:
+        """The run's name: its folder's."""
+        return self.path.resolve().name
+
+    def stage(self, name: str) -> Path:
+        """Return the folder of a finished stage."""
+        return self.path / name
+
+    def partial(self, name: str) -> Path:
+        """Return the folder of a stage at work."""
+        return self.path / f"{name}.partial"
+
+    def has_recipe(self) -> bool:
+        """Tell whether this is the folder of a run."""
+        return (self.path / RECIPE_FILE).is_file()
+
+    def load_recipe(self) -> Recipe:
+        """Return the recipe of the run.
+
+        Raises:
+            UsageError: the folder is missing, or no run.
+            MtfError: recipe.json is damaged.
+        """
+        file = self.path / RECIPE_FILE
+        if not self.path.exists():
+            raise UsageError(f"no run at {self.path}: the folder does not exist; see mtf train --help")
+        if not file.is_file():
+            raise UsageError(f"{self.path} is not the folder of a run: it has no {RECIPE_FILE}")
+        try:
+            content = msgspec.json.decode(file.read_bytes())
+        except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise MtfError(f"{file} is damaged ({error}); start the run in another folder") from error
+        if not isinstance(content, dict):
+            raise MtfError(f"{file} is damaged (not an object); start the run in another folder")
+        return parse_recipe(content, origin=str(file))
+
+    def claim(self, recipe: Recipe) -> None:
+        """Make this the folder of a run with `recipe`, or refuse if it holds something else.
+
+        Raises:
+            UsageError: it holds another run (other data, model or seed), or other files.
+            MtfError: it cannot be written.
+        """
+        if self.path.exists() and not self.path.is_dir():
+            raise UsageError(f"--out {self.path} is a file; give a folder")
+        if self.has_recipe():
+            held, asked = (settings_of(r, IDENTITY) for r in (self.load_recipe(), recipe))
+            differences = list_differences(held, asked)
+            if differences:
+                raise UsageError(
+                    f"{self.path} holds another run ({'; '.join(differences)});"
+                    " choose another folder with --out"
+                )
+        elif self.path.is_dir() and any(not p.name.startswith(".") for p in self.path.iterdir()):
+            raise UsageError(
+                f"{self.path} is not empty and holds no run; choose another folder with --out"
+            )
+        write_bytes(self.path / RECIPE_FILE, msgspec.json.format(msgspec.json.encode(recipe)))
+
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[None]:
+        """Keep a second mtf from working in the same folder."""
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            lock = filelock.FileLock(self.path / ".lock", timeout=0)
+            lock.acquire()
+        except filelock.Timeout as error:
+            raise MtfError(
+                f"another mtf is at work in {self.path}; wait for it, or use another --out"
+            ) from error
+        except OSError as error:
+            raise write_error(self.path, error) from error
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def load_stage(self, name: str, *, verify: bool = True) -> StageResult:
+        """Return the result of a finished stage, its files checked against their hashes.
+
+        Raises:
+            MtfError: the result or a file is damaged, or another version wrote it.
+        """
+        folder = self.stage(name)
+        result = load_result(folder)
+        for file, record in result.files.items() if verify else ():
+            path = folder / file
+            if not path.is_file():
+                raise damaged(path, "the file is missing")
+            if path.stat().st_size != record.size_bytes or hash_file(path) != record.sha256:
+                raise damaged(path, "its content is not what result.json recorded")
+        return result
+
+    def digest(self, name: str) -> str:
+        """Return what identifies a finished stage for those that build on it."""
+        return hash_file(self.stage(name) / RESULT_FILE)
+
+    def is_finished(self, name: str) -> bool:
+        """Tell whether a stage has its result."""
+        return (self.stage(name) / RESULT_FILE).is_file()
+
+    def begin(self, name: str, settings: dict[str, Any]) -> Path:
+        """Make the folder of a stage at work and note its settings there."""
+        partial = self.partial(name)
+        write_bytes(partial / SETTINGS_FILE, msgspec.json.format(msgspec.json.encode(settings)))
+        return partial
+
+    def partial_settings(self, name: str) -> dict[str, Any] | None:
+        """Return the settings of a stage at work; None if there is none.
+
+        Raises:
+            MtfError: they are damaged.
+        """
+        if not self.partial(name).is_dir():
+            return None
+        file = self.partial(name) / SETTINGS_FILE
+        try:
+            content = msgspec.json.decode(file.read_bytes())
+        except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise damaged(file, str(error)) from error
+        if not isinstance(content, dict):
+            raise damaged(file, "not an object")
+        return content
+
+    def discard_partial(self, name: str) -> None:
+        """Remove what an unfinished stage left."""
+        shutil.rmtree(self.partial(name), ignore_errors=True)
+
+    def commit(self, name: str) -> None:
+        """Turn a stage at work, its result written, into the finished one."""
+        self.set_aside(name)
+        try:
+            self.partial(name).rename(self.stage(name))
+        except OSError as error:
+            raise write_error(self.stage(name), error) from error
+
+    def set_aside(self, name: str) -> Path | None:
+        """Move a finished stage to previous/, so that making it again loses nothing."""
+        stage = self.stage(name)
+        if not stage.exists():
+            return None
+        stamp = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%S%f")
+        target = self.path / "previous" / f"{name}-{stamp}"
+        try:
+            target.parent.mkdir(exist_ok=True)
+            os.replace(stage, target)
+        except OSError as error:
+            raise write_error(target, error) from error
+        return target

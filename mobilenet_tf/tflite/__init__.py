@@ -1,0 +1,1 @@
+"""The .tflite format: converting, compacting, describing, running and auditing files."""

@@ -1,0 +1,272 @@
+"""What a .tflite file holds: its ops, types, scales, signature and every byte, and no more."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from mobilenet_tf.tflite import schema
+from mobilenet_tf.tflite.layout import Region
+from mobilenet_tf.tflite.metadata import Metadata, get_metadata
+from mobilenet_tf.tflite.schema import BUILTIN_OPERATORS, TENSOR_TYPES, Source
+
+SIZE_KINDS = (
+    "weights",
+    "biases",
+    "constants",
+    "quantization",
+    "graph",
+    "metadata",
+    "padding",
+    "unknown",
+)
+FLOAT_TYPES = ("float16", "float32", "float64", "bfloat16")
+# The axis of a kernel that holds its output channels, by op.
+CHANNEL_AXES = {"CONV_2D": 0, "DEPTHWISE_CONV_2D": 3, "FULLY_CONNECTED": 0}
+_LONGEST_PADDING_BYTES = 15  # what aligns a vector to 16 bytes
+
+
+@dataclass(frozen=True)
+class TensorInfo:
+    """One tensor: `size_bytes` is its stored data (0 for activations), scales per channel."""
+
+    index: int
+    name: str
+    type: str
+    shape: tuple[int, ...]
+    size_bytes: int
+    kind: str  # "weights", "biases", "constants" or "activations"
+    scales: tuple[float, ...] = field(repr=False)
+    zero_points: tuple[int, ...] = field(repr=False)
+    axis: int
+
+    @property
+    def is_float(self) -> bool:
+        """Whether its elements are floating-point numbers."""
+        return self.type in FLOAT_TYPES
+
+
+@dataclass(frozen=True)
+class OpInfo:
+    """One op, in the order of execution; an absent optional input is tensor -1."""
+
+    index: int
+    name: str
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+    input_types: tuple[str, ...]
+    output_types: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class SignatureInfo:
+    """A named entry point: names in the signature to tensor numbers."""
+
+    key: str
+    inputs: dict[str, int]
+    outputs: dict[str, int]
+
+
+@dataclass(frozen=True)
+class Audit:
+    """All that a file says about itself; `sizes_bytes` by kind adds up to `file_bytes`.
+
+    `custom_ops` are those that need code from outside LiteRT (Flex ones among them),
+    `unknown_ops` those that this schema version has no name for. `conversion_ops` are the
+    Quantize and Dequantize ops that stand inside the graph; the two that turn a uint8 input
+    and output into int8, and those that unpack float16 constants, are `boundary_ops`.
+    """
+
+    file_bytes: int
+    sizes_bytes: dict[str, int]
+    ops: tuple[OpInfo, ...]
+    tensors: tuple[TensorInfo, ...]
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+    signatures: tuple[SignatureInfo, ...]
+    subgraph_count: int
+    metadata: Metadata | None
+    custom_ops: tuple[str, ...]
+    unknown_ops: tuple[str, ...]
+    conversion_ops: tuple[OpInfo, ...]
+    boundary_ops: tuple[OpInfo, ...]
+
+    @property
+    def float_tensors(self) -> tuple[TensorInfo, ...]:
+        """The tensors of a floating-point type."""
+        return tuple(tensor for tensor in self.tensors if tensor.is_float)
+
+    @property
+    def batch(self) -> int:
+        """How many pictures the file takes at a time; 0 where its input has no shape."""
+        shape = self.tensors[self.inputs[0]].shape if self.inputs else ()
+        return shape[0] if shape else 0
+
+    @property
+    def channel_count(self) -> int:
+        """The output channels of all kernels together."""
+        counted = [
+            self.tensors[op.inputs[1]].shape[CHANNEL_AXES[op.name]]
+            for op in self.ops
+            if op.name in CHANNEL_AXES
+        ]
+        return sum(counted)
+
+    def constant(self, tensor: int) -> TensorInfo:
+        """Return a tensor, or the constant it is unpacked from by a Dequantize op."""
+        for op in self.boundary_ops:
+            if op.name == "DEQUANTIZE" and tensor in op.outputs:
+                return self.tensors[op.inputs[0]]
+        return self.tensors[tensor]
+
+
+def audit(source: Source) -> Audit:
+    """Return the audit of a file, given by its path or its bytes.
+
+    Raises:
+        UsageError: there is no such file.
+        MtfError: it is not a whole .tflite file.
+    """
+    content, name = schema.read_content(source)
+    regions = schema.find_regions(content, name)
+    model = schema.parse(content, name)
+    graph = model.subgraphs[0]
+    inputs, outputs = _integers(graph.inputs), _integers(graph.outputs)
+    ops = _list_ops(model, graph)
+    kinds = _find_buffer_kinds(graph, ops)
+    tensors = tuple(
+        _describe_tensor(model, index, tensor, kinds) for index, tensor in enumerate(graph.tensors)
+    )
+    boundary, inner = _split_conversions(ops, tensors, inputs, outputs)
+    for entry in model.metadata or []:
+        kinds[int(entry.buffer)] = "metadata"
+    return Audit(
+        file_bytes=len(content),
+        sizes_bytes=_count_bytes(content, regions, kinds),
+        ops=ops,
+        tensors=tensors,
+        inputs=inputs,
+        outputs=outputs,
+        signatures=tuple(_describe_signature(entry) for entry in model.signatureDefs or []),
+        subgraph_count=len(model.subgraphs),
+        metadata=get_metadata(model, name),
+        custom_ops=tuple(op.name for op in ops if op.name.startswith("CUSTOM:")),
+        unknown_ops=tuple(op.name for op in ops if op.name.startswith("UNKNOWN:")),
+        conversion_ops=inner,
+        boundary_ops=boundary,
+    )
+
+
+def _text(value: str | bytes | None) -> str:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value or ""
+
+
+def _integers(values: Any) -> tuple[int, ...]:
+    return tuple(int(value) for value in values) if values is not None else ()
+
+
+def _list_ops(model: Any, graph: Any) -> tuple[OpInfo, ...]:
+    def types(tensors: Sequence[int]) -> tuple[str, ...]:
+        return tuple(TENSOR_TYPES.get(graph.tensors[i].type, "none") for i in tensors if i >= 0)
+
+    ops = []
+    for index, op in enumerate(graph.operators or []):
+        code = model.operatorCodes[op.opcodeIndex]
+        # Codes up to 126 stand in the old one-byte field; later ones only in the new field.
+        number = max(code.builtinCode, code.deprecatedBuiltinCode)
+        name = BUILTIN_OPERATORS.get(number, f"UNKNOWN:{number}")
+        if name == "CUSTOM":
+            name = f"CUSTOM:{_text(code.customCode)}"
+        inputs, outputs = _integers(op.inputs), _integers(op.outputs)
+        ops.append(OpInfo(index, name, inputs, outputs, types(inputs), types(outputs)))
+    return tuple(ops)
+
+
+def _find_buffer_kinds(graph: Any, ops: Sequence[OpInfo]) -> dict[int, str]:
+    """Return what each buffer of constants is for; a Dequantize hands its reader's use on."""
+    unpacked = {op.outputs[0]: op.inputs[0] for op in ops if op.name == "DEQUANTIZE"}
+    kinds: dict[int, str] = {}
+    for op in ops:
+        if op.name in CHANNEL_AXES:
+            for position, kind in ((1, "weights"), (2, "biases")):
+                tensor = op.inputs[position] if position < len(op.inputs) else -1
+                if tensor >= 0:
+                    kinds[int(graph.tensors[unpacked.get(tensor, tensor)].buffer)] = kind
+    return kinds
+
+
+def _describe_tensor(model: Any, index: int, tensor: Any, kinds: dict[int, str]) -> TensorInfo:
+    data = model.buffers[tensor.buffer].data
+    size_bytes = 0 if data is None else len(data)
+    quantization = tensor.quantization
+    scales = getattr(quantization, "scale", None)
+    return TensorInfo(
+        index=index,
+        name=_text(tensor.name),
+        type=TENSOR_TYPES.get(tensor.type, "none"),
+        shape=_integers(tensor.shape),
+        size_bytes=size_bytes,
+        kind=kinds.get(int(tensor.buffer), "constants") if size_bytes else "activations",
+        scales=tuple(float(scale) for scale in scales) if scales is not None else (),
+        zero_points=_integers(getattr(quantization, "zeroPoint", None)),
+        axis=int(getattr(quantization, "quantizedDimension", 0)),
+    )
+
+
+def _split_conversions(
+    ops: Sequence[OpInfo],
+    tensors: Sequence[TensorInfo],
+    inputs: Sequence[int],
+    outputs: Sequence[int],
+) -> tuple[tuple[OpInfo, ...], tuple[OpInfo, ...]]:
+    """Return the conversions at the graph's edge and those that stand inside it."""
+    boundary, inner = [], []
+    for op in ops:
+        if op.name not in ("QUANTIZE", "DEQUANTIZE"):
+            continue
+        types = (*op.input_types, *op.output_types)
+        at_input = op.inputs[0] in inputs and types == ("uint8", "int8")
+        at_output = op.outputs[0] in outputs and types == ("int8", "uint8")
+        unpacks = types == ("float16", "float32") and tensors[op.inputs[0]].size_bytes > 0
+        (boundary if at_input or at_output or unpacks else inner).append(op)
+    return tuple(boundary), tuple(inner)
+
+
+def _describe_signature(entry: Any) -> SignatureInfo:
+    def names(entries: Any) -> dict[str, int]:
+        return {_text(item.name): int(item.tensorIndex) for item in entries or []}
+
+    return SignatureInfo(_text(entry.signatureKey), names(entry.inputs), names(entry.outputs))
+
+
+def _count_bytes(
+    content: bytes, regions: Sequence[Region], buffer_kinds: dict[int, str]
+) -> dict[str, int]:
+    """Return the bytes of each kind; a shared vector counts for its first owner.
+
+    What no table points at is padding when it is a short run of zeros, else unknown.
+    """
+    owners = np.full(len(content), -1, dtype=np.int8)
+    for region in regions:
+        stretch = owners[region.start : region.end]
+        stretch[stretch < 0] = SIZE_KINDS.index(_find_kind(region, buffer_kinds))
+    free = np.flatnonzero(owners < 0)
+    for run in np.split(free, np.flatnonzero(np.diff(free) > 1) + 1):
+        if len(run):
+            is_padding = len(run) <= _LONGEST_PADDING_BYTES and not any(
+                content[run[0] : run[-1] + 1]
+            )
+            owners[run] = SIZE_KINDS.index("padding" if is_padding else "unknown")
+    counts = np.bincount(owners, minlength=len(SIZE_KINDS))
+    return {kind: int(count) for kind, count in zip(SIZE_KINDS, counts, strict=True)}
+
+
+def _find_kind(region: Region, buffer_kinds: dict[int, str]) -> str:
+    if region.owner == "Buffer.data":
+        return buffer_kinds.get(region.index, "constants")
+    if region.owner in ("Metadata", "Model.description"):
+        return "metadata"
+    return "quantization" if region.owner == "QuantizationParameters" else "graph"

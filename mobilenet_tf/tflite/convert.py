@@ -1,0 +1,215 @@
+"""Keras model in, .tflite file out: batch 1, a named signature, compact, with its metadata."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from mobilenet_tf import __version__
+from mobilenet_tf.errors import MtfError, UsageError, suggest
+from mobilenet_tf.keras import keras, tf
+from mobilenet_tf.quiet import quiet_stderr
+from mobilenet_tf.recipe import QUANTIZATIONS
+from mobilenet_tf.tflite import schema
+from mobilenet_tf.tflite.audit import audit
+from mobilenet_tf.tflite.metadata import Metadata, set_metadata
+from mobilenet_tf.tflite.promise import check_promise
+
+INPUT_NAME = "image"
+IO_TYPES = ("int8", "uint8")
+
+
+def convert(
+    model: keras.Model,
+    *,
+    quantization: str,
+    classes: Sequence[str],
+    description: str,
+    io_type: str = "int8",
+    logits: bool = False,
+    calibration_images: np.ndarray | None = None,
+) -> bytes:
+    """Return the .tflite file of a model that maps normalised pictures to logits.
+
+    The file takes one picture, (1, H, W, 3), as its signature input "image" and gives (1, C)
+    as "probabilities", or as "logits" where those are asked for. Integer files take bytes:
+    byte - 128 for int8 (scale 1/128, zero point 0), the byte itself for uint8 (zero point 128).
+
+    Args:
+        model: tf_keras model of (N, H, W, 3) float32, (byte - 128) / 128, to (N, C) logits.
+            For "int8_qat" it carries the fake-quantization nodes that give the ranges.
+        quantization: one of `recipe.QUANTIZATIONS`.
+        classes: the C class names, in the order of the output.
+        description: one line that says what the file is, stored in it.
+        io_type: "int8" or "uint8" for the int8 quantizations; the others take float32.
+        logits: leave the softmax out.
+        calibration_images: uint8 (N, H, W, 3) training pictures; "int8_ptq" needs them.
+
+    Raises:
+        UsageError: an argument does not fit the model.
+        MtfError: the converter failed, or its file breaks what `quantization` promises.
+    """
+    if quantization not in QUANTIZATIONS:
+        raise UsageError(
+            f"unknown quantization {quantization!r}; {suggest(quantization, QUANTIZATIONS)}"
+        )
+    if io_type not in IO_TYPES:
+        raise UsageError(f"unknown io_type {io_type!r}; {suggest(io_type, IO_TYPES)}")
+    image_shape = _check_model(model, classes)
+    output_name = "logits" if logits else "probabilities"
+    integer = quantization in ("int8_ptq", "int8_qat")
+
+    converter = tf.lite.TFLiteConverter.from_keras_model(
+        _build_export_model(model, image_shape, output_name)
+    )
+    if quantization != "float32":
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    if quantization == "float16":
+        converter.target_spec.supported_types = [tf.float16]
+    if quantization == "int8_ptq":
+        pictures = _check_calibration(calibration_images, image_shape)
+        converter.representative_dataset = _make_calibration(pictures)
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+    if integer:
+        converter.inference_input_type = converter.inference_output_type = tf.as_dtype(io_type)
+    content = _finish(
+        _run(converter, quantization),
+        output_name,
+        Metadata(
+            description=description,
+            classes=tuple(classes),
+            quantization=quantization,
+            io_type=io_type if integer else "float32",
+            output=output_name,
+            project_version=__version__,
+        ),
+    )
+    broken = check_promise(audit(content), quantization, io_type, logits)
+    if broken:
+        raise MtfError(
+            f"the exported file breaks what {quantization} promises: " + "; ".join(broken)
+        )
+    return content
+
+
+def _check_model(model: Any, classes: Sequence[str]) -> tuple[int, int, int]:
+    """Return the model's (H, W, 3), or say what is handed in and what is wanted instead."""
+    if not isinstance(model, keras.Model):
+        origin = type(model).__module__.split(".")[0]
+        kind = "a Keras 3 model" if origin == "keras" else f"a {type(model).__qualname__}"
+        raise UsageError(
+            f"convert takes a tf_keras (Keras 2) model and was given {kind}; build it with"
+            " mobilenet_tf.MobileNetV1 or with `import tf_keras as keras`, and copy the weights"
+        )
+    image_shape = tuple(model.input_shape[1:])
+    if len(image_shape) != 3 or image_shape[2] != 3 or None in image_shape:
+        raise UsageError(
+            f"model {model.name!r} takes {model.input_shape}; convert needs (batch, height,"
+            " width, 3) with a fixed height and width"
+        )
+    if len(model.output_shape) != 2 or model.output_shape[1] != len(classes):
+        raise UsageError(
+            f"model {model.name!r} gives {model.output_shape} and there are {len(classes)}"
+            " class names; the output must be (batch, classes)"
+        )
+    return image_shape
+
+
+def _check_calibration(images: np.ndarray | None, image_shape: tuple[int, ...]) -> np.ndarray:
+    """Return the calibration pictures with bytes 0 and 255 among them, so that the input range
+    is exactly [-1, 127/128] and a byte maps to one int8 value.
+    """
+    if images is None or len(images) == 0:
+        raise UsageError(
+            "int8_ptq needs calibration pictures and there are none; give some training pictures"
+        )
+    if images.dtype != np.uint8:
+        nan = " with NaN" if images.dtype.kind == "f" and bool(np.isnan(images).any()) else ""
+        raise UsageError(
+            f"calibration pictures are {images.dtype}{nan}; give the uint8 bytes, not normalised"
+        )
+    if images.shape[1:] != image_shape:
+        raise UsageError(
+            f"calibration pictures have shape {images.shape[1:]} and the model takes"
+            f" {image_shape}; resize them first"
+        )
+    images = images.copy()
+    first = images[0].reshape(-1)
+    if images.min() != 0:
+        first[0] = 0
+    if images.max() != 255:
+        first[-1] = 255
+    return images
+
+
+def _make_calibration(images: np.ndarray) -> Callable[[], Iterator[list[np.ndarray]]]:
+    def batches() -> Iterator[list[np.ndarray]]:
+        for image in images:
+            yield [(image[np.newaxis].astype(np.float32) - 128) / 128]
+
+    return batches
+
+
+def _build_export_model(
+    model: keras.Model, image_shape: tuple[int, ...], output_name: str
+) -> keras.Model:
+    """Wrap the model for one picture, ending in the named output."""
+    image = keras.Input(batch_shape=(1, *image_shape), name=INPUT_NAME)
+    scores = model(image, training=False)
+    if output_name == "probabilities":
+        named = keras.layers.Softmax(name=output_name, dtype="float32")
+    else:
+        named = keras.layers.Activation("linear", name=output_name, dtype="float32")
+    return keras.Model(image, named(scores), name="export")
+
+
+def _run(converter: Any, quantization: str) -> bytes:
+    """Convert without the converter's log; its errors become one sentence."""
+    failure: Exception | None = None
+    with quiet_stderr():
+        try:
+            return bytes(converter.convert())
+        except Exception as error:  # the converter raises its own and everybody else's types
+            failure = error
+    lines = [line for line in str(failure).splitlines() if line.strip()]
+    reason = re.sub(r"\s+", " ", lines[-1] if lines else type(failure).__name__)
+    raise MtfError(
+        f"the TFLite converter refused the model as {quantization}: {reason[:500]}"
+    ) from failure
+
+
+def _finish(content: bytes, output_name: str, metadata: Metadata) -> bytes:
+    """Name the input and output tensors as the signature does, describe the file, compact it."""
+    model = schema.parse(content)
+    graph = model.subgraphs[0]
+    graph.tensors[graph.inputs[0]].name = INPUT_NAME
+    graph.tensors[graph.outputs[0]].name = output_name
+    _free_batch(model)
+    set_metadata(model, metadata)
+    return schema.pack(model)
+
+
+def _free_batch(model: Any) -> None:
+    """Let reshapes to (1, ...) infer the batch, so that an interpreter can be given more pictures.
+
+    The file stays one of batch 1; a reshape to a constant shape would pin it there.
+    """
+    graph = model.subgraphs[0]
+    for op in graph.operators:
+        code = model.operatorCodes[op.opcodeIndex]
+        if code.builtinCode != schema.tables.BuiltinOperator.RESHAPE:
+            continue
+        source, target = (graph.tensors[index] for index in op.inputs[:2])
+        data = model.buffers[target.buffer].data
+        if data is None or source.shape[0] != 1:
+            continue
+        shape = data.view("<i4").copy()
+        if shape[0] == 1 and (shape > 0).all():
+            shape[0] = -1
+            model.buffers.append(schema.tables.BufferT(data=shape.view(np.uint8)))
+            target.buffer = len(model.buffers) - 1  # the old one may serve other tensors too
+            if op.builtinOptions is not None:
+                op.builtinOptions.newShape = shape

@@ -1,0 +1,238 @@
+"""Running .tflite classifiers with LiteRT; the one door to its interpreter."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mobilenet_tf.errors import MtfError, UsageError
+from mobilenet_tf.quiet import quiet_stderr
+from mobilenet_tf.tflite import schema
+from mobilenet_tf.tflite.metadata import Metadata, get_metadata
+from mobilenet_tf.tflite.schema import Source
+
+with quiet_stderr():  # the library may announce itself when it loads
+    from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+BATCH_SIZE = 100
+
+
+class Classifier:
+    """A .tflite file that maps pictures to class scores.
+
+    Attributes:
+        classes: the class names in the output's order; their numbers where the file has none.
+        input_shape: (H, W, 3) of one picture.
+        input_type: "float32", "int8" or "uint8"; pictures are given as uint8 bytes for each.
+        output_type: the type of `predict_raw`'s scores.
+        output_scale: the real value of one output step; 1.0 for float outputs.
+        output_zero_point: the output that stands for zero.
+        metadata: what this project wrote into the file, or None.
+    """
+
+    def __init__(self, interpreter: Any, metadata: Metadata | None, name: str) -> None:
+        self._interpreter = interpreter
+        self._name = name
+        self._fixed_batch = False
+        self.metadata = metadata
+        image, scores = self._check_signature()
+        self._image_at, self._scores_at = int(image["index"]), int(scores["index"])
+        self._batch = int(image["shape"][0])
+        self._first_batch = self._batch
+        self.input_shape: tuple[int, ...] = tuple(int(side) for side in image["shape"][1:])
+        self.input_type = np.dtype(image["dtype"]).name
+        self.output_type = np.dtype(scores["dtype"]).name
+        scale, zero_point = scores["quantization"]
+        self.output_scale, self.output_zero_point = float(scale) or 1.0, int(zero_point)
+        count = int(scores["shape"][-1])
+        self.classes = metadata.classes if metadata else tuple(str(i) for i in range(count))
+        if len(self.classes) != count:
+            raise MtfError(
+                f"{name} gives {count} scores and names {len(self.classes)} classes;"
+                " export it again"
+            )
+
+    @classmethod
+    def load(
+        cls, source: Source, *, threads: int = 1, reference_kernels: bool = False
+    ) -> Classifier:
+        """Return the classifier in a file, given by its path or its bytes.
+
+        With `reference_kernels` the plain C++ kernels run instead of XNNPACK's.
+
+        Raises:
+            UsageError: there is no such file, or `threads` is below 1.
+            MtfError: the file is not a .tflite classifier, or needs ops LiteRT has not.
+        """
+        if threads < 1:
+            raise UsageError(f"threads is {threads}; give 1 or more")
+        content, name = schema.read_content(source)
+        metadata = get_metadata(schema.parse(content, name), name)
+        resolver = OpResolverType.BUILTIN_REF if reference_kernels else OpResolverType.AUTO
+        with _explained(name), quiet_stderr():
+            interpreter = Interpreter(
+                model_content=content,
+                num_threads=threads,
+                experimental_op_resolver_type=resolver,
+            )
+            interpreter.allocate_tensors()
+        return cls(interpreter, metadata, name)
+
+    def predict(self, images: np.ndarray, *, batch_size: int = BATCH_SIZE) -> np.ndarray:
+        """Return float32 (N, C) scores, dequantized, of uint8 (N, H, W, 3) pictures.
+
+        Raises:
+            UsageError: the pictures are not uint8 or not of the model's size.
+        """
+        return self.dequantize(self.predict_raw(images, batch_size=batch_size))
+
+    def predict_raw(self, images: np.ndarray, *, batch_size: int = BATCH_SIZE) -> np.ndarray:
+        """Return the (N, C) scores of uint8 (N, H, W, 3) pictures as the file gives them.
+
+        Pictures go through `batch_size` at a time; a graph that cannot be resized takes them
+        in its own batch. The last batch is filled up and its filling dropped.
+
+        Raises:
+            UsageError: the pictures are not uint8 or not of the model's size.
+        """
+        if images.ndim != 4:
+            raise UsageError(
+                f"pictures have shape {images.shape}; {self._name} takes"
+                f" (N, {', '.join(map(str, self.input_shape))})"
+            )
+        self._check_pictures(images.dtype, images.shape[1:])
+        batch = self._resize(min(batch_size, max(len(images), 1)))
+        scores = np.empty((len(images), len(self.classes)), dtype=self.output_type)
+        for start in range(0, len(images), batch):
+            part = images[start : start + batch]
+            filling = np.zeros((batch - len(part), *self.input_shape), dtype=np.uint8)
+            self._interpreter.set_tensor(
+                self._image_at, self.map_bytes(np.concatenate([part, filling]))
+            )
+            self._interpreter.invoke()
+            scores[start : start + len(part)] = self._interpreter.get_tensor(self._scores_at)[
+                : len(part)
+            ]
+        return scores
+
+    def load_image(self, image: np.ndarray) -> None:
+        """Put one uint8 (H, W, 3) picture into the interpreter, ready for `invoke`.
+
+        Raises:
+            UsageError: the picture is not uint8 or not of the model's size.
+        """
+        self._check_pictures(image.dtype, image.shape)
+        batch = self._resize(1)
+        images = np.broadcast_to(image, (batch, *image.shape))
+        self._interpreter.set_tensor(self._image_at, self.map_bytes(images))
+
+    def invoke(self) -> None:
+        """Run the graph on what was loaded; nothing else, so that it can be timed."""
+        self._interpreter.invoke()
+
+    def invoke_once(self, image: np.ndarray) -> np.ndarray:
+        """Return the (C,) scores of one uint8 (H, W, 3) picture as the file gives them.
+
+        Raises:
+            UsageError: the picture is not uint8 or not of the model's size.
+        """
+        self.load_image(image)
+        self.invoke()
+        scores: np.ndarray = self._interpreter.get_tensor(self._scores_at)[0]
+        return scores
+
+    def map_bytes(self, images: np.ndarray) -> np.ndarray:
+        """Return picture bytes as the file's input: (byte - 128) / 128, byte - 128, or the byte."""
+        if self.input_type == "float32":
+            return (images.astype(np.float32) - 128) / 128
+        if self.input_type == "int8":
+            return (images ^ 0x80).view(np.int8)  # flipping the top bit subtracts 128
+        return images
+
+    def dequantize(self, scores: np.ndarray) -> np.ndarray:
+        """Return raw scores as float32 real values: scale * (score - zero point)."""
+        if self.output_type == "float32":
+            return scores
+        steps = scores.astype(np.float32) - self.output_zero_point
+        return steps * np.float32(self.output_scale)
+
+    def _check_signature(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return the details of the one picture input and the one score output."""
+        inputs = self._interpreter.get_input_details()
+        outputs = self._interpreter.get_output_details()
+        if len(inputs) != 1 or len(outputs) != 1:
+            raise MtfError(
+                f"{self._name} has {len(inputs)} inputs and {len(outputs)} outputs;"
+                " a classifier has one of each"
+            )
+        image, scores = inputs[0], outputs[0]
+        if len(image["shape"]) != 4 or image["shape"][3] != 3 or len(scores["shape"]) != 2:
+            raise MtfError(
+                f"{self._name} maps {tuple(map(int, image['shape']))} to"
+                f" {tuple(map(int, scores['shape']))}; a classifier maps"
+                " (batch, height, width, 3) to (batch, classes)"
+            )
+        for what, details in (("input", image), ("output", scores)):
+            if np.dtype(details["dtype"]).name not in ("float32", "int8", "uint8"):
+                raise MtfError(
+                    f"the {what} of {self._name} is {np.dtype(details['dtype']).name};"
+                    " float32, int8 and uint8 are supported"
+                )
+        return image, scores
+
+    def _check_pictures(self, dtype: np.dtype, shape: tuple[int, ...]) -> None:
+        if dtype != np.uint8:
+            raise UsageError(f"pictures are {dtype}; give uint8 bytes, not normalised values")
+        if shape != self.input_shape:
+            raise UsageError(
+                f"a picture has shape {shape} and {self._name} takes {self.input_shape};"
+                " resize it first"
+            )
+
+    def _resize(self, batch: int) -> int:
+        """Make the graph take `batch` pictures at a time; return what it takes in fact."""
+        if batch < 1:
+            raise UsageError(f"batch_size is {batch}; give 1 or more")
+        if batch == self._batch or self._fixed_batch:
+            return self._batch
+        with quiet_stderr():
+            try:
+                self._allocate(batch)
+            except (RuntimeError, ValueError):  # a reshape to a fixed size is in the way
+                self._fixed_batch = True
+                self._allocate(self._first_batch)
+        return self._batch
+
+    def _allocate(self, batch: int) -> None:
+        self._interpreter.resize_tensor_input(self._image_at, [batch, *self.input_shape])
+        self._interpreter.allocate_tensors()
+        self._batch = batch
+        given = int(self._interpreter.get_output_details()[0]["shape"][0])
+        if given != batch:
+            raise ValueError(f"the output keeps batch {given}")
+
+
+class _explained:
+    """Turn LiteRT's errors while a file loads into one that names the file."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        if isinstance(error, (ValueError, RuntimeError)):
+            reason = " ".join(str(error).split())[:500]
+            raise MtfError(
+                f"LiteRT cannot run {self._name}: {reason}; `mtf audit` lists its ops"
+            ) from error
+
+
+def load_interpreter(source: str | Path, threads: int) -> Any:
+    """Return a bare LiteRT interpreter of a file, its tensors allocated."""
+    interpreter = Interpreter(model_path=str(source), num_threads=threads)
+    interpreter.allocate_tensors()
+    return interpreter

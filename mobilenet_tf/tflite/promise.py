@@ -1,0 +1,164 @@
+"""What each quantization promises of its file, checked against the audit of the file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from mobilenet_tf.errors import UsageError, suggest
+from mobilenet_tf.recipe import QUANTIZATIONS
+from mobilenet_tf.tflite.audit import CHANNEL_AXES, Audit, OpInfo, TensorInfo
+
+_SIGNATURE = "serving_default"
+# The converter leaves smaller tensors in float when only weights are quantized.
+_SMALLEST_DYNAMIC_RANGE_ELEMENTS = 1024
+_ZERO_POINTS = {"int8": (0, -128), "uint8": (128, 0)}  # of the input, of the probabilities
+
+
+def check_promise(found: Audit, quantization: str, io_type: str, logits: bool) -> list[str]:
+    """Return what in a file breaks the promise it was exported under, op by op; [] for a good one.
+
+    Every file: only LiteRT's own ops, batch 1, the signature image -> probabilities or logits,
+    metadata that fits, every byte owned. int8: no float tensor, kernels per channel (zero points
+    0), int32 biases, no conversion inside, input 1/128 and probabilities 1/256 exactly. float32:
+    nothing quantized. float16: float16 constants. dynamic_range: int8 kernels, float activations.
+
+    Raises:
+        UsageError: unknown `quantization` or, for the int8 ones, `io_type`.
+    """
+    if quantization not in QUANTIZATIONS:
+        raise UsageError(
+            f"unknown quantization {quantization!r}; {suggest(quantization, QUANTIZATIONS)}"
+        )
+    integer = quantization in ("int8_ptq", "int8_qat")
+    if integer and io_type not in _ZERO_POINTS:
+        raise UsageError(f"unknown io_type {io_type!r}; {suggest(io_type, _ZERO_POINTS)}")
+    broken = [*_check_graph(found, logits)]
+    if integer:
+        broken += _check_integer(found, io_type, logits)
+    else:
+        broken += _check_edges(found, "float32")
+        broken += _check_weights(found, quantization)
+    return broken
+
+
+def _check_graph(found: Audit, logits: bool) -> Iterator[str]:
+    for op in found.ops:
+        if op.name in (*found.custom_ops, *found.unknown_ops):
+            yield f"{_name(op)} is no op of LiteRT's own"
+    if found.subgraph_count != 1:
+        yield f"the file has {found.subgraph_count} graphs instead of 1"
+    if len(found.inputs) != 1 or len(found.outputs) != 1:
+        yield f"the graph has {len(found.inputs)} inputs and {len(found.outputs)} outputs"
+        return
+    if found.batch != 1:
+        yield f"the input takes batches of {found.batch} instead of 1"
+    output = "logits" if logits else "probabilities"
+    wanted = ({"image": found.inputs[0]}, {output: found.outputs[0]})
+    if not any(
+        entry.key == _SIGNATURE and (entry.inputs, entry.outputs) == wanted
+        for entry in found.signatures
+    ):
+        yield f"there is no signature {_SIGNATURE} that maps image to {output}"
+    if found.ops and (found.ops[-1].name == "SOFTMAX") and logits:
+        yield f"{_name(found.ops[-1])} ends the graph where logits were asked for"
+    if found.metadata is None:
+        yield "the mobilenet_tf metadata is missing"
+    elif len(found.metadata.classes) != found.tensors[found.outputs[0]].shape[-1]:
+        yield (
+            f"the metadata names {len(found.metadata.classes)} classes for"
+            f" {found.tensors[found.outputs[0]].shape[-1]} outputs"
+        )
+    if found.sizes_bytes["unknown"]:
+        yield f"{found.sizes_bytes['unknown']} bytes belong to nothing in the file"
+
+
+def _check_edges(found: Audit, io_type: str) -> Iterator[str]:
+    for what, tensors in (("input", found.inputs), ("output", found.outputs)):
+        for index in tensors:
+            if found.tensors[index].type != io_type:
+                yield f"the {what} is {found.tensors[index].type} instead of {io_type}"
+
+
+def _check_integer(found: Audit, io_type: str, logits: bool) -> Iterator[str]:
+    yield from _check_edges(found, io_type)
+    for index in found.inputs:
+        wanted = ((1 / 128,), (_ZERO_POINTS[io_type][0],))
+        yield from _check_scale(found.tensors[index], "input", wanted)
+    for index in found.outputs:
+        if not logits:
+            wanted = ((1 / 256,), (_ZERO_POINTS[io_type][1],))
+            yield from _check_scale(found.tensors[index], "output", wanted)
+    for op in found.ops:
+        for tensor in _list_tensors(found, op):
+            if tensor.is_float:
+                yield f"{_name(op)} has the {tensor.type} tensor {tensor.name!r}"
+        if op.name in CHANNEL_AXES:
+            yield from _check_kernel(found, op)
+    for op in found.conversion_ops:
+        types = f"{'/'.join(op.input_types)} to {'/'.join(op.output_types)}"
+        yield f"{_name(op)} converts {types} inside the graph"
+    boundary = 0 if io_type == "int8" else 2
+    if len(found.boundary_ops) != boundary:
+        yield f"{len(found.boundary_ops)} ops convert at the edge of the graph, not {boundary}"
+
+
+def _check_kernel(found: Audit, op: OpInfo) -> Iterator[str]:
+    kernel = found.tensors[op.inputs[1]]
+    axis = CHANNEL_AXES[op.name]
+    channels = kernel.shape[axis]
+    if kernel.type != "int8":
+        yield f"{_name(op)} has a {kernel.type} kernel {kernel.name!r} instead of int8"
+    if op.name != "FULLY_CONNECTED" and (len(kernel.scales), kernel.axis) != (channels, axis):
+        yield (
+            f"{_name(op)} has {len(kernel.scales)} scales along axis {kernel.axis} for its"
+            f" {channels} channels along axis {axis} in {kernel.name!r}"
+        )
+    if any(kernel.zero_points):
+        yield f"{_name(op)} has a kernel {kernel.name!r} with zero points other than 0"
+    bias = op.inputs[2] if len(op.inputs) > 2 else -1
+    if bias >= 0 and found.tensors[bias].type != "int32":
+        yield f"{_name(op)} has a {found.tensors[bias].type} bias instead of int32"
+
+
+def _check_weights(found: Audit, quantization: str) -> Iterator[str]:
+    """Check the constants of the files that compute in float."""
+    for op in found.conversion_ops:
+        yield f"{_name(op)} converts {op.input_types[0]} to {op.output_types[0]} inside the graph"
+    for op in found.ops:
+        if op.name not in CHANNEL_AXES:
+            continue
+        for index in op.outputs:
+            if found.tensors[index].type != "float32":
+                yield f"{_name(op)} gives {found.tensors[index].type} instead of float32"
+        kernel = found.constant(op.inputs[1])
+        elements = 1
+        for side in kernel.shape:
+            elements *= side
+        wanted = {"float32": "float32", "float16": "float16", "dynamic_range": "int8"}[quantization]
+        small = quantization == "dynamic_range" and elements < _SMALLEST_DYNAMIC_RANGE_ELEMENTS
+        if kernel.type != wanted and not small:
+            yield f"{_name(op)} has a {kernel.type} kernel {kernel.name!r} instead of {wanted}"
+
+
+def _check_scale(
+    tensor: TensorInfo, what: str, wanted: tuple[tuple[float, ...], tuple[int, ...]]
+) -> Iterator[str]:
+    if (tensor.scales, tensor.zero_points) != wanted:
+        yield (
+            f"the {what} has scale {_list(tensor.scales)} and zero point"
+            f" {_list(tensor.zero_points)} instead of {_list(wanted[0])} and {_list(wanted[1])}"
+        )
+
+
+def _list_tensors(found: Audit, op: OpInfo) -> Iterator[TensorInfo]:
+    for index in (*op.inputs, *op.outputs):
+        if index >= 0:
+            yield found.tensors[index]
+
+
+def _list(values: tuple[float, ...] | tuple[int, ...]) -> str:
+    return ", ".join(f"{value:.9g}" for value in values) or "none"
+
+
+def _name(op: OpInfo) -> str:
+    return f"op {op.index} {op.name}"

@@ -1,0 +1,113 @@
+"""Reading a .tflite file into the schema's objects and writing them back."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import flatbuffers
+import numpy as np
+from ai_edge_litert import schema_py_generated as tables
+
+from mobilenet_tf.errors import MtfError, UsageError
+from mobilenet_tf.tflite.layout import FILE_IDENTIFIER, LayoutError, Region, walk
+
+Source: TypeAlias = "str | Path | bytes"
+
+_BUFFER_ALIGNMENT_BYTES = 16  # schema.fbs: `data:[ubyte] (force_align: 16)`
+
+
+def _names(enumeration: type) -> dict[int, str]:
+    return {value: name for name, value in vars(enumeration).items() if isinstance(value, int)}
+
+
+BUILTIN_OPERATORS = _names(tables.BuiltinOperator)
+TENSOR_TYPES = {value: name.lower() for value, name in _names(tables.TensorType).items()}
+
+
+def read_content(source: Source) -> tuple[bytes, str]:
+    """Return the bytes of a file, or `source` itself when it is bytes, and a name for messages.
+
+    Raises:
+        UsageError: there is no such file, or it is a folder.
+        MtfError: the file cannot be read.
+    """
+    if isinstance(source, bytes):
+        return source, "the model"
+    path = Path(source)
+    if not path.is_file():
+        what = "is a folder" if path.is_dir() else "does not exist"
+        raise UsageError(f"{path} {what}; give the path of a .tflite file")
+    try:
+        return path.read_bytes(), str(path)
+    except OSError as error:
+        raise MtfError(f"cannot read {path}: {error.strerror or error}") from error
+
+
+def find_regions(content: bytes, name: str) -> list[Region]:
+    """Return where every byte of a .tflite file belongs, having checked all its bounds.
+
+    Raises:
+        MtfError: the bytes are not a whole .tflite file; the message has `name`.
+    """
+    try:
+        return list(walk(content))
+    except LayoutError as error:
+        raise MtfError(
+            f"{name} is not a .tflite file, or it is damaged or cut off ({error});"
+            " export it again, or copy it again"
+        ) from error
+
+
+def parse(content: bytes, name: str = "the model") -> Any:
+    """Return a file's contents as the schema's `ModelT`.
+
+    Raises:
+        MtfError: the bytes are not a whole .tflite file; the message has `name`.
+    """
+    find_regions(content, name)
+    try:
+        return tables.ModelT.InitFromPackedBuf(content)
+    except (struct.error, IndexError, TypeError, ValueError) as error:
+        raise MtfError(f"{name} is a damaged .tflite file ({error}); export it again") from error
+
+
+def pack(model: Any) -> bytes:
+    """Return the file of a `ModelT`, every vector and string that stands in it twice shared."""
+    builder = _SharingBuilder(1024)
+    builder.Finish(model.Pack(builder), FILE_IDENTIFIER)
+    return bytes(builder.Output())
+
+
+class _SharingBuilder(flatbuffers.Builder):  # type: ignore[misc]  # flatbuffers has no types
+    """A builder that writes equal vectors and equal strings once and points at them again.
+
+    Offsets may share a target in a flatbuffer: readers only follow them. Scales, zero points
+    and shapes repeat many times in quantized files.
+    """
+
+    def __init__(self, initial_bytes: int) -> None:
+        super().__init__(initial_bytes)
+        self._offsets: dict[tuple[int, bytes], int] = {}
+
+    def CreateNumpyVector(self, x: np.ndarray) -> int:  # noqa: N802  # flatbuffers' own name
+        payload = x.astype(x.dtype.newbyteorder("<"), copy=False).tobytes()
+        alignment = _BUFFER_ALIGNMENT_BYTES if x.dtype == np.uint8 else x.itemsize
+        return self._share((x.itemsize + 256 * alignment, payload), x.size, x.itemsize, alignment)
+
+    def CreateString(self, s: str | bytes, *_: Any, **__: Any) -> int:  # noqa: N802  # likewise
+        payload = s.encode() if isinstance(s, str) else s
+        key = (0, payload)  # a string has a terminator that a vector has not
+        if key not in self._offsets:
+            self._offsets[key] = super().CreateString(payload)
+        return self._offsets[key]
+
+    def _share(self, key: tuple[int, bytes], count: int, width: int, alignment: int) -> int:
+        if key not in self._offsets:
+            payload = key[1]
+            self.StartVector(width, count, alignment)
+            self.head -= len(payload)
+            self.Bytes[self.head : self.head + len(payload)] = payload
+            self._offsets[key] = self.EndVector()
+        return self._offsets[key]

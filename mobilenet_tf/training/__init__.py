@@ -1,0 +1,1 @@
+"""Fitting weights: schedules, optimizers, checkpoints and the one training loop."""

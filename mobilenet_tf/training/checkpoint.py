@@ -1,0 +1,59 @@
+"""Checkpoints: the whole state of a training run after an epoch, in one file with its hash."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from mobilenet_tf.errors import MtfError
+from mobilenet_tf.workdir import atomic_path
+
+CHECKPOINT_FILE = "checkpoint.safetensors"
+
+
+def save_checkpoint(folder: Path, arrays: Mapping[str, np.ndarray], state: dict[str, Any]) -> None:
+    """Write arrays and a JSON state as the folder's checkpoint; the old one stands until then."""
+    arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    text = json.dumps(state)
+    metadata = {"state": text, "sha256": digest_of(arrays, text)}
+    with atomic_path(folder / CHECKPOINT_FILE) as temporary:
+        save_file(arrays, temporary, metadata=metadata)
+
+
+def load_checkpoint(folder: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]] | None:
+    """Return the arrays and the state of the folder's checkpoint; None if there is none.
+
+    Raises:
+        MtfError: the file is truncated or its content is not what was written.
+    """
+    path = folder / CHECKPOINT_FILE
+    if not path.exists():
+        return None
+    try:
+        with safe_open(path, framework="np") as file:
+            metadata = file.metadata() or {}
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # no dict
+        if digest_of(arrays, metadata["state"]) != metadata["sha256"]:
+            raise ValueError("its content does not match its hash")
+        return arrays, json.loads(metadata["state"])
+    except (OSError, SafetensorError, KeyError, ValueError) as error:
+        raise MtfError(
+            f"the checkpoint {path} is damaged ({error}); --overwrite starts the stage over"
+        ) from error
+
+
+def digest_of(arrays: Mapping[str, np.ndarray], text: str) -> str:
+    """Return the SHA-256 over names, shapes and bytes of all arrays and the state's text."""
+    digest = hashlib.sha256(text.encode())
+    for name in sorted(arrays):
+        array = np.ascontiguousarray(arrays[name])
+        digest.update(f"{name} {array.dtype} {array.shape}".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()

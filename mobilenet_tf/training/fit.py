@@ -1,0 +1,306 @@
+"""The one training loop, for float and for quantization-aware training.
+
+Its state after an epoch is a function of its state before and of the seed alone, so a run killed
+at any moment goes on from its checkpoint as if nothing had happened.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from tqdm import tqdm
+
+from mobilenet_tf.data.pipeline import make_training_batches, steps_per_epoch
+from mobilenet_tf.data.sources import Split
+from mobilenet_tf.errors import MtfError
+from mobilenet_tf.evaluate import evaluate, make_keras_predict_fn
+from mobilenet_tf.keras import keras, tf
+from mobilenet_tf.recipe import AugmentationSettings, FitSettings
+from mobilenet_tf.training.checkpoint import CHECKPOINT_FILE, load_checkpoint, save_checkpoint
+from mobilenet_tf.training.history import log_scalars, save_history
+from mobilenet_tf.training.optimizer import build_optimizer, decay, select_decayed
+from mobilenet_tf.training.schedule import learning_rate_at
+
+Echo = Callable[[str], None]
+
+
+class Phase(Protocol):
+    """Called before every epoch with its share of the run; True asks for a new training step."""
+
+    def __call__(self, share_done: float) -> bool: ...
+
+
+@dataclass
+class Fitted:
+    """What came of a fit; the model itself holds the chosen weights."""
+
+    history: list[dict[str, Any]]
+    best_epoch: int
+    selection: str  # "validation" or "last epoch"
+    metrics: dict[str, Any] = field(default_factory=dict)
+
+
+class Trainer:
+    """A model, its optimizer and what else training changes, addressed by name."""
+
+    def __init__(self, model: Any, settings: FitSettings) -> None:
+        self.model = model
+        self.settings = settings
+        self.optimizer = build_optimizer(settings, model.trainable_variables)
+        self.averaged = {  # exponential moving averages of weights and batch-norm statistics
+            v.name: tf.Variable(v, trainable=False)
+            for v in (model.variables if settings.ema_decay else ())
+            if v.dtype.is_floating
+        }
+        self.step = self.build_step()
+
+    def build_step(self) -> Callable[[Any, Any], tuple[Any, Any]]:
+        """Return a compiled step: (images, one-hot labels) -> (mean loss, share right)."""
+        model, optimizer, settings = self.model, self.optimizer, self.settings
+        variables = model.trainable_variables
+        decayed = select_decayed(variables) if settings.weight_decay else []
+        averaged = [(v, self.averaged[v.name]) for v in model.variables if v.name in self.averaged]
+        smoothing = settings.label_smoothing
+
+        @tf.function
+        def step(images: Any, labels: Any) -> tuple[Any, Any]:
+            with tf.GradientTape() as tape:
+                logits = model(images, training=True)
+                target = labels * (1 - smoothing) + smoothing / labels.shape[-1]
+                loss = tf.reduce_mean(tf.nn.softmax_cross_entropy_with_logits(target, logits))
+            gradients = tape.gradient(loss, variables)
+            decay(decayed, settings.weight_decay * optimizer.learning_rate)
+            optimizer.apply_gradients(zip(gradients, variables, strict=True))
+            for variable, average in averaged:
+                average.assign_add((variable - average) * (1 - settings.ema_decay))
+            right = tf.equal(tf.argmax(logits, -1), tf.argmax(labels, -1))
+            return loss, tf.reduce_mean(tf.cast(right, tf.float32))
+
+        return step
+
+    def named_variables(self) -> dict[str, Any]:
+        """Return every variable of the run by a name that is the same in every process."""
+        named = {f"model/{v.name}": v for v in self.model.variables}
+        named |= {f"optimizer/{i}": v for i, v in enumerate(self.optimizer.variables)}
+        return named | {f"average/{name}": v for name, v in self.averaged.items()}
+
+    def deployed_weights(self) -> dict[str, np.ndarray]:
+        """Return the weights that are evaluated and kept: the averages where there are any."""
+        return {
+            v.name: self.averaged.get(v.name, v).numpy()
+            for v in self.model.variables
+        }
+
+    def assign(self, weights: dict[str, np.ndarray]) -> None:
+        """Set the model's variables by name."""
+        for variable in self.model.variables:
+            variable.assign(weights[variable.name])
+
+
+def fit(
+    model: Any,
+    train: Split,
+    validation: Split | None,
+    augmentation: AugmentationSettings,
+    settings: FitSettings,
+    *,
+    seed: int,
+    folder: Path,
+    label: str,
+    echo: Echo,
+    progress: bool,
+    phase: Phase | None = None,
+) -> Fitted:
+    """Fit `model` (images (B, R, R, 3) float32 -> logits (B, C)) and leave it at its best epoch.
+
+    Writes a checkpoint, history.csv and TensorBoard scalars into `folder` after every epoch, and
+    continues from the checkpoint it finds there. The best epoch is the one with the highest
+    validation accuracy, the earliest of equals; without validation the last epoch stands.
+
+    Raises:
+        MtfError: the loss is not finite, or the checkpoint is damaged.
+    """
+    trainer = Trainer(model, settings)
+    state: dict[str, Any] = {"history": [], "best_epoch": 0, "best_accuracy": -1.0}
+    best: dict[str, np.ndarray] = {}
+    held = load_checkpoint(folder)
+    if held:
+        arrays, state = held
+        best = restore(trainer, arrays, folder)
+        echo(f"{label}: continuing after epoch {len(state['history'])} of {settings.epochs}")
+    history = state["history"]
+    first = len(history)
+    if phase and phase(first / settings.epochs):
+        trainer.step = trainer.build_step()
+    resolution = model.input_shape[1]
+    steps = steps_per_epoch(len(train.labels), settings.batch_size)
+    predict = make_keras_predict_fn(model)
+    stopped = should_stop(history, state["best_epoch"], settings)
+    batches = iter(
+        make_training_batches(
+            train,
+            augmentation,
+            resolution_px=resolution,
+            batch_size=settings.batch_size,
+            class_count=model.output_shape[-1],
+            seed=seed,
+            first_epoch=first,
+            epochs=settings.epochs,
+        )
+        if first < settings.epochs
+        else ()
+    )
+    for epoch in range(first, settings.epochs):
+        if stopped:
+            break
+        if phase and epoch > first and phase(epoch / settings.epochs):
+            trainer.step = trainer.build_step()
+        row = run_epoch(trainer, batches, epoch, steps, label, progress)
+        if validation is None:
+            best, state["best_epoch"] = trainer.deployed_weights(), epoch + 1
+        else:
+            score = score_deployed(trainer, predict, validation)
+            row |= {"validation_loss": score.loss, "validation_accuracy": score.top1}
+            if score.top1 > state["best_accuracy"]:
+                best = trainer.deployed_weights()
+                state |= {"best_epoch": epoch + 1, "best_accuracy": score.top1}
+        history.append(row)
+        save_progress(folder, trainer, best, state)
+        log_scalars(folder, row)
+        echo(format_epoch(label, row, settings.epochs))
+        stopped = should_stop(history, state["best_epoch"], settings)
+    trainer.assign(best)
+    return Fitted(
+        history=history,
+        best_epoch=state["best_epoch"],
+        selection="last epoch" if validation is None else "validation",
+        metrics={
+            "epochs_done": len(history),
+            "stopped_early": stopped,
+            "steps_per_epoch": steps,
+            "images_per_s": round(float(np.median([row["images_per_s"] for row in history])), 1),
+            "fit_time_s": round(sum(row["epoch_s"] for row in history), 1),
+        },
+    )
+
+
+def run_epoch(
+    trainer: Trainer, batches: Any, epoch: int, steps: int, label: str, progress: bool
+) -> dict[str, Any]:
+    """Train for one epoch and return its row of the history."""
+    settings = trainer.settings
+    losses, accuracies = [], []
+    clock, images_seen = time.monotonic(), 0
+    bar = tqdm(
+        total=steps,
+        desc=f"{label} {epoch + 1}/{settings.epochs}",
+        unit="step",
+        leave=False,
+        disable=not progress,
+        mininterval=0.5,
+    )
+    with bar:
+        for i in range(steps):
+            step = epoch * steps + i
+            rate = learning_rate_at(step, settings, steps)
+            trainer.optimizer.learning_rate.assign(rate)
+            images, labels = next(batches)
+            loss, accuracy = trainer.step(images, labels)
+            losses.append(float(loss))
+            accuracies.append(float(accuracy))
+            if not math.isfinite(losses[-1]):
+                raise MtfError(
+                    f"the loss became {losses[-1]} at step {step + 1} (epoch {epoch + 1}) with"
+                    f" learning rate {rate:.3g}; the checkpoint of epoch {epoch} is kept."
+                    f" Start over with a lower rate, say {settings.learning_rate / 4:.3g},"
+                    " or with clip_norm 1"
+                )
+            images_seen += int(images.shape[0])
+            bar.update()
+            if i % 10 == 0 or i + 1 == steps:
+                speed = images_seen / (time.monotonic() - clock)
+                bar.set_postfix_str(
+                    f"loss {np.mean(losses):.3f}, accuracy {np.mean(accuracies):.1%},"
+                    f" {speed:,.0f} pictures/s",
+                    refresh=False,
+                )
+    elapsed = time.monotonic() - clock
+    return {
+        "epoch": epoch + 1,
+        "loss": round(float(np.mean(losses)), 5),
+        "accuracy": round(float(np.mean(accuracies)), 5),
+        "learning_rate": rate,
+        "images_per_s": round(images_seen / elapsed, 1),
+        "epoch_s": round(elapsed, 2),
+    }
+
+
+def score_deployed(trainer: Trainer, predict: Any, validation: Split) -> Any:
+    """Evaluate the weights that would be kept now; training goes on from its own."""
+    if not trainer.averaged:
+        return evaluate(predict, validation)
+    training = {v.name: v.numpy() for v in trainer.model.variables}
+    trainer.assign(trainer.deployed_weights())
+    score = evaluate(predict, validation)
+    trainer.assign(training)
+    return score
+
+
+def should_stop(history: Sequence[Any], best_epoch: int, settings: FitSettings) -> bool:
+    """Tell whether validation has not improved for `early_stopping_epochs` epochs."""
+    patience = settings.early_stopping_epochs
+    return bool(patience and history and len(history) - best_epoch >= patience)
+
+
+def save_progress(
+    folder: Path, trainer: Trainer, best: dict[str, np.ndarray], state: dict[str, Any]
+) -> None:
+    """Write the checkpoint of a finished epoch, then its row of history.csv."""
+    arrays = {name: v.numpy() for name, v in trainer.named_variables().items()}
+    arrays |= {f"best/{name}": array for name, array in best.items()}
+    save_checkpoint(folder, arrays, state)
+    save_history(folder, state["history"])
+
+
+def restore(
+    trainer: Trainer, arrays: dict[str, np.ndarray], folder: Path
+) -> dict[str, np.ndarray]:
+    """Set every variable from a checkpoint, complete; return the best weights so far."""
+    best = {n.removeprefix("best/"): a for n, a in arrays.items() if n.startswith("best/")}
+    named = trainer.named_variables()
+    saved = {n for n in arrays if not n.startswith("best/")}
+    wrong = sorted(saved ^ named.keys()) or sorted(
+        name for name, v in named.items() if tuple(v.shape) != arrays[name].shape
+    )
+    if wrong:
+        raise MtfError(
+            f"the checkpoint {folder / CHECKPOINT_FILE} is of another network or optimizer"
+            f" ({wrong[0]} differs); --overwrite starts the stage over"
+        )
+    for name, variable in named.items():
+        variable.assign(arrays[name])
+    return best
+
+
+def format_epoch(label: str, row: dict[str, Any], epochs: int) -> str:
+    """Return the line that stays on the terminal after an epoch."""
+    line = (
+        f"{label} {row['epoch']:>{len(str(epochs))}}/{epochs}  loss {row['loss']:.4f}"
+        f"  accuracy {row['accuracy']:.2%}"
+    )
+    if row.get("validation_accuracy") is not None:
+        line += f"  validation {row['validation_accuracy']:.2%}"
+    return f"{line}  {row['images_per_s']:,.0f} pictures/s  {row['epoch_s']:.0f} s"
+
+
+def seed_everything(seed: int, deterministic: bool) -> None:
+    """Seed the initialisers; with `deterministic`, make every kernel's result repeatable."""
+    keras.utils.set_random_seed(seed)
+    if deterministic:
+        tf.config.experimental.enable_op_determinism()

@@ -1,0 +1,51 @@
+"""The log of a training run: one row an epoch, to history.csv and TensorBoard."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+from typing import Any
+
+from mobilenet_tf.keras import tf
+from mobilenet_tf.workdir import write_text
+
+HISTORY_FILE = "history.csv"
+COLUMNS = (
+    "epoch",
+    "loss",
+    "accuracy",
+    "validation_loss",
+    "validation_accuracy",
+    "learning_rate",
+    "images_per_s",
+    "epoch_s",
+)
+
+
+def save_history(folder: Path, rows: list[dict[str, Any]]) -> None:
+    """Write history.csv, atomically."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS, restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_text(folder / HISTORY_FILE, text.getvalue())
+
+
+def load_history(folder: Path) -> list[dict[str, float | None]]:
+    """Return the rows of history.csv; a validation column is None where there was none."""
+    with (folder / HISTORY_FILE).open(newline="", encoding="utf-8") as file:
+        return [
+            {name: float(text) if text else None for name, text in row.items()}
+            for row in csv.DictReader(file)
+        ]
+
+
+def log_scalars(folder: Path, row: dict[str, Any]) -> None:
+    """Append one epoch to the TensorBoard log below `folder`."""
+    writer = tf.summary.create_file_writer(str(folder / "tensorboard"))
+    with writer.as_default(step=int(row["epoch"])):
+        for name, value in row.items():
+            if name != "epoch" and value is not None:
+                tf.summary.scalar(name, value)
+    writer.close()

@@ -1,0 +1,192 @@
+"""The two training stages: recipe and data in, chosen weights and metrics out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mobilenet_tf.data.catalog import dataset_info
+from mobilenet_tf.data.pipeline import resize_bytes
+from mobilenet_tf.data.sources import Split, load_training_split
+from mobilenet_tf.data.splits import fingerprint, hold_out_validation
+from mobilenet_tf.evaluate import evaluate, make_keras_predict_fn
+from mobilenet_tf.models.keras_builder import build_model
+from mobilenet_tf.models.variant import Variant, make_variant
+from mobilenet_tf.models.weights import count_parameters, load_weights, save_weights
+from mobilenet_tf.quantization.qat import calibrate, quantize_model, set_mode
+from mobilenet_tf.recipe import Recipe
+from mobilenet_tf.training.checkpoint import CHECKPOINT_FILE
+from mobilenet_tf.training.fit import Fitted, fit, seed_everything
+
+Echo = Callable[[str], None]
+FLOAT_WEIGHTS = "float32.safetensors"
+QAT_WEIGHTS = "int8_qat.safetensors"
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """What training may see: never a test picture."""
+
+    train: Split
+    validation: Split | None
+    fingerprints: dict[str, str]
+
+
+def load_training_data(recipe: Recipe, data_dir: Path | None) -> TrainingData:
+    """Load the training pictures and hold out the validation ones, as the recipe says."""
+    pictures = load_training_split(recipe.data.name, data_dir)
+    train, validation = hold_out_validation(pictures, recipe.data.validation_count, recipe.seed)
+    fingerprints = {"train": fingerprint(train)}
+    if not len(validation.labels):
+        return TrainingData(train, None, fingerprints)
+    return TrainingData(
+        train, validation, fingerprints | {"validation": fingerprint(validation)}
+    )
+
+
+def recipe_variant(recipe: Recipe) -> Variant:
+    """Return the checked variant that a recipe asks for."""
+    return make_variant(
+        recipe.model.name,
+        alpha=recipe.model.alpha,
+        resolution_px=recipe.model.resolution_px,
+        classes=dataset_info(recipe.data.name).class_count,
+        stride_plan=recipe.model.stride_plan,
+    )
+
+
+def build_float_model(recipe: Recipe, weights: Path | None = None) -> Any:
+    """Build the float network of a recipe, with the weights of a finished training if given."""
+    settings = recipe.model
+    model = build_model(
+        settings.name,
+        alpha=settings.alpha,
+        resolution_px=settings.resolution_px,
+        classes=dataset_info(recipe.data.name).class_count,
+        stride_plan=settings.stride_plan,
+        dropout=settings.dropout,
+        batch_norm_momentum=settings.batch_norm_momentum,
+        seed=recipe.seed,
+    )
+    if weights is not None:
+        load_weights(model, weights)
+    return model
+
+
+def build_quantized_model(recipe: Recipe, weights: Path) -> Any:
+    """Build the fake-quantized network of a recipe with the weights of a finished QAT."""
+    model = quantize_model(build_float_model(recipe))
+    load_weights(model, weights)
+    set_mode(model, "frozen")
+    return model
+
+
+def choose_calibration(train: Split, count: int, resolution_px: int, seed: int) -> np.ndarray:
+    """Return `count` training pictures (N, R, R, 3) uint8, drawn by the seed."""
+    chosen = np.random.default_rng(seed).permutation(len(train.labels))[:count]
+    return resize_bytes(train.images[np.sort(chosen)], resolution_px)
+
+
+def train_float(
+    recipe: Recipe, folder: Path, data_dir: Path | None, echo: Echo, progress: bool
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """Train the float network; return its metrics and the fingerprints of the data."""
+    seed_everything(recipe.seed, recipe.deterministic)
+    data = load_training_data(recipe, data_dir)
+    model = build_float_model(recipe)
+    echo(
+        f"train: {recipe_variant(recipe).name}, {count_parameters(model):,} parameters, on"
+        f" {len(data.train.labels):,} pictures of {recipe.data.name}"
+    )
+    fitted = fit(
+        model,
+        data.train,
+        data.validation,
+        recipe.augmentation,
+        recipe.train,
+        seed=recipe.seed,
+        folder=folder,
+        label="train",
+        echo=echo,
+        progress=progress,
+    )
+    save_chosen(model, folder / FLOAT_WEIGHTS, recipe)
+    return describe_fit(fitted, model, data), data.fingerprints
+
+
+def train_quantized(
+    recipe: Recipe,
+    float_folder: Path,
+    folder: Path,
+    data_dir: Path | None,
+    echo: Echo,
+    progress: bool,
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """Fine-tune with fake quantization; return its metrics and the fingerprints of the data."""
+    seed_everything(recipe.seed, recipe.deterministic)
+    data = load_training_data(recipe, data_dir)
+    model = quantize_model(build_float_model(recipe, float_folder / FLOAT_WEIGHTS))
+    pictures = choose_calibration(
+        data.train, recipe.qat.calibration_count, recipe.model.resolution_px, recipe.seed
+    )
+    calibrate(model, pictures)
+    echo(
+        f"qat: batch normalisation folded, {len(pictures)} pictures for the ranges,"
+        f" followed for {recipe.qat.freeze_ranges_share:.0%} of the steps"
+    )
+
+    def phase(share_done: float) -> bool:
+        observe = share_done < recipe.qat.freeze_ranges_share
+        return set_mode(model, "observe" if observe else "frozen")
+
+    before = None
+    if data.validation is not None:
+        before = evaluate(
+            make_keras_predict_fn(model), data.validation, resolution_px=model.input_shape[1]
+        ).top1
+    fitted = fit(
+        model,
+        data.train,
+        data.validation,
+        recipe.augmentation,
+        recipe.qat,
+        seed=recipe.seed + 1,  # other crops than those of the first epochs of float training
+        folder=folder,
+        label="qat",
+        echo=echo,
+        progress=progress,
+        phase=phase,
+    )
+    save_chosen(model, folder / QAT_WEIGHTS, recipe)
+    metrics = describe_fit(fitted, model, data)
+    return metrics | {"validation_top1_before": before}, data.fingerprints
+
+
+def save_chosen(model: Any, path: Path, recipe: Recipe) -> None:
+    """Save the chosen weights; the checkpoint has done its work."""
+    save_weights(
+        model,
+        path,
+        {"variant": recipe_variant(recipe).name, "dataset": recipe.data.name},
+    )
+    (path.parent / CHECKPOINT_FILE).unlink(missing_ok=True)
+
+
+def describe_fit(fitted: Fitted, model: Any, data: TrainingData) -> dict[str, Any]:
+    """Return the metrics of a fit, for result.json."""
+    validation_top1 = None
+    if data.validation is not None:
+        validation_top1 = fitted.history[fitted.best_epoch - 1]["validation_accuracy"]
+    return {
+        "parameters": count_parameters(model),
+        "train_count": len(data.train.labels),
+        "validation_count": 0 if data.validation is None else len(data.validation.labels),
+        "best_epoch": fitted.best_epoch,
+        "selection": fitted.selection,
+        "validation_top1": validation_top1,
+        **fitted.metrics,
+    }

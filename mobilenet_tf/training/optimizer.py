@@ -1,0 +1,50 @@
+"""Optimizers, and which variables they decay."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from mobilenet_tf.keras import keras, tf
+from mobilenet_tf.recipe import FitSettings
+
+
+def build_optimizer(settings: FitSettings, variables: Sequence[Any]) -> Any:
+    """Return an optimizer with its slots for `variables`; decay is the training step's.
+
+    `jit_compile` stays off: on CPUs XLA makes these networks many times slower.
+    """
+    clip = settings.clip_norm or None
+    if settings.optimizer == "sgd":
+        optimizer = keras.optimizers.SGD(
+            settings.learning_rate,
+            momentum=settings.momentum,
+            nesterov=settings.momentum > 0,
+            global_clipnorm=clip,
+            jit_compile=False,
+        )
+    else:  # AdamW is Adam with decoupled decay
+        optimizer = keras.optimizers.Adam(
+            settings.learning_rate, global_clipnorm=clip, jit_compile=False
+        )
+    optimizer.build(variables)
+    return optimizer
+
+
+def select_decayed(variables: Sequence[Any]) -> list[Any]:
+    """Return the variables that weight decay shrinks: kernels, but not depthwise ones.
+
+    A depthwise kernel has nine weights a channel and needs them (Howard 2017, arXiv 1704.04861,
+    section 3.2); batch-norm parameters, biases and quantization ranges are no kernels.
+    """
+    return [
+        variable
+        for variable in variables
+        if "kernel" in variable.name.rsplit("/", 1)[-1] and "depthwise_kernel" not in variable.name
+    ]
+
+
+def decay(variables: Sequence[Any], amount: Any) -> None:
+    """Shrink variables by `amount` of themselves (Loshchilov 2019, arXiv 1711.05101)."""
+    for variable in variables:
+        variable.assign_sub(variable * tf.cast(amount, variable.dtype))

@@ -1,0 +1,27 @@
+"""Learning-rate schedules, as pure functions of the step."""
+
+from __future__ import annotations
+
+import math
+
+from mobilenet_tf.recipe import FitSettings
+
+
+def learning_rate_at(step: int, settings: FitSettings, steps_per_epoch: int) -> float:
+    """Return the learning rate of one step, counted from 0.
+
+    Every schedule rises linearly over the first `warmup_share` of the steps. Then `one_cycle`
+    falls linearly to 0 (Smith 2018, arXiv 1803.09820), `cosine` along half a cosine (Loshchilov
+    2017, arXiv 1608.03983), and `step` is multiplied by `step_factor` every `step_epochs`.
+    """
+    total = settings.epochs * steps_per_epoch
+    warmup = settings.warmup_share * total
+    if step < warmup:
+        return settings.learning_rate * (step + 1) / (warmup + 1)
+    if settings.schedule == "step":
+        drops = step // steps_per_epoch // settings.step_epochs
+        return settings.learning_rate * settings.step_factor**drops
+    passed = (step - warmup) / max(total - warmup, 1)
+    if settings.schedule == "one_cycle":
+        return settings.learning_rate * (1 - passed)
+    return settings.learning_rate * (1 + math.cos(math.pi * passed)) / 2

@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from mobilenet_tf.data import augmentation
+from mobilenet_tf.errors import UsageError
+from mobilenet_tf.keras import tf
+
+SEED = (7, 11)
+HEIGHT, WIDTH = 8, 10
+
+
+@pytest.fixture
+def images() -> np.ndarray:
+    return np.random.RandomState(0).randint(0, 256, (200, HEIGHT, WIDTH, 3)).astype(np.uint8)
+
+
+def crops(image: np.ndarray, padding: int) -> dict[bytes, tuple[int, int]]:
+    """Every crop of the picture padded by numpy's reflection, and where it was taken."""
+    padded = np.pad(image, ((padding, padding), (padding, padding), (0, 0)), mode="reflect")
+    return {
+        padded[y : y + HEIGHT, x : x + WIDTH].tobytes(): (y, x)
+        for y in range(2 * padding + 1)
+        for x in range(2 * padding + 1)
+    }
+
+
+@pytest.mark.parametrize("padding", [1, 3, HEIGHT - 2])
+def test_crops_are_those_of_the_picture_padded_by_reflection(
+    images: np.ndarray, padding: int
+) -> None:
+    cropped = augmentation.crop_with_reflection(tf.constant(images), SEED, padding).numpy()
+    assert cropped.dtype == np.uint8
+    places = [
+        crops(image, padding)[crop.tobytes()] for image, crop in zip(images, cropped, strict=True)
+    ]
+    for axis in (0, 1):  # every offset occurs, and the two directions are independent
+        assert {place[axis] for place in places} == set(range(2 * padding + 1))
+    assert len(set(places)) > 2 * padding + 1
+
+
+def test_crop_refuses_a_padding_as_large_as_the_picture(images: np.ndarray) -> None:
+    with pytest.raises(UsageError, match=r"8 px .* 10x8; choose 0 to 7"):
+        augmentation.crop_with_reflection(tf.constant(images), SEED, HEIGHT)
+
+
+def test_flip_mirrors_about_half_of_the_pictures(images: np.ndarray) -> None:
+    flipped = augmentation.flip_horizontally(tf.constant(images), SEED).numpy()
+    mirrored = (flipped == images[:, :, ::-1]).all(axis=(1, 2, 3))
+    unchanged = (flipped == images).all(axis=(1, 2, 3))
+    assert (mirrored ^ unchanged).all()
+    assert 70 < mirrored.sum() < 130
+
+
+@pytest.mark.parametrize("size", [1, 3, 4])
+def test_cutout_greys_one_square_and_nothing_else(size: int) -> None:
+    images = np.zeros((500, HEIGHT, WIDTH, 3), np.uint8)
+    changed = augmentation.cut_out(tf.constant(images), SEED, size).numpy()
+    assert set(np.unique(changed)) == {0, 128}
+    corners = set()
+    for image in changed:
+        rows = np.flatnonzero((image == 128).any(axis=(1, 2)))
+        columns = np.flatnonzero((image == 128).any(axis=(0, 2)))
+        square = image[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+        assert (square == 128).all()
+        assert 1 <= len(rows) <= size
+        assert 1 <= len(columns) <= size
+        assert len(rows) == size or rows[0] == 0 or rows[-1] == HEIGHT - 1
+        assert len(columns) == size or columns[0] == 0 or columns[-1] == WIDTH - 1
+        corners.add((rows[-1], columns[-1]))
+    # the centre may be any pixel: with 500 draws of 80 places, hardly one is missing
+    assert len(corners) > 0.9 * (HEIGHT - max(0, size - 1 - size // 2)) * (
+        WIDTH - max(0, size - 1 - size // 2)
+    )
+
+
+def test_mixup_blends_pictures_and_targets_with_one_weight() -> None:
+    images = np.random.RandomState(1).rand(6, 2, 2, 3).astype(np.float32)
+    targets = np.eye(6, dtype=np.float32)
+    mixed, blended = augmentation.mix_up(tf.constant(images), tf.constant(targets), SEED, 1.0)
+    weight = float(blended[0, 0])
+    assert 0.01 < weight < 0.99
+    np.testing.assert_allclose(blended, weight * targets + (1 - weight) * np.roll(targets, 1, 0))
+    np.testing.assert_allclose(
+        mixed, weight * images + (1 - weight) * np.roll(images, 1, 0), rtol=1e-6
+    )
+
+
+@pytest.mark.parametrize(("alpha", "variance"), [(0.01, 0.245), (0.2, 0.1786), (1.0, 1 / 12)])
+def test_mixup_weights_follow_the_beta_distribution(alpha: float, variance: float) -> None:
+    sample = tf.function(
+        lambda step: augmentation._sample_symmetric_beta(tf.stack([step, 3]), alpha)
+    )
+    weights = np.array([sample(tf.constant(step)) for step in range(2000)])
+    assert np.isfinite(weights).all()
+    assert weights.min() >= 0
+    assert weights.max() <= 1
+    assert weights.mean() == pytest.approx(0.5, abs=0.04)
+    assert weights.var() == pytest.approx(variance, abs=0.012)
+
+
+@pytest.mark.parametrize("change", ["crop", "flip", "cutout"])
+def test_changes_depend_on_the_seed_alone(images: np.ndarray, change: str) -> None:
+    function = {
+        "crop": lambda batch, seed: augmentation.crop_with_reflection(batch, seed, 3),
+        "flip": augmentation.flip_horizontally,
+        "cutout": lambda batch, seed: augmentation.cut_out(batch, seed, 3),
+    }[change]
+    tf.random.set_seed(1)
+    once = function(tf.constant(images), SEED).numpy()
+    tf.random.set_seed(2)
+    np.testing.assert_array_equal(once, function(tf.constant(images), SEED).numpy())
+    assert (once != function(tf.constant(images), (7, 12)).numpy()).any()

@@ -1,0 +1,177 @@
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mobilenet_tf.data.pipeline import (
+    make_training_batches,
+    normalise,
+    resize_bytes,
+    steps_per_epoch,
+)
+from mobilenet_tf.data.sources import load_training_split
+from mobilenet_tf.data.splits import Split
+from mobilenet_tf.errors import MtfError, UsageError
+from mobilenet_tf.keras import tf
+from mobilenet_tf.recipe import AugmentationSettings
+
+PLAIN = AugmentationSettings(crop_padding_px=0, flip=False)
+EVERYTHING = AugmentationSettings(crop_padding_px=4, flip=True, cutout_px=8, mixup_alpha=0.4)
+
+
+@pytest.fixture(scope="module")
+def split() -> Split:
+    return load_training_split("synthetic").take(np.arange(100))
+
+
+def batches(
+    split: Split, settings: AugmentationSettings, **changes: Any
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    arguments: dict[str, Any] = {
+        "resolution_px": 32,
+        "batch_size": 16,
+        "class_count": 10,
+        "seed": 5,
+        "first_epoch": 0,
+        "epochs": 3,
+    }
+    dataset = make_training_batches(split, settings, **{**arguments, **changes})
+    return list(dataset.as_numpy_iterator())
+
+
+def same(left: tuple[np.ndarray, np.ndarray], right: tuple[np.ndarray, np.ndarray]) -> bool:
+    return all(a.tobytes() == b.tobytes() for a, b in zip(left, right, strict=True))
+
+
+def test_normalisation_maps_bytes_exactly() -> None:
+    every_byte = np.arange(256, dtype=np.uint8)
+    expected = (np.arange(256) - 128) / 128
+    for result in (normalise(every_byte), normalise(tf.constant(every_byte)).numpy()):
+        assert result.dtype == np.float32
+        np.testing.assert_array_equal(result, expected)
+
+
+def test_an_epoch_shows_every_picture_once_with_its_own_label(split: Split) -> None:
+    known = {
+        normalise(image).tobytes(): int(label)
+        for image, label in zip(split.images, split.labels, strict=True)
+    }
+    shown = batches(split, PLAIN, batch_size=20, epochs=2)
+    assert len(shown) == 10
+    orders = []
+    for epoch in (shown[:5], shown[5:]):
+        images = np.concatenate([images for images, _ in epoch])
+        targets = np.concatenate([targets for _, targets in epoch])
+        keys = [image.tobytes() for image in images]
+        assert sorted(keys) == sorted(known)
+        np.testing.assert_array_equal(targets, np.eye(10)[[known[key] for key in keys]])
+        orders.append(keys)
+    assert orders[0] != orders[1]
+    assert orders[0] != list(known)
+
+
+def test_partial_batches_are_dropped_and_the_count_is_known(split: Split) -> None:
+    assert steps_per_epoch(100, 16) == 6
+    dataset = make_training_batches(
+        split, PLAIN, resolution_px=32, batch_size=16, class_count=10, seed=1, epochs=3
+    )
+    assert int(dataset.cardinality()) == 18
+    assert len(list(dataset)) == 18
+    assert [spec.shape.as_list() for spec in dataset.element_spec] == [[16, 32, 32, 3], [16, 10]]
+
+
+@pytest.mark.parametrize("first_epoch", [1, 2])
+def test_resuming_gives_bit_equal_batches(split: Split, first_epoch: int) -> None:
+    whole = batches(split, EVERYTHING)
+    resumed = batches(split, EVERYTHING, first_epoch=first_epoch)
+    assert len(whole) == 18
+    assert len(resumed) == 18 - 6 * first_epoch
+    assert all(map(same, whole[6 * first_epoch :], resumed))
+
+
+def test_every_batch_and_every_seed_has_its_own_random_numbers() -> None:
+    pictures = np.random.RandomState(3).randint(0, 256, (1, 32, 32, 3)).astype(np.uint8)
+    split = Split(pictures.repeat(16, axis=0), np.zeros(16, np.int64))
+    crop = AugmentationSettings(crop_padding_px=4, flip=True)
+    shown = [images for seed in (5, 6) for images, _ in batches(split, crop, seed=seed, epochs=20)]
+    assert len({images.tobytes() for images in shown}) == 40
+    # 81 places times 2 directions: 640 independent draws reach nearly all of the 162 views
+    assert len({image.tobytes() for images in shown for image in images}) > 150
+
+
+def test_global_seeds_and_determinism_change_nothing(split: Split) -> None:
+    tf.random.set_seed(1)
+    once = batches(split, EVERYTHING, epochs=1)
+    tf.random.set_seed(2)
+    assert all(map(same, once, batches(split, EVERYTHING, epochs=1)))
+
+
+@pytest.mark.parametrize(
+    ("part", "alone"),
+    [
+        ("crop", AugmentationSettings(crop_padding_px=4, flip=False)),
+        ("flip", AugmentationSettings(crop_padding_px=0, flip=True)),
+        ("cutout", AugmentationSettings(crop_padding_px=0, flip=False, cutout_px=8)),
+        ("mixup", AugmentationSettings(crop_padding_px=0, flip=False, mixup_alpha=1.0)),
+    ],
+)
+def test_each_setting_reaches_the_batches(
+    split: Split, part: str, alone: AugmentationSettings
+) -> None:
+    plain = batches(split, PLAIN, epochs=1)
+    changed = batches(split, alone, epochs=1)
+    for (images, targets), (other_images, other_targets) in zip(plain, changed, strict=True):
+        assert (images != other_images).any()
+        assert (targets != other_targets).any() == (part == "mixup")
+    greys = [np.mean((images == 0).all(axis=-1)) for images, _ in changed]
+    assert (np.mean(greys) > 0.03) == (part == "cutout")  # 8x8 of 32x32 is 1/16, less at edges
+
+
+@pytest.mark.parametrize("resolution_px", [24, 32, 40])
+def test_training_and_evaluation_resize_alike(split: Split, resolution_px: int) -> None:
+    resized = normalise(resize_bytes(split.images, resolution_px))
+    assert resized.shape == (100, resolution_px, resolution_px, 3)
+    known = {image.tobytes() for image in resized}
+    shown = batches(split, PLAIN, resolution_px=resolution_px, batch_size=100, epochs=1)[0][0]
+    assert {image.tobytes() for image in shown} == known
+
+
+def test_resizing_is_bilinear_antialiased_and_rounded() -> None:
+    checkers = np.indices((32, 32)).sum(axis=0) % 2 * 255
+    image = np.repeat(checkers[np.newaxis, :, :, np.newaxis], 3, axis=3).astype(np.uint8)
+    small = resize_bytes(image, 16)
+    assert small.dtype == np.uint8
+    assert np.abs(small[:, 2:-2, 2:-2].astype(int) - 128).max() <= 1  # without antialias: 0 or 255
+    flat = np.full((300, 32, 32, 3), 77, np.uint8)  # more than one chunk
+    for side in (16, 31, 33, 64):
+        np.testing.assert_array_equal(resize_bytes(flat, side), np.full((300, side, side, 3), 77))
+    ramp = np.zeros((1, 2, 2, 3), np.uint8)
+    ramp[:, :, 1] = 255
+    assert resize_bytes(ramp, 4)[0, 0, :, 0].tolist() == [0, 64, 191, 255]
+    assert resize_bytes(image, 32) is image
+
+
+def test_a_batch_larger_than_the_split_is_refused(split: Split) -> None:
+    with pytest.raises(UsageError, match="batch size 101 is larger than the 100 training pictures"):
+        batches(split, PLAIN, batch_size=101)
+
+
+def test_a_padding_larger_than_the_picture_is_refused(split: Split) -> None:
+    with pytest.raises(UsageError, match="crop padding of 32 px"):
+        batches(split, AugmentationSettings(crop_padding_px=32))
+
+
+def test_labels_outside_the_classes_are_refused(split: Split) -> None:
+    with pytest.raises(MtfError, match=r"label \d, outside the classes 0\.\.2"):
+        batches(split, PLAIN, class_count=3)
+
+
+def test_iteration_can_stop_early_and_start_again(split: Split) -> None:
+    dataset = make_training_batches(
+        split, EVERYTHING, resolution_px=32, batch_size=16, class_count=10, seed=1, epochs=3
+    )
+    once = list(itertools.islice(dataset.as_numpy_iterator(), 2))
+    assert all(map(same, once, itertools.islice(dataset.as_numpy_iterator(), 2)))
