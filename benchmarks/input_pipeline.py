@@ -43,7 +43,7 @@ ENDLESS_EPOCHS = 1_000_000
 @click.option("--rounds", type=click.IntRange(min=1), default=7, show_default=True)
 @click.option("--round-s", type=float, default=1.5, show_default=True, help="Seconds a turn.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
-def main(
+def main(  # noqa: PLR0917  # click passes them by name
     alpha: float,
     resolution: int,
     batch_size: int,
@@ -94,9 +94,6 @@ def main(
         for name, turn in turns.items():
             figures[name].append(turn())
     medians = {name: statistics.median(values) for name, values in figures.items()}
-    ratio = statistics.median(
-        pipeline / step for pipeline, step in zip(figures["pipeline"], figures["step"], strict=True)
-    )
     report(
         {
             "alpha": alpha,
@@ -109,7 +106,7 @@ def main(
             "rounds": rounds,
             "pipeline_images_per_s": round(medians["pipeline"]),
             "step_images_per_s": round(medians["step"]),
-            "ratio": round(ratio, 1),
+            "ratio": round(medians["pipeline"] / medians["step"], 1),
             "cores": os.cpu_count(),
             "tensorflow": tf.__version__,
             "python": platform.python_version(),

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from mobilenet_tf.artifacts import artifact_name, weights_name
 from mobilenet_tf.data.catalog import dataset_info
 from mobilenet_tf.data.pipeline import normalise, resize_bytes
 from mobilenet_tf.data.sources import Split, load_test_split
@@ -26,11 +27,8 @@ from mobilenet_tf.results import available_cores, load_result
 from mobilenet_tf.tflite.interpreter import Classifier
 from mobilenet_tf.tflite.memory import measure_peak_memory
 from mobilenet_tf.training.job import (
-    FLOAT_WEIGHTS,
-    QAT_WEIGHTS,
     build_float_model,
     build_quantized_model,
-    recipe_variant,
 )
 
 Echo = Callable[[str], None]
@@ -130,13 +128,12 @@ def keras_candidates(
     recipe: Recipe, inputs: Mapping[str, Path], picture: np.ndarray
 ) -> list[Candidate]:
     """Return the float Keras model and, where there is one, the fake-quantized one."""
-    file = inputs["train"] / FLOAT_WEIGHTS
-    found = [("train", "float32", build_float_model(recipe, file), file)]
+    found = [("train", "float32", build_float_model(recipe, inputs["train"]))]
     if "qat" in inputs:
-        file = inputs["qat"] / QAT_WEIGHTS
-        found.append(("qat", "int8_qat", build_quantized_model(recipe, file), file))
+        found.append(("qat", "int8_qat", build_quantized_model(recipe, inputs["qat"])))
     candidates = []
-    for stage, quantization, model, file in found:
+    for stage, quantization, model in found:
+        file = inputs[stage] / weights_name(recipe, quantization)
         row = describe(recipe, stage, quantization, "keras", file) | {
             "io_type": "float32",
             "threads": available_cores(),  # TensorFlow's own choice
@@ -184,7 +181,7 @@ def describe(
         stride_plan=model.stride_plan,
     )
     return {
-        "artifact": f"{recipe_variant(recipe).name}_{quantization}",
+        "artifact": artifact_name(recipe, quantization),
         "stage": stage,
         "format": form,
         "quantization": quantization,

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from mobilenet_tf.artifacts import recipe_variant, tflite_io_type, tflite_name
 from mobilenet_tf.data.catalog import dataset_info
 from mobilenet_tf.data.pipeline import resize_bytes
 from mobilenet_tf.errors import UsageError
@@ -17,13 +18,10 @@ from mobilenet_tf.recipe import Recipe
 from mobilenet_tf.tflite.convert import convert
 from mobilenet_tf.tflite.interpreter import Classifier
 from mobilenet_tf.training.job import (
-    FLOAT_WEIGHTS,
-    QAT_WEIGHTS,
     build_float_model,
     build_quantized_model,
     choose_calibration,
     load_training_data,
-    recipe_variant,
 )
 from mobilenet_tf.workdir import write_bytes
 
@@ -55,9 +53,9 @@ def export_files(
     )
     compared = data.validation or data.train
     pictures = resize_bytes(compared.images[:COMPARED_COUNT], resolution_px)
-    models = {"float": build_float_model(recipe, inputs["train"] / FLOAT_WEIGHTS)}
+    models = {"float": build_float_model(recipe, inputs["train"])}
     if "int8_qat" in wanted:
-        models["int8_qat"] = build_quantized_model(recipe, inputs["qat"] / QAT_WEIGHTS)
+        models["int8_qat"] = build_quantized_model(recipe, inputs["qat"])
     expected = {
         name: predict_all(make_keras_predict_fn(model), pictures) for name, model in models.items()
     }
@@ -73,14 +71,14 @@ def export_files(
             logits=recipe.export.logits,
             calibration_images=calibration if quantization == "int8_ptq" else None,
         )
-        path = folder / file_name(recipe, quantization)
+        path = folder / tflite_name(recipe, quantization)
         write_bytes(path, content)
         parity = compare_probabilities(expected[source], predict_file(path, pictures))
         files.append(
             {
                 "file": path.name,
                 "quantization": quantization,
-                "io_type": file_io_type(recipe, quantization),
+                "io_type": tflite_io_type(recipe, quantization),
                 "size_bytes": len(content),
                 "parity": parity,
             }
@@ -106,17 +104,6 @@ def select_quantizations(recipe: Recipe, *, has_qat: bool) -> list[str]:
             " run mtf qat, or export int8_ptq"
         )
     return wanted
-
-
-def file_io_type(recipe: Recipe, quantization: str) -> str:
-    """Return the type of a file's input and output."""
-    return recipe.export.io_type if quantization.startswith("int8") else "float32"
-
-
-def file_name(recipe: Recipe, quantization: str) -> str:
-    """Return the name of an exported file: v1_050_r32_int8_qat.tflite."""
-    uint8 = "_uint8" if file_io_type(recipe, quantization) == "uint8" else ""
-    return f"{recipe_variant(recipe).name}_{quantization}{uint8}.tflite"
 
 
 def predict_file(path: Path, pictures: np.ndarray, threads: int = 1) -> np.ndarray:

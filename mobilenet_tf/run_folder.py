@@ -20,7 +20,13 @@ import filelock
 import msgspec
 
 from mobilenet_tf.errors import MtfError, UsageError
-from mobilenet_tf.recipe import Recipe, list_differences, parse_recipe, settings_of
+from mobilenet_tf.recipe import (
+    Recipe,
+    apply_override,
+    list_differences,
+    parse_recipe,
+    settings_of,
+)
 from mobilenet_tf.results import RESULT_FILE, StageResult, damaged, load_result
 from mobilenet_tf.workdir import hash_file, write_bytes, write_error
 
@@ -52,8 +58,8 @@ class RunFolder:
         """Tell whether this is the folder of a run."""
         return (self.path / RECIPE_FILE).is_file()
 
-    def load_recipe(self) -> Recipe:
-        """Return the recipe of the run.
+    def load_recipe(self, overrides: tuple[str, ...] = ()) -> Recipe:
+        """Return the recipe of the run, with `section.key=value` overrides.
 
         Raises:
             UsageError: the folder is missing, or no run.
@@ -70,7 +76,13 @@ class RunFolder:
             raise MtfError(f"{file} is damaged ({error}); start the run in another folder") from error
         if not isinstance(content, dict):
             raise MtfError(f"{file} is damaged (not an object); start the run in another folder")
+        for override in overrides:
+            apply_override(content, override)
         return parse_recipe(content, origin=str(file))
+
+    def save_recipe(self, recipe: Recipe) -> None:
+        """Write the settings that the next stage runs with."""
+        write_bytes(self.path / RECIPE_FILE, msgspec.json.format(msgspec.json.encode(recipe)))
 
     def claim(self, recipe: Recipe) -> None:
         """Make this the folder of a run with `recipe`, or refuse if it holds something else.
@@ -93,13 +105,19 @@ class RunFolder:
             raise UsageError(
                 f"{self.path} is not empty and holds no run; choose another folder with --out"
             )
-        write_bytes(self.path / RECIPE_FILE, msgspec.json.format(msgspec.json.encode(recipe)))
+        else:
+            self.save_recipe(recipe)
 
     @contextlib.contextmanager
-    def lock(self) -> Iterator[None]:
-        """Keep a second mtf from working in the same folder."""
+    def lock(self, recipe: Recipe) -> Iterator[None]:
+        """Make this the folder of a run with `recipe`, and keep a second mtf out of it.
+
+        Raises:
+            UsageError: it holds another run, or other files.
+            MtfError: it cannot be written, or another mtf is at work in it.
+        """
+        self.claim(recipe)
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
             lock = filelock.FileLock(self.path / ".lock", timeout=0)
             lock.acquire()
         except filelock.Timeout as error:

@@ -16,6 +16,8 @@ from typing import Any
 import msgspec
 
 from mobilenet_tf import results
+from mobilenet_tf.artifacts import recipe_variant
+from mobilenet_tf.data.catalog import dataset_info
 from mobilenet_tf.errors import MtfError, UsageError
 from mobilenet_tf.recipe import Recipe, list_differences, settings_of
 from mobilenet_tf.results import StageResult
@@ -28,8 +30,8 @@ Echo = Callable[[str], None]
 class Work:
     """What a stage gets: the recipe, its folder, the stages before it, where the data is."""
 
+    run: RunFolder
     recipe: Recipe
-    run_name: str
     folder: Path
     inputs: Mapping[str, Path]  # stage -> its folder
     results: Mapping[str, StageResult]
@@ -98,7 +100,7 @@ def run_report(work: Work) -> Outcome:
     """Write report.md, report.json and report.html."""
     from mobilenet_tf.report.page import write_report
 
-    write_report(work.folder, describe_run(work.run_name, work.recipe, work.results, work.inputs))
+    write_report(work.folder, describe_run(work.run, work.recipe, work.results))
     return Outcome({})
 
 
@@ -134,18 +136,8 @@ def check_recipe(recipe: Recipe) -> None:
     Raises:
         UsageError: an unknown model or dataset, a resolution the model cannot take, …
     """
-    from mobilenet_tf.data.catalog import dataset_info
-    from mobilenet_tf.models.variant import make_variant
-
     info = dataset_info(recipe.data.name)
-    model = recipe.model
-    make_variant(
-        model.name,
-        alpha=model.alpha,
-        resolution_px=model.resolution_px,
-        classes=info.class_count,
-        stride_plan=model.stride_plan,
-    )
+    recipe_variant(recipe)
     if recipe.data.validation_count >= info.train_count:
         raise UsageError(
             f"data.validation_count {recipe.data.validation_count} leaves nothing to train on:"
@@ -161,28 +153,41 @@ def check_recipe(recipe: Recipe) -> None:
         raise UsageError("export.quantizations is empty; name at least one")
 
 
-def describe_state(stage: Stage, run: RunFolder, recipe: Recipe) -> str | None:
-    """Return why a stage has to be run; None if it is finished and up to date.
+@dataclass(frozen=True)
+class State:
+    """Whether a stage has to be run, and why; `changed` lists settings that differ."""
+
+    up_to_date: bool
+    reason: str
+    changed: tuple[str, ...] = ()
+
+
+def check_state(stage: Stage, run: RunFolder, recipe: Recipe) -> State:
+    """Return the state of a stage.
 
     Raises:
         MtfError: its result or a file of it is damaged, or another version wrote it.
     """
     if not run.is_finished(stage.name):
-        return "not done yet" if not run.partial(stage.name).is_dir() else "unfinished"
-    result = results.load_result(run.stage(stage.name))
-    missing = [f for f in result.files if not (run.stage(stage.name) / f).is_file()]
+        begun = run.partial(stage.name).is_dir()
+        return State(False, "unfinished" if begun else "not done yet")
+    folder = run.stage(stage.name)
+    result = results.load_result(folder)
+    missing = [file for file in result.files if not (folder / file).is_file()]
     if missing:
-        return f"{missing[0]} is missing"
-    run.load_stage(stage.name)
-    differences = list_differences(result.settings, settings_of(recipe, stage.sections))
-    if differences:
-        return "; ".join(differences)
+        return State(False, f"{missing[0]} is missing")
+    run.load_stage(stage.name)  # every file is what the result recorded
+    changed = list_differences(result.settings, settings_of(recipe, stage.sections))
+    if changed:
+        return State(False, "; ".join(changed), tuple(changed))
     needs = wanted_needs(stage, recipe)
     for name in needs:
         if not run.is_finished(name) or result.inputs.get(name) != run.digest(name):
-            return f"{name} was made again"
+            return State(False, f"{name} was made again")
     gone = sorted(set(result.inputs) - set(needs))
-    return f"{gone[0]} is no longer part of the recipe" if gone else None
+    if gone:
+        return State(False, f"{gone[0]} is no longer part of the recipe")
+    return State(True, "same settings, same inputs, files intact")
 
 
 def run_stage(
@@ -214,13 +219,14 @@ def run_stage(
         inputs[name] = run.load_stage(name)
     digests = {name: run.digest(name) for name in needs}
     settings = settings_of(recipe, stage.sections)
+    run.save_recipe(recipe)
     begin_partial(stage, run, settings | {"inputs": digests}, resume, overwrite)
     folder = run.partial(stage.name)
     started, clock = datetime.now(timezone.utc), time.monotonic()
     outcome = stage.run(
         Work(
+            run=run,
             recipe=recipe,
-            run_name=run.name,
             folder=folder,
             inputs={name: run.stage(name) for name in needs},
             results=inputs,
@@ -272,6 +278,48 @@ def begin_partial(
     run.begin(stage.name, settings)
 
 
+def run_one(
+    name: str,
+    run: RunFolder,
+    recipe: Recipe,
+    *,
+    data_dir: Path | None,
+    resume: bool,
+    overwrite: bool,
+    echo: Echo,
+    progress: bool,
+) -> StageResult:
+    """Run one stage by name; a finished one is made again only if asked.
+
+    Raises:
+        UsageError: it is finished with other settings, or the recipe leaves it out.
+    """
+    stage = find_stage(name)
+    if not is_wanted(stage, recipe):
+        raise UsageError("qat.epochs is 0, which leaves quantization-aware training out")
+    if not overwrite:
+        state = check_state(stage, run, recipe)
+        if state.up_to_date:
+            echo(f"{name}: up to date ({state.reason}), nothing to do")
+            return run.load_stage(name, verify=False)
+        if state.changed:
+            raise UsageError(
+                f"{run.path} has a finished {name} with other settings ({state.reason});"
+                " --overwrite makes it again and keeps the old one under previous/,"
+                " --out of mtf train begins another run"
+            )
+    return run_stage(
+        stage,
+        run,
+        recipe,
+        data_dir=data_dir,
+        resume=resume,
+        overwrite=overwrite,
+        echo=echo,
+        progress=progress,
+    )
+
+
 def run_pipeline(
     run: RunFolder,
     recipe: Recipe,
@@ -287,11 +335,14 @@ def run_pipeline(
         if not is_wanted(stage, recipe):
             echo(f"{stage.name}: left out (qat.epochs is 0)")
             continue
-        reason = "--overwrite" if overwrite else describe_state(stage, run, recipe)
-        if reason is None:
-            echo(f"{stage.name}: up to date, skipped")
-            done[stage.name] = run.load_stage(stage.name, verify=False)
-            continue
+        reason = "--overwrite"
+        if not overwrite:
+            state = check_state(stage, run, recipe)
+            if state.up_to_date:
+                echo(f"{stage.name}: skipped ({state.reason})")
+                done[stage.name] = run.load_stage(stage.name, verify=False)
+                continue
+            reason = state.reason
         echo(f"{stage.name}: running ({reason})")
         done[stage.name] = run_stage(
             stage,
@@ -304,32 +355,55 @@ def run_pipeline(
             progress=progress,
         )
         echo(f"{stage.name}: done in {format_duration(done[stage.name].wall_time_s)}")
+    run.save_recipe(recipe)
     return done
 
 
 def describe_run(
-    name: str,
-    recipe: Recipe,
-    done: Mapping[str, StageResult],
-    folders: Mapping[str, Path],
+    run: RunFolder, recipe: Recipe, done: Mapping[str, StageResult]
 ) -> dict[str, Any]:
     """Return a run as plain values, as the report takes it."""
     from mobilenet_tf.training.history import load_history
 
     return {
-        "run": name,
+        "run": run.name,
+        "command": results.describe_command(),
         "recipe": msgspec.to_builtins(recipe),
         "stages": {stage: msgspec.to_builtins(result) for stage, result in done.items()},
         "history": {
-            stage: load_history(folders[stage]) for stage in ("train", "qat") if stage in folders
+            stage: load_history(run.stage(stage)) for stage in ("train", "qat") if stage in done
         },
     }
 
 
+def summarise_run(run: RunFolder, recipe: Recipe, done: Mapping[str, StageResult]) -> str:
+    """Return what a finished run ends with: the table, where things are, what comes next."""
+    from mobilenet_tf.report import format_stages
+
+    lines = ["", format_stages(describe_run(run, recipe, done)), ""]
+    files = done["export"].metrics["files"]
+    lines.append(f"File for the app: {run.stage('export') / files[-1]['file']}")
+    lines.append(f"Report:           {run.stage('report') / 'report.html'}")
+    if recipe.data.name != "cifar10":
+        lines.append("Next:             mtf run cifar10")
+    return "\n".join(lines)
+
+
+def summarise_stage(folder: Path, result: StageResult) -> str:
+    """Return what a single stage ends with: its files and where they are."""
+    kept = [f"  {name}  {record.size_bytes:,} bytes" for name, record in result.files.items()
+            if not name.startswith("tensorboard/")]
+    place = folder / result.stage
+    took = format_duration(result.wall_time_s)
+    return "\n".join([f"{result.stage}: {place} ({took})", *kept])
+
+
 def resume_command(stage: str, run: RunFolder) -> str:
     """Return the command that finishes a stage of a run."""
-    commands = {"train": f"mtf train --out {run.path} --resume", "export": "mtf export-tflite"}
-    return commands.get(stage, f"mtf {stage} {run.path}")
+    if stage == "train":
+        return f"mtf train --out {run.path} --resume with the options it was begun with"
+    verb = "export-tflite" if stage == "export" else stage
+    return f"mtf {verb} {run.path}"
 
 
 def format_duration(seconds: float) -> str:
@@ -341,5 +415,3 @@ def format_duration(seconds: float) -> str:
         return f"{whole // 60} min {whole % 60:02d} s"
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
-
-__all__ = ["STAGES", "STAGE_NAMES", "MtfError", "Outcome", "Stage", "Work", "run_pipeline"]

@@ -83,3 +83,51 @@ def toml_value(value: Any) -> str:
     if isinstance(value, (bool, str)):
         return json.dumps(value)
     return str(value)
+
+
+def run_verb(
+    stage: str,
+    folder: Path,
+    overrides: list[str],
+    *,
+    data_dir: Path | None,
+    resume: bool,
+    overwrite: bool,
+    as_json: bool,
+    quiet: bool,
+    following: str | None,
+) -> None:
+    """Run one stage of an existing run, with the run's own settings where none are given."""
+    from mobilenet_tf.run_folder import RunFolder
+    from mobilenet_tf.stages import check_recipe, run_one
+
+    run = RunFolder(folder)
+    settings = run.load_recipe(tuple(overrides))
+    check_recipe(settings)
+    again = f"mtf {'export-tflite' if stage == 'export' else stage} {folder}"
+    with resumable(f"{again} --resume" if stage == "qat" else again), run.lock(settings):
+        result = run_one(
+            stage,
+            run,
+            settings,
+            data_dir=data_dir,
+            resume=resume,
+            overwrite=overwrite,
+            echo=make_echo(as_json),
+            progress=shows_progress(quiet),
+        )
+    echo_stage(folder, result, as_json, following)
+
+
+def echo_stage(folder: Path, result: Any, as_json: bool, following: str | None) -> None:
+    """Print what a stage left, and the command that comes next."""
+    import msgspec
+
+    from mobilenet_tf.stages import summarise_stage
+
+    if as_json:
+        echo_json(msgspec.to_builtins(result))
+        return
+    click.echo(summarise_stage(folder, result))
+    if following:
+        click.echo(f"Next: {following}")

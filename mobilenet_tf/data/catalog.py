@@ -13,7 +13,8 @@ class DatasetInfo:
     """One dataset: its classes in label order, its sizes, and how it is had.
 
     `image_shape` is (height, width, channels) in pixels. `flip_safe` says whether a mirrored
-    picture still shows its class. `download_bytes` is 0 for what needs no network.
+    picture still shows its class. `download_bytes` is 0 for what needs no network. `recipe` names
+    the recipe that ships for it.
     """
 
     name: str
@@ -25,6 +26,7 @@ class DatasetInfo:
     source: Literal["tensorflow-datasets", "scikit-learn", "generated"]
     download_bytes: int
     flip_safe: bool
+    recipe: str
 
     @property
     def class_count(self) -> int:
@@ -66,6 +68,7 @@ DATASETS: dict[str, DatasetInfo] = {
             source="scikit-learn",
             download_bytes=0,
             flip_safe=False,
+            recipe="quickstart",
         ),
         DatasetInfo(
             name="cifar10",
@@ -88,6 +91,7 @@ DATASETS: dict[str, DatasetInfo] = {
             source="tensorflow-datasets",
             download_bytes=170_052_171,
             flip_safe=True,
+            recipe="cifar10",
         ),
         DatasetInfo(
             name="cifar100",
@@ -99,6 +103,7 @@ DATASETS: dict[str, DatasetInfo] = {
             source="tensorflow-datasets",
             download_bytes=168_513_733,
             flip_safe=True,
+            recipe="cifar100",
         ),
         DatasetInfo(
             name="synthetic",
@@ -121,6 +126,7 @@ DATASETS: dict[str, DatasetInfo] = {
             source="generated",
             download_bytes=0,
             flip_safe=True,
+            recipe="quickstart",
         ),
     )
 }

@@ -108,12 +108,13 @@ class Audit:
     @property
     def channel_count(self) -> int:
         """The output channels of all kernels together."""
-        counted = [
-            self.tensors[op.inputs[1]].shape[CHANNEL_AXES[op.name]]
-            for op in self.ops
-            if op.name in CHANNEL_AXES
-        ]
-        return sum(counted)
+        return sum(self.count_channels(op) for op in self.ops if op.name in CHANNEL_AXES)
+
+    def count_channels(self, op: OpInfo) -> int:
+        """Return the output channels of a convolution or dense op; 0 where its kernel has none."""
+        axis = CHANNEL_AXES[op.name]
+        shape = self.tensors[op.inputs[1]].shape if len(op.inputs) > 1 else ()
+        return shape[axis] if axis < len(shape) else 0
 
     def constant(self, tensor: int) -> TensorInfo:
         """Return a tensor, or the constant it is unpacked from by a Dequantize op."""
@@ -223,7 +224,8 @@ def _split_conversions(
     outputs: Sequence[int],
 ) -> tuple[tuple[OpInfo, ...], tuple[OpInfo, ...]]:
     """Return the conversions at the graph's edge and those that stand inside it."""
-    boundary, inner = [], []
+    boundary: list[OpInfo] = []
+    inner: list[OpInfo] = []
     for op in ops:
         if op.name not in ("QUANTIZE", "DEQUANTIZE"):
             continue

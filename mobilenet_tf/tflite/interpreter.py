@@ -6,15 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
 from mobilenet_tf.errors import MtfError, UsageError
 from mobilenet_tf.quiet import quiet_stderr
 from mobilenet_tf.tflite import schema
 from mobilenet_tf.tflite.metadata import Metadata, get_metadata
 from mobilenet_tf.tflite.schema import Source
-
-with quiet_stderr():  # the library may announce itself when it loads
-    from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
 BATCH_SIZE = 100
 
@@ -71,14 +69,7 @@ class Classifier:
         content, name = schema.read_content(source)
         metadata = get_metadata(schema.parse(content, name), name)
         resolver = OpResolverType.BUILTIN_REF if reference_kernels else OpResolverType.AUTO
-        with _explained(name), quiet_stderr():
-            interpreter = Interpreter(
-                model_content=content,
-                num_threads=threads,
-                experimental_op_resolver_type=resolver,
-            )
-            interpreter.allocate_tensors()
-        return cls(interpreter, metadata, name)
+        return cls(_open(content, name, threads, resolver), metadata, name)
 
     def predict(self, images: np.ndarray, *, batch_size: int = BATCH_SIZE) -> np.ndarray:
         """Return float32 (N, C) scores, dequantized, of uint8 (N, H, W, 3) pictures.
@@ -214,25 +205,26 @@ class Classifier:
             raise ValueError(f"the output keeps batch {given}")
 
 
-class _explained:
-    """Turn LiteRT's errors while a file loads into one that names the file."""
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        if isinstance(error, (ValueError, RuntimeError)):
-            reason = " ".join(str(error).split())[:500]
-            raise MtfError(
-                f"LiteRT cannot run {self._name}: {reason}; `mtf audit` lists its ops"
-            ) from error
+def _open(content: bytes, name: str, threads: int, resolver: OpResolverType) -> Any:
+    """Return an interpreter with its tensors allocated, without LiteRT's messages."""
+    failure: Exception
+    with quiet_stderr():
+        try:
+            interpreter = Interpreter(
+                model_content=content,
+                num_threads=threads,
+                experimental_op_resolver_type=resolver,
+            )
+            interpreter.allocate_tensors()
+            return interpreter
+        except (ValueError, RuntimeError) as error:
+            failure = error
+    reason = " ".join(str(failure).split())[:500]
+    raise MtfError(f"LiteRT cannot run {name}: {reason}; `mtf audit` lists its ops") from failure
 
 
 def load_interpreter(source: str | Path, threads: int) -> Any:
-    """Return a bare LiteRT interpreter of a file, its tensors allocated."""
+    """Return a bare LiteRT interpreter of a file on disk, its tensors allocated."""
     interpreter = Interpreter(model_path=str(source), num_threads=threads)
     interpreter.allocate_tensors()
     return interpreter

@@ -46,7 +46,9 @@ def measure_peak_memory(path: str | Path, *, threads: int = 1) -> int:
             check=False,
         )
     except subprocess.TimeoutExpired as error:
-        raise MtfError(f"running {path} {_INVOCATIONS} times took over {_TIME_LIMIT_S} s") from error
+        raise MtfError(
+            f"running {path} {_INVOCATIONS} times took over {_TIME_LIMIT_S} s"
+        ) from error
     try:
         return int(json.loads(done.stdout)["peak_memory_bytes"])
     except (ValueError, KeyError, TypeError) as error:

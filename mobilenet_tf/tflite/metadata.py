@@ -9,7 +9,7 @@ import numpy as np
 
 from mobilenet_tf.errors import MtfError
 from mobilenet_tf.tflite import schema
-from mobilenet_tf.tflite.schema import Source, tables
+from mobilenet_tf.tflite.schema import Source
 
 ENTRY = "mobilenet_tf"
 
@@ -50,10 +50,10 @@ def set_metadata(model: Any, metadata: Metadata) -> None:
     entries = list(model.metadata or [])
     found = next((entry for entry in entries if _is_ours(entry.name)), None)
     if found is not None:
-        model.buffers[found.buffer] = tables.BufferT(data=document)
+        model.buffers[found.buffer] = schema.tables.BufferT(data=document)
     else:
-        model.buffers.append(tables.BufferT(data=document))
-        entries.append(tables.MetadataT(name=ENTRY, buffer=len(model.buffers) - 1))
+        model.buffers.append(schema.tables.BufferT(data=document))
+        entries.append(schema.tables.MetadataT(name=ENTRY, buffer=len(model.buffers) - 1))
     model.metadata = entries
     model.description = metadata.description
 
@@ -80,7 +80,7 @@ def get_metadata(model: Any, name: str = "the model") -> Metadata | None:
             continue
         try:
             return msgspec.json.decode(model.buffers[entry.buffer].data.tobytes(), type=Metadata)
-        except (msgspec.MsgspecError, IndexError, AttributeError) as error:
+        except (msgspec.MsgspecError, ValueError, AttributeError) as error:
             raise MtfError(
                 f"the {ENTRY} metadata in {name} is damaged ({error}); export the file again"
             ) from error

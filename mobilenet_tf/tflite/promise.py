@@ -103,9 +103,11 @@ def _check_integer(found: Audit, io_type: str, logits: bool) -> Iterator[str]:
 
 
 def _check_kernel(found: Audit, op: OpInfo) -> Iterator[str]:
+    axis, channels = CHANNEL_AXES[op.name], found.count_channels(op)
+    if not channels:
+        yield f"{_name(op)} has no kernel"
+        return
     kernel = found.tensors[op.inputs[1]]
-    axis = CHANNEL_AXES[op.name]
-    channels = kernel.shape[axis]
     if kernel.type != "int8":
         yield f"{_name(op)} has a {kernel.type} kernel {kernel.name!r} instead of int8"
     if op.name != "FULLY_CONNECTED" and (len(kernel.scales), kernel.axis) != (channels, axis):
@@ -126,6 +128,9 @@ def _check_weights(found: Audit, quantization: str) -> Iterator[str]:
         yield f"{_name(op)} converts {op.input_types[0]} to {op.output_types[0]} inside the graph"
     for op in found.ops:
         if op.name not in CHANNEL_AXES:
+            continue
+        if not found.count_channels(op):
+            yield f"{_name(op)} has no kernel"
             continue
         for index in op.outputs:
             if found.tensors[index].type != "float32":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -12,6 +13,17 @@ from ai_edge_litert import schema_py_generated as tables
 
 from mobilenet_tf.errors import MtfError, UsageError
 from mobilenet_tf.tflite.layout import FILE_IDENTIFIER, LayoutError, Region, walk
+
+__all__ = [
+    "BUILTIN_OPERATORS",
+    "TENSOR_TYPES",
+    "Source",
+    "find_regions",
+    "pack",
+    "parse",
+    "read_content",
+    "tables",
+]
 
 Source: TypeAlias = "str | Path | bytes"
 
@@ -68,9 +80,33 @@ def parse(content: bytes, name: str = "the model") -> Any:
     """
     find_regions(content, name)
     try:
-        return tables.ModelT.InitFromPackedBuf(content)
+        model = tables.ModelT.InitFromPackedBuf(content)
+        _check_references(model)
     except (struct.error, IndexError, TypeError, ValueError) as error:
         raise MtfError(f"{name} is a damaged .tflite file ({error}); export it again") from error
+    return model
+
+
+def _check_references(model: Any) -> None:
+    """Raise ValueError where a graph refers to a buffer, tensor or op code that is not there."""
+    if not model.subgraphs or not model.operatorCodes or not model.buffers:
+        raise ValueError("it has no graph")
+
+    def check(what: str, numbers: Iterable[int] | None, count: int, lowest: int = 0) -> None:
+        for number in numbers if numbers is not None else ():
+            if not lowest <= number < count:
+                raise ValueError(f"it refers to {what} {number} of {count}")
+
+    for graph in model.subgraphs:
+        tensors = len(graph.tensors or ())
+        check("buffer", [tensor.buffer for tensor in graph.tensors or ()], len(model.buffers))
+        check("tensor", graph.inputs, tensors)
+        check("tensor", graph.outputs, tensors)
+        for op in graph.operators or ():
+            check("op code", [op.opcodeIndex], len(model.operatorCodes))
+            check("tensor", op.inputs, tensors, lowest=-1)  # -1: an optional input left out
+            check("tensor", op.outputs, tensors)
+    check("buffer", [entry.buffer for entry in model.metadata or ()], len(model.buffers))
 
 
 def pack(model: Any) -> bytes:
@@ -80,7 +116,7 @@ def pack(model: Any) -> bytes:
     return bytes(builder.Output())
 
 
-class _SharingBuilder(flatbuffers.Builder):  # type: ignore[misc]  # flatbuffers has no types
+class _SharingBuilder(flatbuffers.Builder):
     """A builder that writes equal vectors and equal strings once and points at them again.
 
     Offsets may share a target in a flatbuffer: readers only follow them. Scales, zero points

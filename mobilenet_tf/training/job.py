@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from mobilenet_tf.artifacts import recipe_variant, weights_name
 from mobilenet_tf.data.catalog import dataset_info
 from mobilenet_tf.data.pipeline import resize_bytes
 from mobilenet_tf.data.sources import Split, load_training_split
 from mobilenet_tf.data.splits import fingerprint, hold_out_validation
 from mobilenet_tf.evaluate import evaluate, make_keras_predict_fn
 from mobilenet_tf.models.keras_builder import build_model
-from mobilenet_tf.models.variant import Variant, make_variant
 from mobilenet_tf.models.weights import count_parameters, load_weights, save_weights
 from mobilenet_tf.quantization.qat import calibrate, quantize_model, set_mode
 from mobilenet_tf.recipe import Recipe
@@ -23,8 +23,6 @@ from mobilenet_tf.training.checkpoint import CHECKPOINT_FILE
 from mobilenet_tf.training.fit import Fitted, fit, seed_everything
 
 Echo = Callable[[str], None]
-FLOAT_WEIGHTS = "float32.safetensors"
-QAT_WEIGHTS = "int8_qat.safetensors"
 
 
 @dataclass(frozen=True)
@@ -48,19 +46,8 @@ def load_training_data(recipe: Recipe, data_dir: Path | None) -> TrainingData:
     )
 
 
-def recipe_variant(recipe: Recipe) -> Variant:
-    """Return the checked variant that a recipe asks for."""
-    return make_variant(
-        recipe.model.name,
-        alpha=recipe.model.alpha,
-        resolution_px=recipe.model.resolution_px,
-        classes=dataset_info(recipe.data.name).class_count,
-        stride_plan=recipe.model.stride_plan,
-    )
-
-
-def build_float_model(recipe: Recipe, weights: Path | None = None) -> Any:
-    """Build the float network of a recipe, with the weights of a finished training if given."""
+def build_float_model(recipe: Recipe, trained: Path | None = None) -> Any:
+    """Build the float network of a recipe, with the weights of a finished train stage if given."""
     settings = recipe.model
     model = build_model(
         settings.name,
@@ -72,15 +59,15 @@ def build_float_model(recipe: Recipe, weights: Path | None = None) -> Any:
         batch_norm_momentum=settings.batch_norm_momentum,
         seed=recipe.seed,
     )
-    if weights is not None:
-        load_weights(model, weights)
+    if trained is not None:
+        load_weights(model, trained / weights_name(recipe, "float32"))
     return model
 
 
-def build_quantized_model(recipe: Recipe, weights: Path) -> Any:
-    """Build the fake-quantized network of a recipe with the weights of a finished QAT."""
+def build_quantized_model(recipe: Recipe, trained: Path) -> Any:
+    """Build the fake-quantized network of a recipe with the weights of a finished qat stage."""
     model = quantize_model(build_float_model(recipe))
-    load_weights(model, weights)
+    load_weights(model, trained / weights_name(recipe, "int8_qat"))
     set_mode(model, "frozen")
     return model
 
@@ -114,7 +101,7 @@ def train_float(
         echo=echo,
         progress=progress,
     )
-    save_chosen(model, folder / FLOAT_WEIGHTS, recipe)
+    save_chosen(model, folder / weights_name(recipe, "float32"), recipe)
     return describe_fit(fitted, model, data), data.fingerprints
 
 
@@ -129,7 +116,7 @@ def train_quantized(
     """Fine-tune with fake quantization; return its metrics and the fingerprints of the data."""
     seed_everything(recipe.seed, recipe.deterministic)
     data = load_training_data(recipe, data_dir)
-    model = quantize_model(build_float_model(recipe, float_folder / FLOAT_WEIGHTS))
+    model = quantize_model(build_float_model(recipe, float_folder))
     pictures = choose_calibration(
         data.train, recipe.qat.calibration_count, recipe.model.resolution_px, recipe.seed
     )
@@ -161,7 +148,7 @@ def train_quantized(
         progress=progress,
         phase=phase,
     )
-    save_chosen(model, folder / QAT_WEIGHTS, recipe)
+    save_chosen(model, folder / weights_name(recipe, "int8_qat"), recipe)
     metrics = describe_fit(fitted, model, data)
     return metrics | {"validation_top1_before": before}, data.fingerprints
 

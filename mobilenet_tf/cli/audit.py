@@ -1,0 +1,231 @@
+"""`mtf audit`: what a .tflite file holds, and whether it keeps its promise."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mobilenet_tf.cli.options import echo_json, json_option
+from mobilenet_tf.errors import MtfError, UsageError
+from mobilenet_tf.recipe import QUANTIZATIONS
+
+if TYPE_CHECKING:
+    from mobilenet_tf.tflite.audit import Audit, TensorInfo
+
+_INTEGER_QUANTIZATIONS = ("int8_ptq", "int8_qat")
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option(
+    "--quantization",
+    type=click.Choice(QUANTIZATIONS),
+    help="Check the promise of this quantization.  [default: what the file says it is]",
+)
+@click.option(
+    "--io-type",
+    type=click.Choice(("int8", "uint8")),
+    help="Type of input and output of an int8 file.  [default: what the file says, else int8]",
+)
+@click.option(
+    "--logits/--probabilities",
+    default=None,
+    help="What the output is to be.  [default: what the file says, else probabilities]",
+)
+@json_option
+@click.pass_context
+def command(
+    ctx: click.Context,
+    file: Path,
+    quantization: str | None,
+    io_type: str | None,
+    logits: bool | None,
+    as_json: bool,
+) -> None:
+    """Show what a .tflite FILE holds, and check what it promises.
+
+    Ops, tensor types, input and output, and every byte by kind. The promise comes from the file's
+    metadata, or from the options for a file from elsewhere; without either nothing is checked.
+    An int8 file, for one, has no float tensor, one scale a channel and bytes at both ends.
+    The exit code is 1 when the promise is broken.
+
+    \b
+    Example:
+      mtf audit v1_050_r32_int8_qat.tflite
+      mtf audit downloaded.tflite --quantization int8_ptq --io-type uint8
+    """
+    from mobilenet_tf.tflite.audit import audit
+    from mobilenet_tf.tflite.promise import check_promise
+
+    found = audit(file)
+    promise = _find_promise(file, found, quantization, io_type, logits)
+    broken = check_promise(found, *promise) if promise else []
+    if as_json:
+        echo_json({"file": str(file), **_describe(found), **_describe_promise(promise, broken)})
+    else:
+        click.echo(_format(file, found))
+        click.echo(_format_promise(promise, broken))
+    if broken:
+        ctx.exit(MtfError.exit_code)
+
+
+def _find_promise(
+    file: Path, found: Audit, quantization: str | None, io_type: str | None, logits: bool | None
+) -> tuple[str, str, bool] | None:
+    """Return quantization, io type and logits: as asked for, else as the file says."""
+    metadata = found.metadata
+    if quantization is None and metadata is None:
+        if io_type is not None or logits is not None:
+            raise UsageError(f"{file} does not say what it promises; give --quantization too")
+        return None
+    if quantization is None and metadata is not None:
+        quantization = metadata.quantization
+        if quantization not in QUANTIZATIONS:
+            raise MtfError(
+                f"{file} calls itself {quantization!r} (written by mobilenet-tf"
+                f" {metadata.project_version}), which this version does not know;"
+                " give --quantization"
+            )
+    assert quantization is not None  # noqa: S101  # one of the two has it
+    if quantization not in _INTEGER_QUANTIZATIONS:
+        if io_type is not None:
+            raise UsageError(
+                f"--io-type {io_type} is for int8 files; {quantization} has float32 at both ends"
+            )
+        io_type = "float32"
+    elif io_type is None:
+        said = metadata.io_type if metadata else ""
+        io_type = said if said in ("int8", "uint8") else "int8"
+    if logits is None:
+        logits = metadata is not None and metadata.output == "logits"
+    return quantization, io_type, logits
+
+
+def _format(file: Path, found: Audit) -> str:
+    from mobilenet_tf.report.tables import Column, format_table
+
+    text = Column("", align="left")
+    lines = [f"{file}: {found.file_bytes:,} bytes"]
+    if found.metadata is not None:
+        meta = found.metadata
+        lines.append(f"{meta.description} (mobilenet-tf {meta.project_version})")
+        lines.append(f"{len(meta.classes)} classes: {_shorten(meta.classes)}")
+    else:
+        lines.append("no mobilenet_tf metadata: not written by this project")
+    ends = [
+        (what, tensor.name, tensor.type, _shape(tensor), _scale(tensor))
+        for what, indices in (("input", found.inputs), ("output", found.outputs))
+        for tensor in (found.tensors[index] for index in indices)
+    ]
+    columns = [Column(title, align="left") for title in ("", "name", "type", "shape", "scale")]
+    lines += ["", format_table(columns, ends)]
+    for entry in found.signatures:
+        lines.append(f"signature {entry.key}: {_names(entry.inputs)} -> {_names(entry.outputs)}")
+    outside = (*found.custom_ops, *found.unknown_ops)
+    op_rows = [
+        (name, str(count), "not LiteRT's own" if name in outside else "")
+        for name, count in _count(op.name for op in found.ops).items()
+    ]
+    lines += ["", format_table([Column("op", align="left"), Column("count"), text], op_rows)]
+    lines.append(
+        f"{len(found.conversion_ops)} conversions inside the graph,"
+        f" {len(found.boundary_ops)} at its edge"
+    )
+    type_rows = [
+        (kind, str(count), f"{sum(t.size_bytes for t in found.tensors if t.type == kind):,}")
+        for kind, count in _count(tensor.type for tensor in found.tensors).items()
+    ]
+    type_columns = [Column("tensor type", align="left"), Column("tensors"), Column("stored bytes")]
+    lines += ["", format_table(type_columns, type_rows)]
+    size_rows = [
+        (kind, f"{size:,}", f"{100 * size / found.file_bytes:.1f}")
+        for kind, size in found.sizes_bytes.items()
+        if size
+    ]
+    size_columns = [Column("what", align="left"), Column("bytes"), Column("% of the file")]
+    lines += ["", format_table(size_columns, size_rows)]
+    return "\n".join(lines) + "\n"
+
+
+def _format_promise(promise: tuple[str, str, bool] | None, broken: list[str]) -> str:
+    if promise is None:
+        return "promise not checked: the file names none; give --quantization to check one"
+    quantization, io_type, logits = promise
+    what = f"{quantization}, {io_type} in and out, {'logits' if logits else 'probabilities'}"
+    if not broken:
+        return f"promise kept: {what}"
+    head = click.style(f"promise broken in {len(broken)} ways: {what}", fg="red")
+    return "\n".join([head, *(f"  {violation}" for violation in broken)])
+
+
+def _describe(found: Audit) -> dict[str, Any]:
+    def end(tensor: TensorInfo) -> dict[str, Any]:
+        return {
+            "name": tensor.name,
+            "type": tensor.type,
+            "shape": list(tensor.shape),
+            "scales": list(tensor.scales),
+            "zero_points": list(tensor.zero_points),
+        }
+
+    meta = found.metadata
+    return {
+        "file_bytes": found.file_bytes,
+        "sizes_bytes": found.sizes_bytes,
+        "ops": dict(_count(op.name for op in found.ops)),
+        "custom_ops": sorted({*found.custom_ops, *found.unknown_ops}),
+        "conversion_ops": len(found.conversion_ops),
+        "boundary_ops": len(found.boundary_ops),
+        "tensor_types": dict(_count(tensor.type for tensor in found.tensors)),
+        "inputs": [end(found.tensors[index]) for index in found.inputs],
+        "outputs": [end(found.tensors[index]) for index in found.outputs],
+        "signatures": {
+            entry.key: {"inputs": list(entry.inputs), "outputs": list(entry.outputs)}
+            for entry in found.signatures
+        },
+        "description": meta.description if meta else None,
+        "classes": list(meta.classes) if meta else None,
+        "project_version": meta.project_version if meta else None,
+    }
+
+
+def _describe_promise(promise: tuple[str, str, bool] | None, broken: list[str]) -> dict[str, Any]:
+    if promise is None:
+        return {"promise": None, "kept": None, "violations": []}
+    quantization, io_type, logits = promise
+    return {
+        "promise": {"quantization": quantization, "io_type": io_type, "logits": logits},
+        "kept": not broken,
+        "violations": broken,
+    }
+
+
+def _count(names: Iterable[str]) -> dict[str, int]:
+    return dict(Counter(names).most_common())
+
+
+def _shorten(names: tuple[str, ...], limit: int = 10) -> str:
+    more = f", ... {names[-1]}" if len(names) > limit else ""
+    return ", ".join(names[:limit]) + more
+
+
+def _names(entries: dict[str, int]) -> str:
+    return ", ".join(entries) or "nothing"
+
+
+def _shape(tensor: TensorInfo) -> str:
+    return "x".join(map(str, tensor.shape)) or "scalar"
+
+
+def _scale(tensor: TensorInfo) -> str:
+    """Write a scale as people know it, 1/128, and its zero point."""
+    if not tensor.scales:
+        return "-"
+    scale = tensor.scales[0]
+    inverse = 1 / scale if scale else 0.0
+    text = f"1/{inverse:.0f}" if inverse and inverse == round(inverse) > 1 else f"{scale:.9g}"
+    return f"{text}, zero point {tensor.zero_points[0] if tensor.zero_points else 0}"

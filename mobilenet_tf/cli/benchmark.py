@@ -1,0 +1,48 @@
+"""`mtf benchmark`: the final figures, on the test split."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from mobilenet_tf.cli import options
+
+
+@click.command()
+@options.run_argument
+@click.option("--threads", type=int, help="Threads of the interpreter.")
+@click.option("--latency-runs", type=int, help="Timed runs of one picture, after warm-up.")
+@options.data_dir_option
+@options.overwrite_option
+@options.json_option
+@options.verbosity
+def command(
+    run: Path,
+    threads: int | None,
+    latency_runs: int | None,
+    data_dir: Path | None,
+    overwrite: bool,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Measure accuracy, size, latency and memory of every model of RUN, on test pictures.
+
+    RUN is the folder of a finished mtf export-tflite. Models are timed in turns: trust the
+    ratios between rows more than a single figure.
+
+    \b
+    Example:
+      mtf benchmark artifacts/cifar10_v1_050_r32 --threads 2
+    """
+    options.run_verb(
+        "benchmark",
+        run,
+        options.make_overrides("benchmark", {"threads": threads, "latency_runs": latency_runs}),
+        data_dir=data_dir,
+        resume=False,
+        overwrite=overwrite,
+        as_json=as_json,
+        quiet=quiet,
+        following=f"mtf report {run}",
+    )

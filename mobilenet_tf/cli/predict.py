@@ -1,0 +1,94 @@
+"""`mtf predict`: classes and probabilities for pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mobilenet_tf.cli.options import echo_json, json_option
+from mobilenet_tf.errors import MtfError
+
+if TYPE_CHECKING:
+    from mobilenet_tf.predict import Prediction
+
+
+@click.command()
+@click.argument("model", type=click.Path(path_type=Path))
+@click.argument(
+    "images", metavar="IMAGE...", type=click.Path(path_type=Path), nargs=-1, required=True
+)
+@click.option(
+    "--top",
+    type=click.IntRange(min=1),
+    default=3,
+    show_default=True,
+    help="How many classes to show for a picture, the most probable first.",
+)
+@click.option(
+    "--threads",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Threads of the interpreter.",
+)
+@json_option
+def command(model: Path, images: tuple[Path, ...], top: int, threads: int, as_json: bool) -> None:
+    """Say what a .tflite MODEL sees in pictures of any size and kind.
+
+    The file alone is enough: its classes are inside. A picture is turned upright, laid on white
+    where it is transparent, cropped around its centre to the model's aspect ratio and resized.
+    A picture that cannot be read is named at the end, and the exit code is not 0.
+
+    \b
+    Example:
+      mtf predict v1_050_r32_int8_qat.tflite cat.jpg holiday/*.png --top 1
+    """
+    from mobilenet_tf.predict import Predictor
+
+    predictor = Predictor(model, threads=threads)
+    if predictor.warning:
+        click.echo(f"warning: {predictor.warning}", err=True)
+    errors: list[MtfError] = []
+    read: list[Prediction] = []
+    for prediction in predictor.predict(images, top=top):
+        if prediction.error is not None:
+            errors.append(prediction.error)
+            continue
+        if as_json:
+            read.append(prediction)
+        else:
+            _echo(prediction)
+    if as_json:
+        echo_json(_describe(model, read, errors))
+    if len(images) == 1 and errors:
+        raise errors[0]
+    for error in errors:
+        click.echo(f"error: {error}", err=True)
+    if errors:
+        failure = type(errors[0])
+        raise failure(f"{len(errors)} of {len(images)} pictures could not be read (named above)")
+
+
+def _echo(prediction: Prediction) -> None:
+    click.echo(str(prediction.picture))
+    for score in prediction.scores:
+        click.echo(f"  {100 * score.probability:5.1f} %  {score.name}")
+
+
+def _describe(model: Path, predictions: list[Prediction], errors: list[MtfError]) -> dict[str, Any]:
+    return {
+        "model": str(model),
+        "pictures": [
+            {
+                "picture": str(prediction.picture),
+                "classes": [
+                    {"name": score.name, "index": score.index, "probability": score.probability}
+                    for score in prediction.scores
+                ],
+            }
+            for prediction in predictions
+        ],
+        "errors": [str(error) for error in errors],
+    }

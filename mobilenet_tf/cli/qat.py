@@ -1,0 +1,66 @@
+"""`mtf qat`: quantization-aware training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from mobilenet_tf.cli import options
+
+
+@click.command()
+@options.run_argument
+@click.option("--epochs", type=click.IntRange(min=1))
+@click.option("--batch-size", type=int)
+@click.option("--learning-rate", type=float, help="The highest of the schedule.")
+@click.option("--optimizer", help="sgd (with Nesterov momentum) or adamw.")
+@click.option("--schedule", help="one_cycle, cosine or step.")
+@click.option("--calibration-count", type=int, help="Training pictures for the first ranges.")
+@options.data_dir_option
+@options.resume_option
+@options.overwrite_option
+@options.json_option
+@options.verbosity
+def command(
+    run: Path,
+    epochs: int | None,
+    batch_size: int | None,
+    learning_rate: float | None,
+    optimizer: str | None,
+    schedule: str | None,
+    calibration_count: int | None,
+    data_dir: Path | None,
+    resume: bool,
+    overwrite: bool,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Fine-tune the network of RUN with fake quantization.
+
+    RUN is the folder of a finished mtf train. Options left out are the run's own.
+
+    \b
+    Example:
+      mtf qat artifacts/cifar10_v1_050_r32
+      mtf qat artifacts/digits --epochs 3 --learning-rate 0.001
+    """
+    values = {
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "learning_rate": learning_rate,
+        "optimizer": optimizer,
+        "schedule": schedule,
+        "calibration_count": calibration_count,
+    }
+    options.run_verb(
+        "qat",
+        run,
+        options.make_overrides("qat", values),
+        data_dir=data_dir,
+        resume=resume,
+        overwrite=overwrite,
+        as_json=as_json,
+        quiet=quiet,
+        following=f"mtf export-tflite {run}",
+    )

@@ -1,0 +1,63 @@
+"""`mtf run`: the whole pipeline from a recipe."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from mobilenet_tf.cli import options
+
+
+@click.command()
+@click.argument("recipe", default="quickstart")
+@click.option("--set", "overrides", multiple=True, metavar="SECTION.KEY=VALUE",
+              help="Override a setting of the recipe; may be given several times.")
+@click.option("--out", type=click.Path(path_type=Path),
+              help="Folder of the run.  [default: artifacts/RECIPE]")
+@options.data_dir_option
+@options.overwrite_option
+@options.json_option
+@options.verbosity
+def command(
+    recipe: str,
+    overrides: tuple[str, ...],
+    out: Path | None,
+    data_dir: Path | None,
+    overwrite: bool,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Train, quantize, export, benchmark and report, as RECIPE says.
+
+    RECIPE is a .toml file or the name of one that ships: quickstart (the default: embedded
+    pictures, nothing to download), cifar10, cifar100. Run it again after an interruption or a
+    change: only what is missing or out of date is done.
+
+    \b
+    Example:
+      mtf run
+      mtf run cifar10 --set model.alpha=0.25 --out artifacts/cifar10_quarter
+    """
+    from mobilenet_tf.recipe import load_recipe
+    from mobilenet_tf.run_folder import RunFolder
+    from mobilenet_tf.stages import check_recipe, describe_run, run_pipeline, summarise_run
+
+    settings = load_recipe(recipe, overrides)
+    check_recipe(settings)
+    run = RunFolder(out or Path("artifacts") / Path(recipe).stem)
+    echo = options.make_echo(as_json)
+    again = " ".join(["mtf run", recipe, *(f"--set {o}" for o in overrides)])
+    with options.resumable(f"{again} --out {run.path}"), run.lock(settings):
+        done = run_pipeline(
+            run,
+            settings,
+            data_dir=data_dir,
+            overwrite=overwrite,
+            echo=echo,
+            progress=options.shows_progress(quiet),
+        )
+    if as_json:
+        options.echo_json(describe_run(run, settings, done))
+    else:
+        click.echo(summarise_run(run, settings, done))

@@ -1,0 +1,104 @@
+"""`mtf train`: float training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from mobilenet_tf.cli import options
+
+
+@click.command()
+@click.option("--recipe", help="Recipe to start from.  [default: the one of the dataset]")
+@click.option("--dataset", default="cifar10", show_default=True, help="See mtf datasets.")
+@click.option("--model", help="See mtf models.  [default: mobilenet_v1]")
+@click.option("--alpha", type=float, help="Width multiplier, in (0, 1.5].")
+@click.option("--resolution", type=int, help="Side of the input in pixels.")
+@click.option("--stride-plan", help="cifar keeps small pictures large; imagenet is the paper's.")
+@click.option("--validation", type=int, help="Training pictures held out; 0 trains on all.")
+@click.option("--epochs", type=int)
+@click.option("--batch-size", type=int)
+@click.option("--learning-rate", type=float, help="The highest of the schedule.")
+@click.option("--optimizer", help="sgd (with Nesterov momentum) or adamw.")
+@click.option("--schedule", help="one_cycle, cosine or step.")
+@click.option("--seed", type=int)
+@click.option("--deterministic", is_flag=True, default=None,
+              help="Bit-equal weights for the same seed and machine; slower.")
+@click.option("--set", "overrides", multiple=True, metavar="SECTION.KEY=VALUE",
+              help="Any other setting of the recipe; may be given several times.")
+@click.option("--out", type=click.Path(path_type=Path),
+              help="Folder of the run.  [default: artifacts/DATASET_VARIANT]")
+@options.data_dir_option
+@options.resume_option
+@options.overwrite_option
+@options.json_option
+@options.verbosity
+def command(
+    recipe: str | None,
+    dataset: str,
+    model: str | None,
+    alpha: float | None,
+    resolution: int | None,
+    stride_plan: str | None,
+    validation: int | None,
+    epochs: int | None,
+    batch_size: int | None,
+    learning_rate: float | None,
+    optimizer: str | None,
+    schedule: str | None,
+    seed: int | None,
+    deterministic: bool | None,
+    overrides: tuple[str, ...],
+    out: Path | None,
+    data_dir: Path | None,
+    resume: bool,
+    overwrite: bool,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Train a float network; the best epoch on validation pictures is kept.
+
+    \b
+    Example:
+      mtf train --dataset cifar10 --alpha 0.5 --epochs 30
+      mtf train --dataset digits --alpha 0.25 --out artifacts/digits
+    """
+    from mobilenet_tf.artifacts import default_run_name
+    from mobilenet_tf.data.catalog import dataset_info
+    from mobilenet_tf.recipe import load_recipe
+    from mobilenet_tf.run_folder import RunFolder
+    from mobilenet_tf.stages import check_recipe, run_one
+
+    fit = {
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "learning_rate": learning_rate,
+        "optimizer": optimizer,
+        "schedule": schedule,
+    }
+    network = {
+        "name": model, "alpha": alpha, "resolution_px": resolution, "stride_plan": stride_plan,
+    }
+    given = [
+        *options.make_overrides("", {"seed": seed, "deterministic": deterministic}),
+        *options.make_overrides("data", {"name": dataset, "validation_count": validation}),
+        *options.make_overrides("model", network),
+        *options.make_overrides("train", fit),
+        *overrides,
+    ]
+    settings = load_recipe(recipe or dataset_info(dataset).recipe, tuple(given))
+    check_recipe(settings)
+    run = RunFolder(out or Path("artifacts") / default_run_name(settings))
+    with options.resumable(f"the same command with --out {run.path} --resume"), run.lock(settings):
+        result = run_one(
+            "train",
+            run,
+            settings,
+            data_dir=data_dir,
+            resume=resume,
+            overwrite=overwrite,
+            echo=options.make_echo(as_json),
+            progress=options.shows_progress(quiet),
+        )
+    options.echo_stage(run.path, result, as_json, following=f"mtf qat {run.path}")
