@@ -99,9 +99,7 @@ def measure(
     }
 
 
-def time_interleaved(
-    candidates: list[Candidate], settings: BenchmarkSettings
-) -> list[list[float]]:
+def time_interleaved(candidates: list[Candidate], settings: BenchmarkSettings) -> list[list[float]]:
     """Return each candidate's latencies in ms, one picture a run, taken in turns.
 
     Turns spread what the machine does meanwhile over all candidates: their ratios hold where
@@ -138,17 +136,16 @@ def keras_candidates(
             "io_type": "float32",
             "threads": available_cores(),  # TensorFlow's own choice
         }
-        run_once = tf.function(lambda image, model=model: model(image, training=False))
-        image = normalise(tf.constant(picture))
-        candidates.append(
-            Candidate(
-                row,
-                make_keras_predict_fn(model),
-                lambda run_once=run_once, image=image: run_once(image).numpy(),
-                file,
-            )
-        )
+        run_once = make_run_once(model, picture)
+        candidates.append(Candidate(row, make_keras_predict_fn(model), run_once, file))
     return candidates
+
+
+def make_run_once(model: Any, picture: np.ndarray) -> Callable[[], Any]:
+    """Return what runs a Keras model once, on one picture (1, R, R, 3) uint8."""
+    forward = tf.function(lambda image: model(image, training=False))
+    image = normalise(tf.constant(picture))
+    return lambda: forward(image).numpy()
 
 
 def file_candidates(recipe: Recipe, folder: Path, picture: np.ndarray) -> list[Candidate]:

@@ -58,9 +58,7 @@ def predict_all(
 ) -> np.ndarray:
     """Return the probabilities (N, C) of all pictures (N, H, W, 3) uint8, in whole batches."""
     parts = []
-    starts = tqdm(
-        range(0, len(images), batch_size), desc=label, leave=False, disable=label is None
-    )
+    starts = tqdm(range(0, len(images), batch_size), desc=label, leave=False, disable=label is None)
     for start in starts:
         batch = images[start : start + batch_size]
         real = len(batch)

@@ -46,6 +46,8 @@ def export_files(
         MtfError: a file breaks the promise of its quantization.
     """
     wanted = select_quantizations(recipe, has_qat="qat" in inputs)
+    if len(wanted) < len(recipe.export.quantizations):
+        echo("export: int8_qat left out, the run has no quantization-aware training (mtf qat)")
     data = load_training_data(recipe, data_dir)
     resolution_px = recipe.model.resolution_px
     calibration = choose_calibration(
@@ -97,10 +99,10 @@ def select_quantizations(recipe: Recipe, *, has_qat: bool) -> list[str]:
     Raises:
         UsageError: nothing is left.
     """
-    wanted = [q for q in recipe.export.quantizations if q != "int8_qat" or has_qat]
+    wanted: list[str] = [q for q in recipe.export.quantizations if q != "int8_qat" or has_qat]
     if not wanted:
         raise UsageError(
-            "int8_qat needs quantization-aware training and this run has none (qat.epochs is 0);"
+            "int8_qat needs quantization-aware training and this run has none;"
             " run mtf qat, or export int8_ptq"
         )
     return wanted

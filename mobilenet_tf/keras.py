@@ -16,8 +16,8 @@ warnings.filterwarnings("ignore", module=r"(tensorflow|tf_keras|keras)\b.*")
 from mobilenet_tf.quiet import quiet_stderr  # noqa: E402  # the environment comes first
 
 with quiet_stderr():  # the C++ runtime writes to file descriptor 2 before its log level applies
-    import tensorflow as tf  # noqa: E402
-    import tf_keras as keras  # noqa: E402
+    import tensorflow as tf
+    import tf_keras as keras
 
 tf.get_logger().setLevel("ERROR")
 

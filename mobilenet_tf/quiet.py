@@ -1,4 +1,4 @@
-"""Hold back what native libraries write to standard error, and show it only when something fails."""
+"""Hold back what native libraries write to standard error; show it when something fails."""
 
 from __future__ import annotations
 

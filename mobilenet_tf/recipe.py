@@ -6,10 +6,12 @@ the names. The data folder is not here: it belongs to the machine, not to the ex
 
 from __future__ import annotations
 
+import contextlib
 import math
+import re
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
 from msgspec import Meta
@@ -81,7 +83,7 @@ class FitSettings(Settings, frozen=True, kw_only=True):
 class QatSettings(FitSettings, frozen=True, kw_only=True):
     """Fine-tuning with fake quantization; 0 epochs leaves quantization-aware training out."""
 
-    epochs: Count = 3  # type: ignore[assignment]  # 0 means "no QAT", which float training has not
+    epochs: Count = 3  # 0 means "no QAT", which float training has not
     learning_rate: Positive = 0.01
     schedule: Literal["one_cycle", "cosine", "step"] = "cosine"
     warmup_share: Annotated[float, Meta(ge=0, lt=1)] = 0.05
@@ -89,8 +91,8 @@ class QatSettings(FitSettings, frozen=True, kw_only=True):
     freeze_ranges_share: Share = 0.5
 
 
-QUANTIZATIONS = ("float32", "float16", "dynamic_range", "int8_ptq", "int8_qat")
 Quantization = Literal["float32", "float16", "dynamic_range", "int8_ptq", "int8_qat"]
+QUANTIZATIONS: tuple[Quantization, ...] = get_args(Quantization)
 
 
 class ExportSettings(Settings, frozen=True, kw_only=True):
@@ -124,7 +126,6 @@ class Recipe(Settings, frozen=True, kw_only=True):
     benchmark: BenchmarkSettings = BenchmarkSettings()
 
 
-
 def pipelines_folder() -> Path:
     """Return the folder of the recipes that ship: inside the wheel, or beside the package."""
     package = Path(__file__).parent
@@ -145,7 +146,7 @@ def load_recipe(name_or_path: str, overrides: tuple[str, ...] = ()) -> Recipe:
     """
     path = find_recipe(name_or_path)
     try:
-        content = tomllib.loads(path.read_text("utf-8"))
+        content = tomllib.loads(path.read_text("utf-8-sig"))
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise UsageError(f"{path} is not a recipe in TOML: {error}") from error
     except OSError as error:
@@ -161,14 +162,15 @@ def find_recipe(name_or_path: str) -> Path:
     if name_or_path in recipe_names():
         return shipped
     path = Path(name_or_path)
-    if path.is_dir():
-        raise UsageError(f"the recipe {path} is a folder; give a .toml file or a name")
-    if not path.is_file():
-        raise UsageError(
-            f"no recipe {name_or_path!r}, neither a file nor a name;"
-            f" {suggest(name_or_path, recipe_names())}"
-        )
-    return path
+    with contextlib.suppress(OSError):  # a name too long for the file system is no file either
+        if name_or_path and path.is_dir():
+            raise UsageError(f"the recipe {path} is a folder; give a .toml file or a name")
+        if path.is_file():
+            return path
+    raise UsageError(
+        f"no recipe {name_or_path!r}, neither a file nor a name;"
+        f" {suggest(name_or_path, recipe_names())}"
+    )
 
 
 def apply_override(content: dict[str, Any], override: str) -> None:
@@ -191,9 +193,10 @@ def apply_override(content: dict[str, Any], override: str) -> None:
 def parse_value(text: str) -> Any:
     """Return `text` read as a TOML value, or as it stands."""
     try:
-        return tomllib.loads(f"value = {text}")["value"]
+        read = tomllib.loads(f"value = {text}")
     except tomllib.TOMLDecodeError:
         return text
+    return read["value"] if len(read) == 1 else text  # more lines are more keys, not this value
 
 
 def parse_recipe(content: dict[str, Any], origin: str) -> Recipe:
@@ -217,19 +220,31 @@ def check_finite(value: Any, origin: str, key: str) -> None:
 def explain(message: str, content: dict[str, Any]) -> str:
     """Turn msgspec's message into one that names the key, its value and what is allowed."""
     what, _, where = message.partition(" - at `$")
-    key = where.rstrip("`").lstrip(".").replace("[...]", "")
+    key = where.rstrip("`").lstrip(".")
+    parts = re.findall(r"[^.\[\]]+", key)  # export.quantizations[0] -> export, quantizations, 0
     what = what.replace("`", "")
     if what.startswith("Object contains unknown field"):
         field = what.rsplit(" ", 1)[1]
-        section = Recipe
-        for part in filter(None, key.split(".")):
-            section = type(getattr(Recipe(), part))  # every section has defaults
+        section = type(getattr(Recipe(), key)) if key else Recipe  # every section has defaults
         dotted = f"{key}.{field}" if key else field
         return f"unknown key {dotted!r}; {suggest(field, section.__struct_fields__)}"
     value: Any = content
-    for part in filter(None, key.split(".")):
-        value = value.get(part) if isinstance(value, dict) else value
+    for part in parts:
+        if isinstance(value, list) and part.isdigit():
+            value = value[int(part)]
+        elif isinstance(value, dict):
+            value = value.get(part)
+    if what.startswith("Invalid enum value"):
+        hints = get_type_hints(type(getattr(Recipe(), parts[0])), include_extras=True)
+        return f"{key} is {value!r}; {suggest(str(value), list_choices(hints[parts[1]]))}"
     return f"{key or 'the recipe'} is {value!r}: {what[0].lower()}{what[1:]}"
+
+
+def list_choices(hint: Any) -> list[str]:
+    """Return the words that a type hint allows: those of a Literal, alone or in a tuple."""
+    if get_origin(hint) is Literal:
+        return [str(choice) for choice in get_args(hint)]
+    return [choice for inner in get_args(hint) for choice in list_choices(inner)]
 
 
 def settings_of(recipe: Recipe, sections: tuple[str, ...]) -> dict[str, Any]:

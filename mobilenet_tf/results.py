@@ -6,6 +6,7 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Collection
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -68,7 +69,8 @@ def load_result(folder: Path) -> StageResult:
         content = msgspec.json.decode(path.read_bytes())
     except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
         raise damaged(path, str(error)) from error
-    version = content.get("versions", {}).get("mobilenet_tf") if isinstance(content, dict) else None
+    versions = content.get("versions") if isinstance(content, dict) else None
+    version = versions.get("mobilenet_tf") if isinstance(versions, dict) else None
     if isinstance(version, str) and series(version) != series(__version__):
         raise MtfError(
             f"{path} was written by mobilenet-tf {version}, this is {__version__}: use that"
@@ -93,14 +95,14 @@ def series(version: str) -> tuple[str, ...]:
     return tuple(version.split(".")[:2])
 
 
-def record_files(folder: Path) -> dict[str, FileRecord]:
+def record_files(folder: Path, leave_out: Collection[str] = ()) -> dict[str, FileRecord]:
     """Return every file below a stage folder by its relative name, its result aside."""
     return {
         path.relative_to(folder).as_posix(): FileRecord(
             sha256=hash_file(path), size_bytes=path.stat().st_size
         )
         for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name != RESULT_FILE
+        if path.is_file() and path.name not in (RESULT_FILE, *leave_out)
     }
 
 
@@ -146,7 +148,7 @@ def processor_name() -> str:
 
 
 def find_commit() -> str | None:
-    """Return the commit the package runs from, with `+changes` if it was modified; None outside git."""
+    """Return the commit the package runs from, `+changes` if modified; None outside git."""
     package = Path(__file__).parent
 
     def git(*words: str) -> str | None:

@@ -1,9 +1,9 @@
 """A run on disk: artifacts/<run>/<stage>/, each stage whole or not there.
 
-    recipe.json       every setting of the run
-    train/            a finished stage: its files and result.json
-    qat.partial/      a stage at work: settings.json, checkpoints; becomes qat/ when it is done
-    previous/         finished stages that were made again
+recipe.json       every setting of the run
+train/            a finished stage: its files and result.json
+qat.partial/      a stage at work: settings.json, a checkpoint; becomes qat/ when it is done
+previous/         finished stages that were made again
 """
 
 from __future__ import annotations
@@ -28,10 +28,12 @@ from mobilenet_tf.recipe import (
     settings_of,
 )
 from mobilenet_tf.results import RESULT_FILE, StageResult, damaged, load_result
-from mobilenet_tf.workdir import hash_file, write_bytes, write_error
+from mobilenet_tf.workdir import hash_file, remove_leftovers, write_bytes, write_error
 
 RECIPE_FILE = "recipe.json"
 SETTINGS_FILE = "settings.json"
+CHECKPOINT_FILE = "checkpoint.safetensors"
+WORKING_FILES = (SETTINGS_FILE, CHECKPOINT_FILE)  # of a stage at work; a finished one has none
 IDENTITY = ("data", "model")  # with the seed: what makes two runs two
 
 
@@ -67,18 +69,31 @@ class RunFolder:
         """
         file = self.path / RECIPE_FILE
         if not self.path.exists():
-            raise UsageError(f"no run at {self.path}: the folder does not exist; see mtf train --help")
+            raise UsageError(
+                f"no run at {self.path}: the folder does not exist; see mtf train --help"
+            )
         if not file.is_file():
             raise UsageError(f"{self.path} is not the folder of a run: it has no {RECIPE_FILE}")
         try:
             content = msgspec.json.decode(file.read_bytes())
         except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise MtfError(f"{file} is damaged ({error}); start the run in another folder") from error
+            raise MtfError(
+                f"{file} is damaged ({error}); start the run in another folder"
+            ) from error
         if not isinstance(content, dict):
             raise MtfError(f"{file} is damaged (not an object); start the run in another folder")
+        try:
+            held = parse_recipe(content, origin=str(file))
+        except UsageError as error:
+            raise MtfError(
+                f"{error}; another version of mobilenet-tf wrote it, or it was edited: use that"
+                " version, correct the file, or start the run in another folder"
+            ) from error
+        if not overrides:
+            return held
         for override in overrides:
             apply_override(content, override)
-        return parse_recipe(content, origin=str(file))
+        return parse_recipe(content, origin=f"run {self.path}")
 
     def save_recipe(self, recipe: Recipe) -> None:
         """Write the settings that the next stage runs with."""
@@ -89,14 +104,16 @@ class RunFolder:
 
         Raises:
             UsageError: it holds another run (other data, model or seed), or other files.
-            MtfError: it cannot be written.
+            MtfError: it cannot be written, or its recipe.json is damaged.
         """
         if self.path.exists() and not self.path.is_dir():
             raise UsageError(f"--out {self.path} is a file; give a folder")
         if self.has_recipe():
             held, asked = (settings_of(r, IDENTITY) for r in (self.load_recipe(), recipe))
             differences = list_differences(held, asked)
-            if differences:
+            if differences and not self.holds_work():
+                self.save_recipe(recipe)
+            elif differences:
                 raise UsageError(
                     f"{self.path} holds another run ({'; '.join(differences)});"
                     " choose another folder with --out"
@@ -107,6 +124,11 @@ class RunFolder:
             )
         else:
             self.save_recipe(recipe)
+
+    def holds_work(self) -> bool:
+        """Tell whether any stage has left a result or a checkpoint here, now or previously."""
+        places = (f"*/{RESULT_FILE}", f"*.partial/{CHECKPOINT_FILE}", "previous/*")
+        return any(True for place in places for _ in self.path.glob(place))
 
     @contextlib.contextmanager
     def lock(self, recipe: Recipe) -> Iterator[None]:
@@ -127,6 +149,7 @@ class RunFolder:
         except OSError as error:
             raise write_error(self.path, error) from error
         try:
+            remove_leftovers(self.path)
             yield
         finally:
             lock.release()
@@ -154,6 +177,10 @@ class RunFolder:
     def is_finished(self, name: str) -> bool:
         """Tell whether a stage has its result."""
         return (self.stage(name) / RESULT_FILE).is_file()
+
+    def has_checkpoint(self, name: str) -> bool:
+        """Tell whether a stage at work has finished an epoch."""
+        return (self.partial(name) / CHECKPOINT_FILE).exists()
 
     def begin(self, name: str, settings: dict[str, Any]) -> Path:
         """Make the folder of a stage at work and note its settings there."""
@@ -183,23 +210,28 @@ class RunFolder:
         shutil.rmtree(self.partial(name), ignore_errors=True)
 
     def commit(self, name: str) -> None:
-        """Turn a stage at work, its result written, into the finished one."""
-        self.set_aside(name)
+        """Turn a stage at work, its result written, into the finished one.
+
+        The working files go last: until the rename, a killed run continues from them.
+        """
+        self.set_aside(self.stage(name))
         try:
             self.partial(name).rename(self.stage(name))
         except OSError as error:
             raise write_error(self.stage(name), error) from error
+        for file in WORKING_FILES:
+            with contextlib.suppress(OSError):  # left behind, it is only space
+                (self.stage(name) / file).unlink()
 
-    def set_aside(self, name: str) -> Path | None:
-        """Move a finished stage to previous/, so that making it again loses nothing."""
-        stage = self.stage(name)
-        if not stage.exists():
+    def set_aside(self, folder: Path) -> Path | None:
+        """Move the folder of a stage to previous/, so that making it again loses nothing."""
+        if not folder.exists():
             return None
         stamp = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%S%f")
-        target = self.path / "previous" / f"{name}-{stamp}"
+        target = self.path / "previous" / f"{folder.name}-{stamp}"
         try:
             target.parent.mkdir(exist_ok=True)
-            os.replace(stage, target)
+            os.replace(folder, target)
         except OSError as error:
             raise write_error(target, error) from error
         return target

@@ -51,6 +51,13 @@ def write_text(path: Path, content: str) -> None:
     write_bytes(path, content.encode("utf-8"))
 
 
+def remove_leftovers(folder: Path) -> None:
+    """Remove the temporary files of writes that were killed, below `folder`."""
+    for path in folder.rglob(".*.tmp"):
+        with contextlib.suppress(OSError):  # in the way of nothing: it is only space
+            path.unlink()
+
+
 def hash_file(path: Path) -> str:
     """Return the SHA-256 of a file, in hex."""
     digest = hashlib.sha256()

@@ -37,9 +37,8 @@ _INTEGER_QUANTIZATIONS = ("int8_ptq", "int8_qat")
     help="What the output is to be.  [default: what the file says, else probabilities]",
 )
 @json_option
-@click.pass_context
 def command(
-    ctx: click.Context,
+    *,
     file: Path,
     quantization: str | None,
     io_type: str | None,
@@ -70,7 +69,7 @@ def command(
         click.echo(_format(file, found))
         click.echo(_format_promise(promise, broken))
     if broken:
-        ctx.exit(MtfError.exit_code)
+        raise MtfError(f"{file} does not keep its promise; export it again")
 
 
 def _find_promise(
@@ -122,7 +121,7 @@ def _format(file: Path, found: Audit) -> str:
         for tensor in (found.tensors[index] for index in indices)
     ]
     columns = [Column(title, align="left") for title in ("", "name", "type", "shape", "scale")]
-    lines += ["", format_table(columns, ends)]
+    lines += ["", format_table(columns, ends), ""]
     for entry in found.signatures:
         lines.append(f"signature {entry.key}: {_names(entry.inputs)} -> {_names(entry.outputs)}")
     outside = (*found.custom_ops, *found.unknown_ops)
@@ -158,7 +157,8 @@ def _format_promise(promise: tuple[str, str, bool] | None, broken: list[str]) ->
     what = f"{quantization}, {io_type} in and out, {'logits' if logits else 'probabilities'}"
     if not broken:
         return f"promise kept: {what}"
-    head = click.style(f"promise broken in {len(broken)} ways: {what}", fg="red")
+    ways = "1 way" if len(broken) == 1 else f"{len(broken)} ways"
+    head = click.style(f"promise broken in {ways}: {what}", fg="red")
     return "\n".join([head, *(f"  {violation}" for violation in broken)])
 
 

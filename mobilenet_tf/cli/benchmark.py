@@ -18,6 +18,7 @@ from mobilenet_tf.cli import options
 @options.json_option
 @options.verbosity
 def command(
+    *,
     run: Path,
     threads: int | None,
     latency_runs: int | None,

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mobilenet_tf.cli.options import data_dir_option, echo_json, json_option
-from mobilenet_tf.errors import suggest
 
 if TYPE_CHECKING:
     from mobilenet_tf.data.catalog import DatasetInfo
@@ -27,7 +26,9 @@ class _PrepareGroup(click.Group):
             raise click.UsageError(f"to get {args[0]}, type: mtf datasets prepare {args[0]}", ctx)
         if args[0] not in self.commands:
             raise click.UsageError(
-                f"no command {args[0]!r}; {suggest(args[0], self.commands)}", ctx
+                f"no command {args[0]!r}: `mtf datasets` alone lists them,"
+                " `mtf datasets prepare NAME` gets one",
+                ctx,
             )
         return super().resolve_command(ctx, args)
 
@@ -78,7 +79,8 @@ def prepare(ctx: click.Context, name: str, data_dir: Path | None, as_json: bool)
     status = find_dataset(name, data_dir)
     if not status.ready:
         click.echo(
-            f"downloading {info.download_bytes / 1e6:.0f} MB; this takes some minutes", err=True
+            f"getting {name}: {info.download_bytes / 1e6:.0f} MB, then some minutes of work",
+            err=True,
         )
         status = prepare_dataset(name, data_dir)
     if as_json:

@@ -11,19 +11,30 @@ from mobilenet_tf.cli import options
 
 @click.command()
 @options.run_argument
-@click.option("--quantization", "quantizations", multiple=True,
-              help="float32, float16, dynamic_range, int8_ptq (after training) or int8_qat; may be"
-              " given several times.  [default: all that the run can give]")
-@click.option("--io-type", help="int8 (default) or uint8 (what MediaPipe Tasks and LiteRT.js take):"
-              " input and output of the int8 files.")
-@click.option("--logits/--probabilities", default=None,
-              help="Leave the softmax out, or end in it (default).")
-@click.option("--calibration-count", type=int, help="Training pictures that int8_ptq calibrates on.")
+@click.option(
+    "--quantization",
+    "quantizations",
+    multiple=True,
+    help="float32, float16, dynamic_range, int8_ptq (after training) or int8_qat; may be"
+    " given several times.  [default: all that the run can give]",
+)
+@click.option(
+    "--io-type",
+    help="int8 (default) or uint8 (what MediaPipe Tasks and LiteRT.js take):"
+    " input and output of the int8 files.",
+)
+@click.option(
+    "--logits/--probabilities", default=None, help="Leave the softmax out, or end in it (default)."
+)
+@click.option(
+    "--calibration-count", type=int, help="Training pictures that int8_ptq calibrates on."
+)
 @options.data_dir_option
 @options.overwrite_option
 @options.json_option
 @options.verbosity
 def command(
+    *,
     run: Path,
     quantizations: tuple[str, ...],
     io_type: str | None,

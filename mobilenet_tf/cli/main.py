@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import importlib
 import sys
 
@@ -83,11 +82,12 @@ def run_command(arguments: list[str]) -> int:
         sys.stderr.close()
         return 1
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
+        if error.errno is None:  # not the operating system's: a defect, shown as one
             raise
-        where = f" ({error.filename})" if error.filename else ""
+        where = f"{error.filename}: " if error.filename else ""
         click.echo(
-            f"error: {error.strerror}{where}; free some space or choose another folder", err=True
+            f"error: {where}{error.strerror}; choose another file or folder, or free some space",
+            err=True,
         )
         return 1
     return 0

@@ -32,11 +32,37 @@ overwrite_option = click.option(
 resume_option = click.option(
     "--resume", is_flag=True, help="Continue an unfinished run after its last finished epoch."
 )
-run_argument = click.argument("run", type=click.Path(path_type=Path))
+
+
+class FolderPath(click.Path):
+    """A folder that may not exist yet; an empty name is a mistake, not the current folder."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the path, or refuse a name that no folder can have."""
+        if value == "":
+            self.fail("it is empty; give a folder", param, ctx)
+        try:
+            Path(value).exists()
+        except (OSError, ValueError) as error:
+            self.fail(f"{value!r} cannot be a folder: {error}", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+def out_option(default: str) -> Callable[[F], F]:
+    """Return the option that names the folder of a run."""
+    return click.option(
+        "--out", type=FolderPath(), help=f"Folder of the run.  [default: {default}]"
+    )
+
+
+run_argument = click.argument("run", type=FolderPath())
 verbosity = click.option("--quiet", "-q", is_flag=True, help="No progress bar.")
 
 
-class Interrupted(MtfError):
+class InterruptedRunError(MtfError):
     """Ctrl-C: what was finished stands."""
 
     exit_code = 130
@@ -48,8 +74,8 @@ def resumable(command: str) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt as error:
-        raise Interrupted(
-            f"interrupted; everything up to the last finished epoch is kept. Go on with: {command}"
+        raise InterruptedRunError(
+            f"interrupted; every finished stage and epoch is kept. Go on with: {command}"
         ) from error
 
 
@@ -99,13 +125,13 @@ def run_verb(
 ) -> None:
     """Run one stage of an existing run, with the run's own settings where none are given."""
     from mobilenet_tf.run_folder import RunFolder
-    from mobilenet_tf.stages import check_recipe, run_one
+    from mobilenet_tf.runner import resume_command, run_one
+    from mobilenet_tf.stages import check_recipe
 
     run = RunFolder(folder)
     settings = run.load_recipe(tuple(overrides))
     check_recipe(settings)
-    again = f"mtf {'export-tflite' if stage == 'export' else stage} {folder}"
-    with resumable(f"{again} --resume" if stage == "qat" else again), run.lock(settings):
+    with resumable(resume_command(stage, run, data_dir)), run.lock(settings):
         result = run_one(
             stage,
             run,

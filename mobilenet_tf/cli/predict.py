@@ -34,7 +34,9 @@ if TYPE_CHECKING:
     help="Threads of the interpreter.",
 )
 @json_option
-def command(model: Path, images: tuple[Path, ...], top: int, threads: int, as_json: bool) -> None:
+def command(
+    *, model: Path, images: tuple[Path, ...], top: int, threads: int, as_json: bool
+) -> None:
     """Say what a .tflite MODEL sees in pictures of any size and kind.
 
     The file alone is enough: its classes are inside. A picture is turned upright, laid on white

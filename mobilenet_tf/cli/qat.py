@@ -11,8 +11,8 @@ from mobilenet_tf.cli import options
 
 @click.command()
 @options.run_argument
-@click.option("--epochs", type=click.IntRange(min=1))
-@click.option("--batch-size", type=int)
+@click.option("--epochs", type=click.IntRange(min=1), help="Passes over the training pictures.")
+@click.option("--batch-size", type=int, help="Pictures a step.")
 @click.option("--learning-rate", type=float, help="The highest of the schedule.")
 @click.option("--optimizer", help="sgd (with Nesterov momentum) or adamw.")
 @click.option("--schedule", help="one_cycle, cosine or step.")
@@ -23,6 +23,7 @@ from mobilenet_tf.cli import options
 @options.json_option
 @options.verbosity
 def command(
+    *,
     run: Path,
     epochs: int | None,
     batch_size: int | None,

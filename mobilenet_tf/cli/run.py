@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import click
@@ -11,15 +12,20 @@ from mobilenet_tf.cli import options
 
 @click.command()
 @click.argument("recipe", default="quickstart")
-@click.option("--set", "overrides", multiple=True, metavar="SECTION.KEY=VALUE",
-              help="Override a setting of the recipe; may be given several times.")
-@click.option("--out", type=click.Path(path_type=Path),
-              help="Folder of the run.  [default: artifacts/RECIPE]")
+@click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="SECTION.KEY=VALUE",
+    help="Override a setting of the recipe; may be given several times.",
+)
+@options.out_option("artifacts/RECIPE")
 @options.data_dir_option
 @options.overwrite_option
 @options.json_option
 @options.verbosity
 def command(
+    *,
     recipe: str,
     overrides: tuple[str, ...],
     out: Path | None,
@@ -41,14 +47,16 @@ def command(
     """
     from mobilenet_tf.recipe import load_recipe
     from mobilenet_tf.run_folder import RunFolder
-    from mobilenet_tf.stages import check_recipe, describe_run, run_pipeline, summarise_run
+    from mobilenet_tf.runner import run_pipeline
+    from mobilenet_tf.stages import check_recipe, describe_run, summarise_run
 
     settings = load_recipe(recipe, overrides)
     check_recipe(settings)
     run = RunFolder(out or Path("artifacts") / Path(recipe).stem)
     echo = options.make_echo(as_json)
-    again = " ".join(["mtf run", recipe, *(f"--set {o}" for o in overrides)])
-    with options.resumable(f"{again} --out {run.path}"), run.lock(settings):
+    words = ["mtf", "run", recipe, *(word for o in overrides for word in ("--set", o))]
+    words += ["--out", str(run.path), *(("--data-dir", str(data_dir)) if data_dir else ())]
+    with options.resumable(shlex.join(words)), run.lock(settings):
         done = run_pipeline(
             run,
             settings,

@@ -11,32 +11,41 @@ from mobilenet_tf.cli import options
 
 @click.command()
 @click.option("--recipe", help="Recipe to start from.  [default: the one of the dataset]")
-@click.option("--dataset", default="cifar10", show_default=True, help="See mtf datasets.")
+@click.option("--dataset", help="See mtf datasets.  [default: the recipe's, else cifar10]")
 @click.option("--model", help="See mtf models.  [default: mobilenet_v1]")
 @click.option("--alpha", type=float, help="Width multiplier, in (0, 1.5].")
 @click.option("--resolution", type=int, help="Side of the input in pixels.")
 @click.option("--stride-plan", help="cifar keeps small pictures large; imagenet is the paper's.")
 @click.option("--validation", type=int, help="Training pictures held out; 0 trains on all.")
-@click.option("--epochs", type=int)
-@click.option("--batch-size", type=int)
+@click.option("--epochs", type=int, help="Passes over the training pictures.")
+@click.option("--batch-size", type=int, help="Pictures a step.")
 @click.option("--learning-rate", type=float, help="The highest of the schedule.")
 @click.option("--optimizer", help="sgd (with Nesterov momentum) or adamw.")
 @click.option("--schedule", help="one_cycle, cosine or step.")
-@click.option("--seed", type=int)
-@click.option("--deterministic", is_flag=True, default=None,
-              help="Bit-equal weights for the same seed and machine; slower.")
-@click.option("--set", "overrides", multiple=True, metavar="SECTION.KEY=VALUE",
-              help="Any other setting of the recipe; may be given several times.")
-@click.option("--out", type=click.Path(path_type=Path),
-              help="Folder of the run.  [default: artifacts/DATASET_VARIANT]")
+@click.option("--seed", type=int, help="Of the held-out pictures, weights, order, augmentation.")
+@click.option(
+    "--deterministic",
+    is_flag=True,
+    default=None,
+    help="Bit-equal weights for the same seed and machine; slower.",
+)
+@click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="SECTION.KEY=VALUE",
+    help="Any other setting of the recipe; may be given several times.",
+)
+@options.out_option("artifacts/DATASET_VARIANT")
 @options.data_dir_option
 @options.resume_option
 @options.overwrite_option
 @options.json_option
 @options.verbosity
 def command(
+    *,
     recipe: str | None,
-    dataset: str,
+    dataset: str | None,
     model: str | None,
     alpha: float | None,
     resolution: int | None,
@@ -59,16 +68,20 @@ def command(
 ) -> None:
     """Train a float network; the best epoch on validation pictures is kept.
 
+    With --resume and --out, options left out are those that the run was begun with.
+
     \b
     Example:
       mtf train --dataset cifar10 --alpha 0.5 --epochs 30
       mtf train --dataset digits --alpha 0.25 --out artifacts/digits
+      mtf train --out artifacts/digits --resume
     """
     from mobilenet_tf.artifacts import default_run_name
     from mobilenet_tf.data.catalog import dataset_info
     from mobilenet_tf.recipe import load_recipe
     from mobilenet_tf.run_folder import RunFolder
-    from mobilenet_tf.stages import check_recipe, run_one
+    from mobilenet_tf.runner import resume_command, run_one
+    from mobilenet_tf.stages import check_recipe
 
     fit = {
         "epochs": epochs,
@@ -78,7 +91,10 @@ def command(
         "schedule": schedule,
     }
     network = {
-        "name": model, "alpha": alpha, "resolution_px": resolution, "stride_plan": stride_plan,
+        "name": model,
+        "alpha": alpha,
+        "resolution_px": resolution,
+        "stride_plan": stride_plan,
     }
     given = [
         *options.make_overrides("", {"seed": seed, "deterministic": deterministic}),
@@ -87,10 +103,13 @@ def command(
         *options.make_overrides("train", fit),
         *overrides,
     ]
-    settings = load_recipe(recipe or dataset_info(dataset).recipe, tuple(given))
+    if resume and out and recipe is None and RunFolder(out).has_recipe():
+        settings = RunFolder(out).load_recipe(tuple(given))
+    else:
+        settings = load_recipe(recipe or dataset_info(dataset or "cifar10").recipe, tuple(given))
     check_recipe(settings)
     run = RunFolder(out or Path("artifacts") / default_run_name(settings))
-    with options.resumable(f"the same command with --out {run.path} --resume"), run.lock(settings):
+    with options.resumable(resume_command("train", run, data_dir)), run.lock(settings):
         result = run_one(
             "train",
             run,

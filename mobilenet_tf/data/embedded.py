@@ -78,7 +78,7 @@ def load_synthetic() -> tuple[Split, Split]:
             width_px, phase_px = random.randint(3, 6), random.randint(0, 12)
             inside = np.broadcast_to((rows + phase_px) // width_px % 2 == 0, (side, side))
         colour = _COLOURS[label // 2] * random.randint(80, 109) // 100
-        background = random.randint(30, 111, 3)
+        background = random.randint(10, 61)  # a dark grey
         picture = np.where(inside[..., np.newaxis], colour, background)
         noise = random.randint(-20, 21, picture.shape)
         images[index] = np.clip(picture + noise, 0, 255)

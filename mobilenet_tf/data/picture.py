@@ -81,11 +81,9 @@ def _to_rgb(image: Image.Image, path: Path) -> Image.Image:
             image = image.convert("LA")
         picture = image.convert("RGBA")
     except ValueError as error:
-        if image.mode == "LAB":
-            raise MtfError(
-                f"{path} has the colour mode LAB, which Pillow cannot convert; save it as RGB"
-            ) from error
-        raise MtfError(f"{path} has the colour mode {image.mode}; save it as RGB") from error
+        raise MtfError(
+            f"{path} has the colour mode {image.mode}, which cannot be converted; save it as RGB"
+        ) from error
     white = Image.new("RGBA", picture.size, _WHITE)
     return Image.alpha_composite(white, picture).convert("RGB")
 
@@ -95,7 +93,7 @@ def _scale_grey(image: Image.Image) -> Image.Image:
     values = np.nan_to_num(np.asarray(image, np.float64))
     lowest, highest = float(values.min()), float(values.max())
     full = 1.0 if image.mode == "F" else float(_GREY_16_MAX)
-    if 0 <= lowest and highest <= full:
+    if lowest >= 0 and highest <= full:
         lowest, highest = 0.0, full
     grey = np.rint((values - lowest) * (255 / ((highest - lowest) or 1.0)))
     transparent = image.info.get("transparency")
@@ -105,13 +103,13 @@ def _scale_grey(image: Image.Image) -> Image.Image:
 
 
 def _fit(image: Image.Image, height_px: int, width_px: int) -> Image.Image:
-    """Crop the largest centred part of the wanted aspect ratio, and resize it, in one pass."""
+    """Crop the largest centred part of the wanted aspect ratio, to whole pixels, and resize it."""
     scale = min(image.width / width_px, image.height / height_px)
-    width, height = width_px * scale, height_px * scale
-    left, top = (image.width - width) / 2, (image.height - height) / 2
-    # min() against rounding: Pillow refuses a box that ends a hair outside
-    box = (left, top, min(left + width, image.width), min(top + height, image.height))
-    return image.resize((width_px, height_px), Image.Resampling.BILINEAR, box=box)
+    width = min(image.width, max(1, round(width_px * scale)))
+    height = min(image.height, max(1, round(height_px * scale)))
+    left, top = (image.width - width) // 2, (image.height - height) // 2
+    part = image.crop((left, top, left + width, top + height))
+    return part.resize((width_px, height_px), Image.Resampling.BILINEAR)
 
 
 def _first_line(error: Exception) -> str:

@@ -171,7 +171,11 @@ def _read(info: DatasetInfo, part: str, folder: Path) -> Split:
             shuffle_files=False,
             decoders=tfds.decode.PartialDecoding({"image": True, "label": True}),
             # one file after another: the order of pictures, and the fingerprint, never vary
-            read_config=tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False),
+            read_config=tfds.ReadConfig(
+                interleave_cycle_length=1,
+                try_autocache=False,
+                assert_cardinality=False,  # counted below, with a clearer message
+            ),
         ).batch(_READ_BATCH)
         images = np.empty((expected, *info.image_shape), np.uint8)
         labels = np.empty(expected, np.int64)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-import tensorflow_model_optimization as tfmot
+from tensorflow_model_optimization.quantization.keras.quantizers import Quantizer
 
 from mobilenet_tf.keras import keras, tf
 
@@ -21,7 +21,6 @@ SMALLEST_RANGE_SHARE = 2.0**-16
 and its bias still fits 32 bits."""
 
 Mode = Literal["calibrate", "observe", "frozen"]
-Quantizer = tfmot.quantization.keras.quantizers.Quantizer
 
 
 @tf.custom_gradient

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -172,15 +173,25 @@ def _build_export_model(
 def _run(converter: Any, quantization: str) -> bytes:
     """Convert without the converter's log; its errors become one sentence."""
     failure: Exception | None = None
-    with quiet_stderr():
+    with quiet_stderr(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
         try:
             return bytes(converter.convert())
         except Exception as error:  # the converter raises its own and everybody else's types
             failure = error
-    lines = [line for line in str(failure).splitlines() if line.strip()]
-    reason = re.sub(r"\s+", " ", lines[-1] if lines else type(failure).__name__)
+    # Among pages of compiler output, the first line with "error:" names the op.
+    said = str(failure).strip()
+    errors = re.findall(r"\berror: (.+)", said)
+    lines = errors or said.splitlines()[-1:] or [type(failure).__name__]
+    reason = " ".join(lines[0].split())
+    hint = (
+        "; only a model with fake-quantization nodes can be int8_qat: quantize it first, or export"
+        " it as int8_ptq"
+        if quantization == "int8_qat"
+        else ""
+    )
     raise MtfError(
-        f"the TFLite converter refused the model as {quantization}: {reason[:500]}"
+        f"the TFLite converter refused the model as {quantization}: {reason[:500]}{hint}"
     ) from failure
 
 
@@ -217,5 +228,3 @@ def _free_batch(model: Any) -> None:
                 model.buffers.append(schema.tables.BufferT())
                 target.buffer = len(model.buffers) - 1
             model.buffers[target.buffer].data = shape.view(np.uint8)
-            if op.builtinOptions is not None:
-                op.builtinOptions.newShape = shape

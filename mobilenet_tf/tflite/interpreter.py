@@ -94,7 +94,7 @@ class Classifier:
                 f" (N, {', '.join(map(str, self.input_shape))})"
             )
         self._check_pictures(images.dtype, images.shape[1:])
-        batch = self._resize(min(batch_size, max(len(images), 1)))
+        batch = self.resize_batch(min(batch_size, max(len(images), 1)))
         scores = np.empty((len(images), len(self.classes)), dtype=self.output_type)
         for start in range(0, len(images), batch):
             part = images[start : start + batch]
@@ -115,7 +115,7 @@ class Classifier:
             UsageError: the picture is not uint8 or not of the model's size.
         """
         self._check_pictures(image.dtype, image.shape)
-        batch = self._resize(1)
+        batch = self.resize_batch(1)
         images = np.broadcast_to(image, (batch, *image.shape))
         self._interpreter.set_tensor(self._image_at, self.map_bytes(images))
 
@@ -182,7 +182,7 @@ class Classifier:
                 " resize it first"
             )
 
-    def _resize(self, batch: int) -> int:
+    def resize_batch(self, batch: int) -> int:
         """Make the graph take `batch` pictures at a time; return what it takes in fact."""
         if batch < 1:
             raise UsageError(f"batch_size is {batch}; give 1 or more")

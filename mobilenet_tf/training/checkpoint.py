@@ -10,12 +10,11 @@ from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 from mobilenet_tf.errors import MtfError
-from mobilenet_tf.workdir import atomic_path
-
-CHECKPOINT_FILE = "checkpoint.safetensors"
+from mobilenet_tf.run_folder import CHECKPOINT_FILE
+from mobilenet_tf.workdir import write_bytes
 
 
 def save_checkpoint(folder: Path, arrays: Mapping[str, np.ndarray], state: dict[str, Any]) -> None:
@@ -23,8 +22,7 @@ def save_checkpoint(folder: Path, arrays: Mapping[str, np.ndarray], state: dict[
     arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     text = json.dumps(state)
     metadata = {"state": text, "sha256": digest_of(arrays, text)}
-    with atomic_path(folder / CHECKPOINT_FILE) as temporary:
-        save_file(arrays, temporary, metadata=metadata)
+    write_bytes(folder / CHECKPOINT_FILE, save(arrays, metadata))
 
 
 def load_checkpoint(folder: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]] | None:
@@ -45,7 +43,8 @@ def load_checkpoint(folder: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]
         return arrays, json.loads(metadata["state"])
     except (OSError, SafetensorError, KeyError, ValueError) as error:
         raise MtfError(
-            f"the checkpoint {path} is damaged ({error}); --overwrite starts the stage over"
+            f"the checkpoint {path} is damaged ({error}); remove it to start the stage over,"
+            " what was finished before stands"
         ) from error
 
 

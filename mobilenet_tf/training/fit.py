@@ -19,10 +19,11 @@ from tqdm import tqdm
 from mobilenet_tf.data.pipeline import make_training_batches, steps_per_epoch
 from mobilenet_tf.data.sources import Split
 from mobilenet_tf.errors import MtfError
-from mobilenet_tf.evaluate import evaluate, make_keras_predict_fn
+from mobilenet_tf.evaluate import Score, evaluate, make_keras_predict_fn
 from mobilenet_tf.keras import keras, tf
 from mobilenet_tf.recipe import AugmentationSettings, FitSettings
-from mobilenet_tf.training.checkpoint import CHECKPOINT_FILE, load_checkpoint, save_checkpoint
+from mobilenet_tf.run_folder import CHECKPOINT_FILE
+from mobilenet_tf.training.checkpoint import load_checkpoint, save_checkpoint
 from mobilenet_tf.training.history import log_scalars, save_history
 from mobilenet_tf.training.optimizer import build_optimizer, decay, select_decayed
 from mobilenet_tf.training.schedule import learning_rate_at
@@ -33,7 +34,8 @@ Echo = Callable[[str], None]
 class Phase(Protocol):
     """Called before every epoch with its share of the run; True asks for a new training step."""
 
-    def __call__(self, share_done: float) -> bool: ...
+    def __call__(self, share_done: float) -> bool:
+        """Prepare the epoch that begins at `share_done`, in [0, 1)."""
 
 
 @dataclass
@@ -92,10 +94,7 @@ class Trainer:
 
     def deployed_weights(self) -> dict[str, np.ndarray]:
         """Return the weights that are evaluated and kept: the averages where there are any."""
-        return {
-            v.name: self.averaged.get(v.name, v).numpy()
-            for v in self.model.variables
-        }
+        return {v.name: self.averaged.get(v.name, v).numpy() for v in self.model.variables}
 
     def assign(self, weights: dict[str, np.ndarray]) -> None:
         """Set the model's variables by name."""
@@ -133,6 +132,7 @@ def fit(
     if held:
         arrays, state = held
         best = restore(trainer, arrays, folder)
+        save_history(folder, state["history"])  # it may have been killed between the two
         echo(f"{label}: continuing after epoch {len(state['history'])} of {settings.epochs}")
     history = state["history"]
     first = len(history)
@@ -161,7 +161,7 @@ def fit(
             break
         if phase and epoch > first and phase(epoch / settings.epochs):
             trainer.step = trainer.build_step()
-        row = run_epoch(trainer, batches, epoch, steps, label, progress)
+        row = run_epoch(trainer, batches, epoch=epoch, steps=steps, label=label, progress=progress)
         if validation is None:
             best, state["best_epoch"] = trainer.deployed_weights(), epoch + 1
         else:
@@ -171,8 +171,8 @@ def fit(
                 best = trainer.deployed_weights()
                 state |= {"best_epoch": epoch + 1, "best_accuracy": score.top1}
         history.append(row)
-        save_progress(folder, trainer, best, state)
         log_scalars(folder, row)
+        save_progress(folder, trainer, best, state)
         echo(format_epoch(label, row, settings.epochs))
         stopped = should_stop(history, state["best_epoch"], settings)
     trainer.assign(best)
@@ -191,7 +191,7 @@ def fit(
 
 
 def run_epoch(
-    trainer: Trainer, batches: Any, epoch: int, steps: int, label: str, progress: bool
+    trainer: Trainer, batches: Any, *, epoch: int, steps: int, label: str, progress: bool
 ) -> dict[str, Any]:
     """Train for one epoch and return its row of the history."""
     settings = trainer.settings
@@ -217,9 +217,8 @@ def run_epoch(
             if not math.isfinite(losses[-1]):
                 raise MtfError(
                     f"the loss became {losses[-1]} at step {step + 1} (epoch {epoch + 1}) with"
-                    f" learning rate {rate:.3g}; the checkpoint of epoch {epoch} is kept."
-                    f" Start over with a lower rate, say {settings.learning_rate / 4:.3g},"
-                    " or with clip_norm 1"
+                    f" learning rate {rate:.3g}; start over with a lower {label}.learning_rate,"
+                    f" say {settings.learning_rate / 4:.3g}, or with {label}.clip_norm 1"
                 )
             images_seen += int(images.shape[0])
             bar.update()
@@ -241,13 +240,14 @@ def run_epoch(
     }
 
 
-def score_deployed(trainer: Trainer, predict: Any, validation: Split) -> Any:
+def score_deployed(trainer: Trainer, predict: Any, validation: Split) -> Score:
     """Evaluate the weights that would be kept now; training goes on from its own."""
+    resolution_px = trainer.model.input_shape[1]
     if not trainer.averaged:
-        return evaluate(predict, validation)
+        return evaluate(predict, validation, resolution_px=resolution_px)
     training = {v.name: v.numpy() for v in trainer.model.variables}
     trainer.assign(trainer.deployed_weights())
-    score = evaluate(predict, validation)
+    score = evaluate(predict, validation, resolution_px=resolution_px)
     trainer.assign(training)
     return score
 
@@ -268,9 +268,7 @@ def save_progress(
     save_history(folder, state["history"])
 
 
-def restore(
-    trainer: Trainer, arrays: dict[str, np.ndarray], folder: Path
-) -> dict[str, np.ndarray]:
+def restore(trainer: Trainer, arrays: dict[str, np.ndarray], folder: Path) -> dict[str, np.ndarray]:
     """Set every variable from a checkpoint, complete; return the best weights so far."""
     best = {n.removeprefix("best/"): a for n, a in arrays.items() if n.startswith("best/")}
     named = trainer.named_variables()
@@ -281,7 +279,7 @@ def restore(
     if wrong:
         raise MtfError(
             f"the checkpoint {folder / CHECKPOINT_FILE} is of another network or optimizer"
-            f" ({wrong[0]} differs); --overwrite starts the stage over"
+            f" ({wrong[0]} differs); remove it to start the stage over"
         )
     for name, variable in named.items():
         variable.assign(arrays[name])

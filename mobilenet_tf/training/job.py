@@ -19,7 +19,6 @@ from mobilenet_tf.models.keras_builder import build_model
 from mobilenet_tf.models.weights import count_parameters, load_weights, save_weights
 from mobilenet_tf.quantization.qat import calibrate, quantize_model, set_mode
 from mobilenet_tf.recipe import Recipe
-from mobilenet_tf.training.checkpoint import CHECKPOINT_FILE
 from mobilenet_tf.training.fit import Fitted, fit, seed_everything
 
 Echo = Callable[[str], None]
@@ -41,9 +40,7 @@ def load_training_data(recipe: Recipe, data_dir: Path | None) -> TrainingData:
     fingerprints = {"train": fingerprint(train)}
     if not len(validation.labels):
         return TrainingData(train, None, fingerprints)
-    return TrainingData(
-        train, validation, fingerprints | {"validation": fingerprint(validation)}
-    )
+    return TrainingData(train, validation, fingerprints | {"validation": fingerprint(validation)})
 
 
 def build_float_model(recipe: Recipe, trained: Path | None = None) -> Any:
@@ -109,6 +106,7 @@ def train_quantized(
     recipe: Recipe,
     float_folder: Path,
     folder: Path,
+    *,
     data_dir: Path | None,
     echo: Echo,
     progress: bool,
@@ -141,7 +139,7 @@ def train_quantized(
         data.validation,
         recipe.augmentation,
         recipe.qat,
-        seed=recipe.seed + 1,  # other crops than those of the first epochs of float training
+        seed=(recipe.seed + 1) % 2**31,  # other crops than in the first epochs of float training
         folder=folder,
         label="qat",
         echo=echo,
@@ -154,13 +152,9 @@ def train_quantized(
 
 
 def save_chosen(model: Any, path: Path, recipe: Recipe) -> None:
-    """Save the chosen weights; the checkpoint has done its work."""
-    save_weights(
-        model,
-        path,
-        {"variant": recipe_variant(recipe).name, "dataset": recipe.data.name},
-    )
-    (path.parent / CHECKPOINT_FILE).unlink(missing_ok=True)
+    """Save the chosen weights."""
+    metadata = {"variant": recipe_variant(recipe).name, "dataset": recipe.data.name}
+    save_weights(model, path, metadata)
 
 
 def describe_fit(fitted: Fitted, model: Any, data: TrainingData) -> dict[str, Any]:

@@ -94,9 +94,9 @@ def test_resuming_gives_bit_equal_batches(split: Split, first_epoch: int) -> Non
 
 def test_every_batch_and_every_seed_has_its_own_random_numbers() -> None:
     pictures = np.random.RandomState(3).randint(0, 256, (1, 32, 32, 3)).astype(np.uint8)
-    split = Split(pictures.repeat(16, axis=0), np.zeros(16, np.int64))
+    split = Split(pictures.repeat(160, axis=0), np.zeros(160, np.int64))
     crop = AugmentationSettings(crop_padding_px=4, flip=True)
-    shown = [images for seed in (5, 6) for images, _ in batches(split, crop, seed=seed, epochs=20)]
+    shown = [images for seed in (5, 6) for images, _ in batches(split, crop, seed=seed, epochs=2)]
     assert len({images.tobytes() for images in shown}) == 40
     # 81 places times 2 directions: 640 independent draws reach nearly all of the 162 views
     assert len({image.tobytes() for images in shown for image in images}) > 150
@@ -140,11 +140,12 @@ def test_training_and_evaluation_resize_alike(split: Split, resolution_px: int) 
 
 
 def test_resizing_is_bilinear_antialiased_and_rounded() -> None:
-    checkers = np.indices((32, 32)).sum(axis=0) % 2 * 255
-    image = np.repeat(checkers[np.newaxis, :, :, np.newaxis], 3, axis=3).astype(np.uint8)
-    small = resize_bytes(image, 16)
+    # stripes of 2 in 4 pixels: sampling every fourth pixel's surroundings alone would see white
+    stripes = np.tile(np.array([0, 255, 255, 0], np.uint8), 8)
+    image = np.broadcast_to(stripes[:, np.newaxis], (1, 32, 32, 3)).copy()
+    small = resize_bytes(image, 8)
     assert small.dtype == np.uint8
-    assert np.abs(small[:, 2:-2, 2:-2].astype(int) - 128).max() <= 1  # without antialias: 0 or 255
+    assert np.abs(small[:, :, 2:-2].astype(int) - 128).max() <= 20
     flat = np.full((300, 32, 32, 3), 77, np.uint8)  # more than one chunk
     for side in (16, 31, 33, 64):
         np.testing.assert_array_equal(resize_bytes(flat, side), np.full((300, side, side, 3), 77))

@@ -255,8 +255,10 @@ def test_damaged_records_are_told(prepared: Path, damage: str) -> None:
         file.write_bytes(b"")
     else:
         file.unlink()
-    with pytest.raises(MtfError, match=r"is damaged: .*mtf datasets prepare cifar10"):
+    with pytest.raises(MtfError, match=r"is damaged: .*mtf datasets prepare cifar10") as caught:
         load_training_split("cifar10", prepared)
+    counts = {"shorter": "1 of 20 train pictures", "empty": "0 of 20 train pictures"}
+    assert counts.get(damage, "") in str(caught.value)
     assert len(load_test_split("cifar10", prepared)) == 4
 
 

@@ -16,7 +16,7 @@ CLASSES = tuple("abcdefghij")
 SIDE_PX = 16
 
 
-def build_tiny_model(channels: tuple[int, ...] = (16, 48)) -> keras.Model:
+def build_tiny_model(channels: tuple[int, ...] = (16, 80)) -> keras.Model:
     """Convolution, depthwise, BN, ReLU6, pooling, 1x1 head and reshape: MobileNetV1 in small."""
     layers = keras.layers
     image = layers.Input((SIDE_PX, SIDE_PX, 3), name="image")
@@ -65,17 +65,13 @@ class FakeQuantConv(keras.layers.Layer):
 
     def call(self, inputs: Any) -> Any:
         """Convolve (N, H, W, C) with stride 2 and the kernel as int8 would hold it."""
-        kernel = tf.reshape(self.kernel, (3, 3, -1)) if self.depthwise else self.kernel
-        axes = list(range(len(kernel.shape) - 1)) if self.per_channel else None
-        bound = tf.reduce_max(tf.abs(tf.stop_gradient(kernel)), axis=axes)
         quantize = (
             tf.quantization.fake_quant_with_min_max_vars_per_channel
             if self.per_channel
             else tf.quantization.fake_quant_with_min_max_vars
         )
-        # The ranges must be constants in the graph for the converter to take them.
-        bound = tf.constant(bound.numpy() if hasattr(bound, "numpy") else self.bound)
-        kernel = quantize(kernel, -bound, bound, narrow_range=True)
+        kernel = tf.reshape(self.kernel, (3, 3, -1)) if self.depthwise else self.kernel
+        kernel = quantize(kernel, -self.bound, self.bound, narrow_range=True)
         if self.depthwise:
             kernel = tf.reshape(kernel, (3, 3, -1, 1))
             x = tf.nn.depthwise_conv2d(inputs, kernel, [1, 2, 2, 1], "SAME")
@@ -115,6 +111,21 @@ def build_fake_quant_model(*, per_channel: bool = True) -> keras.Model:
 
 
 @pytest.fixture(scope="session")
+def make_tiny_model() -> Callable[..., keras.Model]:
+    return build_tiny_model
+
+
+@pytest.fixture(scope="session")
+def make_fake_quant_model() -> Callable[..., keras.Model]:
+    return build_fake_quant_model
+
+
+@pytest.fixture(scope="session")
+def randomise_weights() -> Callable[[keras.Model], None]:
+    return randomise
+
+
+@pytest.fixture(scope="session")
 def tiny_model() -> keras.Model:
     return build_tiny_model()
 
@@ -135,7 +146,7 @@ def pictures() -> np.ndarray:
 def export(
     tiny_model: keras.Model, fake_quant_model: keras.Model, pictures: np.ndarray
 ) -> Callable[..., bytes]:
-    """Return the file of a quantization, converted once a session."""
+    """Return the file of a quantization, converted at the first request."""
     made: dict[tuple[str, str, bool], bytes] = {}
 
     def export_once(quantization: str, io_type: str = "int8", logits: bool = False) -> bytes:
@@ -158,13 +169,15 @@ def export(
 @pytest.fixture(scope="session")
 def converter_file(tiny_model: keras.Model, pictures: np.ndarray) -> bytes:
     """The int8 file as the converter writes it, untouched by this project."""
+    calibration = pictures[:16].copy()
+    calibration[0].reshape(-1)[[0, -1]] = 0, 255  # as `convert` does, to be comparable
     image = keras.Input(batch_shape=(1, SIDE_PX, SIDE_PX, 3), name="image")
     converter = tf.lite.TFLiteConverter.from_keras_model(
         keras.Model(image, keras.layers.Softmax()(tiny_model(image, training=False)))
     )
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     converter.representative_dataset = lambda: (
-        [(picture[np.newaxis].astype(np.float32) - 128) / 128] for picture in pictures[:16]
+        [(picture[np.newaxis].astype(np.float32) - 128) / 128] for picture in calibration
     )
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
     converter.inference_input_type = converter.inference_output_type = tf.int8

@@ -1,0 +1,78 @@
+"""What the processor and the system give this process: features, cores, memory."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import re
+import subprocess
+from pathlib import Path
+
+# What training (TensorFlow with oneDNN) and the int8 kernels (XNNPACK) go faster with.
+_X86_FEATURES = {
+    "avx2": "AVX2",
+    "avx512f": "AVX-512",
+    "avx512_vnni": "AVX-512 VNNI",
+    "avx_vnni": "AVX-VNNI",
+    "avx512_bf16": "BF16",
+    "amx_tile": "AMX",
+}
+_ARM_FEATURES = {"asimd": "NEON", "asimddp": "dot product", "i8mm": "i8mm", "bf16": "BF16"}
+_MACOS_ARM_KEYS = {"FEAT_DotProd": "asimddp", "FEAT_I8MM": "i8mm", "FEAT_BF16": "bf16"}
+_CGROUP = Path("/sys/fs/cgroup")
+
+
+def is_x86() -> bool:
+    """Tell whether this is a 64-bit x86 processor."""
+    return platform.machine().lower() in ("x86_64", "amd64")
+
+
+def list_features(features: frozenset[str]) -> list[str]:
+    """Return, by their common names, those features that make training or int8 faster."""
+    titles = _X86_FEATURES if is_x86() else _ARM_FEATURES
+    return [title for key, title in titles.items() if key in features]
+
+
+def read_cpu_features() -> frozenset[str] | None:
+    """Return the processor's features under Linux' names; None where they cannot be read."""
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.is_file():
+        text = cpuinfo.read_text(errors="replace")
+        found = re.search(r"^(?:flags|Features)\s*:(.*)$", text, re.MULTILINE)
+        return frozenset(found[1].split()) if found else None
+    if platform.system() == "Darwin":
+        listed = subprocess.run(
+            ["/usr/sbin/sysctl", "-a"], capture_output=True, text=True, timeout=5, check=False
+        ).stdout
+        if platform.machine() == "arm64":  # every one of them has NEON
+            keys = re.findall(r"^hw\.optional\.arm\.(\w+): 1$", listed, re.MULTILINE)
+            return frozenset({"asimd", *(_MACOS_ARM_KEYS[k] for k in keys if k in _MACOS_ARM_KEYS)})
+        lines = re.findall(r"^machdep\.cpu\.\w*features: (.*)$", listed, re.MULTILINE)
+        names = " ".join(lines).lower().split()
+        return frozenset("avx" if name == "avx1.0" else name for name in names)
+    return None
+
+
+def usable_cores() -> int:
+    """Return how many cores this process may run on: affinity and container limits count."""
+    cores = os.cpu_count() or 1
+    if hasattr(os, "sched_getaffinity"):
+        cores = min(cores, len(os.sched_getaffinity(0)))
+    with contextlib.suppress(OSError, ValueError):  # no control groups, or no limit ("max")
+        quota, period = (_CGROUP / "cpu.max").read_text().split()
+        cores = min(cores, max(1, round(int(quota) / int(period))))
+    return cores
+
+
+def memory_bytes() -> tuple[int, int]:
+    """Return the memory that is free and that there is; a container's limit counts."""
+    import psutil
+
+    memory = psutil.virtual_memory()
+    total, free = int(memory.total), int(memory.available)
+    with contextlib.suppress(OSError, ValueError):  # no control groups, or no limit ("max")
+        limit = int((_CGROUP / "memory.max").read_text())
+        used = int((_CGROUP / "memory.current").read_text())
+        total, free = min(total, limit), min(free, max(0, limit - used))
+    return free, total

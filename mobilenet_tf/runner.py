@@ -1,0 +1,296 @@
+"""The runner: which stages of a run are up to date, and doing those that are not."""
+
+from __future__ import annotations
+
+import shlex
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from mobilenet_tf import results
+from mobilenet_tf.errors import UsageError
+from mobilenet_tf.recipe import Recipe, list_differences, settings_of
+from mobilenet_tf.results import StageResult
+from mobilenet_tf.run_folder import WORKING_FILES, RunFolder
+from mobilenet_tf.stages import (
+    STAGES,
+    Stage,
+    Work,
+    find_stage,
+    format_duration,
+    is_wanted,
+    wanted_needs,
+)
+
+Echo = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class State:
+    """Whether a stage has to be run, and why; `changed` lists settings that differ."""
+
+    up_to_date: bool
+    reason: str
+    changed: tuple[str, ...] = ()
+
+
+def check_state(stage: Stage, run: RunFolder, recipe: Recipe) -> State:
+    """Return the state of a stage.
+
+    Raises:
+        MtfError: its result or a file of it is damaged, or another version wrote it.
+    """
+    if not run.is_finished(stage.name):
+        begun = run.partial(stage.name).is_dir()
+        return State(False, "unfinished" if begun else "not done yet")
+    folder = run.stage(stage.name)
+    result = results.load_result(folder)
+    missing = [file for file in result.files if not (folder / file).is_file()]
+    if missing:
+        return State(False, f"{missing[0]} is missing")
+    run.load_stage(stage.name)  # every file is what the result recorded
+    changed = list_differences(result.settings, settings_of(recipe, stage.sections))
+    if changed:
+        return State(False, "; ".join(changed), tuple(changed))
+    stale = find_stale_input(stage, run, recipe, result)
+    if stale:
+        return State(False, stale)
+    if run.has_checkpoint(stage.name) and run.partial_settings(stage.name) == (
+        result.settings | {"inputs": result.inputs}
+    ):
+        return State(False, "making it again is unfinished")
+    return State(True, "same settings, same inputs, files intact")
+
+
+def find_stale_input(
+    stage: Stage, run: RunFolder, recipe: Recipe, result: StageResult
+) -> str | None:
+    """Return what has changed before a finished stage since it was made; None if nothing."""
+    needs = wanted_needs(stage, run, recipe)
+    for name in needs:
+        if name not in result.inputs:
+            return f"{name} is new"
+        if not run.is_finished(name) or result.inputs[name] != run.digest(name):
+            return f"{name} was made again"
+    gone = sorted(set(result.inputs) - set(needs))
+    return f"{gone[0]} is no longer part of the recipe" if gone else None
+
+
+def run_stage(
+    stage: Stage,
+    run: RunFolder,
+    recipe: Recipe,
+    *,
+    data_dir: Path | None,
+    resume: bool,
+    overwrite: bool,
+    echo: Echo,
+    progress: bool,
+) -> StageResult:
+    """Do the work of one stage and put its folder in place; an earlier one goes to previous/.
+
+    Raises:
+        UsageError: a stage it needs is missing, or an unfinished one stands in the way.
+        MtfError: the work failed; what was finished before stands.
+    """
+    inputs = load_inputs(stage, run, recipe)
+    needs = list(inputs)
+    digests = {name: run.digest(name) for name in needs}
+    settings = settings_of(recipe, stage.sections)
+    begin_partial(
+        stage, run, settings | {"inputs": digests}, resume=resume, overwrite=overwrite, echo=echo
+    )
+    run.save_recipe(recipe)
+    folder = run.partial(stage.name)
+    started, clock = datetime.now(timezone.utc), time.monotonic()
+    outcome = stage.run(
+        Work(
+            run=run,
+            recipe=recipe,
+            folder=folder,
+            inputs={name: run.stage(name) for name in needs},
+            results=inputs,
+            data_dir=data_dir,
+            echo=echo,
+            progress=progress,
+        )
+    )
+    result = StageResult(
+        stage=stage.name,
+        settings=settings,
+        inputs=digests,
+        versions=results.describe_versions(),
+        commit=results.find_commit(),
+        machine=results.describe_machine(),
+        command=results.describe_command(),
+        data=outcome.data,
+        metrics=outcome.metrics,
+        files=results.record_files(folder, leave_out=WORKING_FILES),
+        started_at=started.isoformat(timespec="seconds"),
+        wall_time_s=round(time.monotonic() - clock, 2),
+    )
+    results.save_result(result, folder)
+    run.commit(stage.name)
+    return result
+
+
+def load_inputs(stage: Stage, run: RunFolder, recipe: Recipe) -> dict[str, StageResult]:
+    """Return the results of the stages that this one builds on, their files checked.
+
+    Raises:
+        UsageError: one is missing, or older than what it was made from.
+        MtfError: one is damaged, or another version wrote it.
+    """
+    inputs = {}
+    for name in wanted_needs(stage, run, recipe):
+        if not run.is_finished(name):
+            state = "has not finished" if run.partial(name).is_dir() else "has not been run"
+            raise UsageError(
+                f"{stage.name} needs {name}, which {state} in {run.path};"
+                f" finish it first: {resume_command(name, run)}"
+            )
+        inputs[name] = run.load_stage(name)
+        stale = find_stale_input(find_stage(name), run, recipe, inputs[name])
+        if stale:
+            raise UsageError(
+                f"{stage.name} needs {name}, which is out of date in {run.path} ({stale});"
+                f" make it again first: {resume_command(name, run)}"
+            )
+    return inputs
+
+
+def begin_partial(
+    stage: Stage,
+    run: RunFolder,
+    settings: dict[str, Any],
+    *,
+    resume: bool,
+    overwrite: bool,
+    echo: Echo,
+) -> None:
+    """Prepare the folder a stage works in: fresh, or where the killed one stopped.
+
+    One that never finished an epoch has nothing to lose. One that was begun from stages which
+    have been made again since cannot be continued; it goes to previous/.
+    """
+    partial = run.partial(stage.name)
+    held = None
+    if stage.resumable and run.has_checkpoint(stage.name) and not overwrite:
+        held = run.partial_settings(stage.name)
+    if held is not None and held.get("inputs") != settings["inputs"]:
+        kept = run.set_aside(partial)
+        echo(f"{stage.name}: the unfinished one was begun from other weights; it is now {kept}")
+        held = None
+    if held is None:
+        run.discard_partial(stage.name)
+    else:
+        differences = list_differences(held, settings)
+        if differences:
+            raise UsageError(
+                f"{partial} was begun with other settings ({'; '.join(differences)}); give the"
+                " same ones to continue it, or remove that folder to start the stage over"
+            )
+        if not resume:
+            raise UsageError(
+                f"{run.path} holds an unfinished {stage.name}; --resume continues it,"
+                " --overwrite starts over"
+            )
+    run.begin(stage.name, settings)
+
+
+def run_one(
+    name: str,
+    run: RunFolder,
+    recipe: Recipe,
+    *,
+    data_dir: Path | None,
+    resume: bool,
+    overwrite: bool,
+    echo: Echo,
+    progress: bool,
+) -> StageResult:
+    """Run one stage by name; a finished one is made again only if asked.
+
+    Raises:
+        UsageError: it is finished with other settings, or the recipe leaves it out.
+    """
+    stage = find_stage(name)
+    if not is_wanted(stage, recipe):
+        raise UsageError(
+            f"the settings of {run.path} leave quantization-aware training out (qat.epochs is 0);"
+            " give --epochs"
+        )
+    if not overwrite:
+        state = check_state(stage, run, recipe)
+        if state.up_to_date:
+            echo(f"{name}: up to date ({state.reason}), nothing to do")
+            return run.load_stage(name, verify=False)
+        if state.changed:
+            raise UsageError(
+                f"{run.path} has a finished {name} with other settings ({state.reason});"
+                " --overwrite makes it again and keeps the old one under previous/,"
+                " --out of mtf train begins another run"
+            )
+    return run_stage(
+        stage,
+        run,
+        recipe,
+        data_dir=data_dir,
+        resume=resume,
+        overwrite=overwrite,
+        echo=echo,
+        progress=progress,
+    )
+
+
+def run_pipeline(
+    run: RunFolder,
+    recipe: Recipe,
+    *,
+    data_dir: Path | None,
+    overwrite: bool,
+    echo: Echo,
+    progress: bool,
+) -> dict[str, StageResult]:
+    """Run every stage that is missing or out of date, in order; return all results."""
+    done: dict[str, StageResult] = {}
+    for stage in STAGES:
+        if not is_wanted(stage, recipe):
+            echo(f"{stage.name}: left out (qat.epochs is 0)")
+            continue
+        reason = "--overwrite"
+        if not overwrite:
+            state = check_state(stage, run, recipe)
+            if state.up_to_date:
+                echo(f"{stage.name}: skipped ({state.reason})")
+                done[stage.name] = run.load_stage(stage.name, verify=False)
+                continue
+            reason = state.reason
+        echo(f"{stage.name}: running ({reason})")
+        done[stage.name] = run_stage(
+            stage,
+            run,
+            recipe,
+            data_dir=data_dir,
+            resume=True,
+            overwrite=overwrite,
+            echo=echo,
+            progress=progress,
+        )
+        echo(f"{stage.name}: done in {format_duration(done[stage.name].wall_time_s)}")
+    run.save_recipe(recipe)
+    return done
+
+
+def resume_command(stage: str, run: RunFolder, data_dir: Path | None = None) -> str:
+    """Return the command that finishes a stage of a run."""
+    words = {
+        "train": ["train", "--out", str(run.path), "--resume"],
+        "qat": ["qat", str(run.path), "--resume"],
+        "export": ["export-tflite", str(run.path)],
+    }
+    given = ["--data-dir", str(data_dir)] if data_dir else []
+    return shlex.join(["mtf", *words.get(stage, [stage, str(run.path)]), *given])

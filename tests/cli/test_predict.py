@@ -1,0 +1,227 @@
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mobilenet_tf.cli.main import run_command
+from mobilenet_tf.tflite import schema
+
+Capture = pytest.CaptureFixture[str]
+COLOURS = ("red", "lime", "blue")
+
+
+@pytest.fixture(scope="session")
+def colour_models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Files that name the colour of a 16 high, 24 wide picture: eight times its mean, softmax."""
+    from mobilenet_tf.keras import keras
+    from mobilenet_tf.tflite.convert import convert
+
+    model = keras.Sequential(
+        [
+            keras.Input((16, 24, 3), name="image"),
+            keras.layers.Conv2D(3, 1, name="colour"),
+            keras.layers.GlobalAveragePooling2D(),
+        ]
+    )
+    model.get_layer("colour").set_weights([8 * np.eye(3).reshape(1, 1, 3, 3), np.zeros(3)])
+    noise = np.random.RandomState(0).randint(0, 256, (8, 16, 24, 3)).astype(np.uint8)
+    colours = np.repeat(np.uint8([[[[255, 0, 0]]], [[[0, 255, 0]]], [[[0, 0, 255]]]]), 16, axis=1)
+    calibration = np.concatenate([noise, np.repeat(colours, 24, axis=2)])
+    folder = tmp_path_factory.mktemp("models")
+    paths = {}
+    for name, quantization, io_type, logits in (
+        ("float32", "float32", "int8", False),
+        ("logits", "float32", "int8", True),
+        ("int8", "int8_ptq", "int8", False),
+        ("uint8", "int8_ptq", "uint8", False),
+    ):
+        paths[name] = folder / f"{name}.tflite"
+        paths[name].write_bytes(
+            convert(
+                model,
+                quantization=quantization,
+                classes=COLOURS,
+                description="names a colour",
+                io_type=io_type,
+                logits=logits,
+                calibration_images=calibration,
+            )
+        )
+    return paths
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> Callable[[str], Path]:
+    def make(colour: str) -> Path:
+        path = tmp_path / f"{colour}.png"
+        Image.new("RGB", (70, 50), colour).save(path)
+        return path
+
+    return make
+
+
+def predict(capsys: Capture, *arguments: object) -> dict:
+    assert run_command(["predict", "--json", *map(str, arguments)]) == 0
+    answer: dict = json.loads(capsys.readouterr().out)
+    return answer
+
+
+@pytest.mark.parametrize("kind", ["float32", "logits", "int8", "uint8"])
+def test_every_kind_of_file_names_the_colours(
+    capsys: Capture, colour_models: dict[str, Path], picture: Callable[[str], Path], kind: str
+) -> None:
+    paths = [picture(colour) for colour in COLOURS]
+    answer = predict(capsys, colour_models[kind], *paths, "--top", 3, "--threads", 2)
+    assert [entry["picture"] for entry in answer["pictures"]] == [str(path) for path in paths]
+    for index, entry in enumerate(answer["pictures"]):
+        best, *others = entry["classes"]
+        assert (best["name"], best["index"]) == (COLOURS[index], index)
+        # logits are 8 * 127/128, and twice -8
+        assert best["probability"] == pytest.approx(1.0, abs=0.005)
+        assert sum(each["probability"] for each in entry["classes"]) == pytest.approx(1, abs=0.02)
+        assert [each["index"] for each in others] == sorted(set(range(3)) - {index})
+
+
+def test_logits_become_the_probabilities_of_the_other_file(
+    capsys: Capture, colour_models: dict[str, Path], picture: Callable[[str], Path]
+) -> None:
+    path = picture("#908070")
+    scores = [
+        [each["probability"] for each in answer["pictures"][0]["classes"]]
+        for kind in ("float32", "logits")
+        for answer in [predict(capsys, colour_models[kind], path)]
+    ]
+    np.testing.assert_allclose(scores[0], scores[1], atol=1e-6)
+    assert 0.4 < scores[0][0] < 0.8
+
+
+def test_more_pictures_than_are_held_at_a_time_keep_their_order(
+    capsys: Capture, colour_models: dict[str, Path], picture: Callable[[str], Path]
+) -> None:
+    paths = [picture(COLOURS[index % 3]) for index in range(70)]
+    answer = predict(capsys, colour_models["int8"], *paths, "--top", 1)
+    assert [entry["classes"][0]["name"] for entry in answer["pictures"]] == [
+        COLOURS[index % 3] for index in range(70)
+    ]
+
+
+def test_people_read_percentages(
+    capsys: Capture, colour_models: dict[str, Path], picture: Callable[[str], Path]
+) -> None:
+    path = picture("red")
+    assert run_command(["predict", str(colour_models["float32"]), str(path), "--top", "1"]) == 0
+    assert capsys.readouterr().out == f"{path}\n  100.0 %  red\n"
+
+
+def test_good_pictures_are_answered_beside_bad_ones(
+    capsys: Capture,
+    colour_models: dict[str, Path],
+    picture: Callable[[str], Path],
+    tmp_path: Path,
+) -> None:
+    words = tmp_path / "words.txt"
+    words.write_text("no picture")
+    asked = [colour_models["int8"], picture("red"), words, picture("blue"), tmp_path / "gone.png"]
+    assert run_command(["predict", *map(str, asked)]) == 2
+    captured = capsys.readouterr()
+    assert "red.png" in captured.out
+    assert "blue.png" in captured.out
+    assert f"{words} is no picture" in captured.err
+    assert "gone.png does not exist" in captured.err
+    assert "2 of 4 pictures could not be read" in captured.err
+    assert run_command(["predict", "--json", *map(str, asked)]) == 2
+    answer = json.loads(capsys.readouterr().out)
+    assert (len(answer["pictures"]), len(answer["errors"])) == (2, 2)
+
+
+def test_a_cut_off_picture_is_a_failure(
+    capsys: Capture, colour_models: dict[str, Path], picture: Callable[[str], Path]
+) -> None:
+    path = picture("red")
+    path.write_bytes(path.read_bytes()[:-60])
+    assert run_command(["predict", str(colour_models["int8"]), str(path)]) == 1
+    assert f"{path} is a damaged or cut-off picture" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("turn", ["picture", "text", "cut", "missing", "folder"])
+def test_a_model_that_is_none_is_named(
+    capsys: Capture,
+    colour_models: dict[str, Path],
+    picture: Callable[[str], Path],
+    tmp_path: Path,
+    turn: str,
+) -> None:
+    path = picture("red")
+    model = {"picture": path, "folder": tmp_path}.get(turn, tmp_path / "model.tflite")
+    if turn == "text":
+        model.write_text("not a model")
+    if turn == "cut":
+        content = colour_models["int8"].read_bytes()
+        model.write_bytes(content[: len(content) // 2])
+    code = run_command(["predict", str(model), str(path)])
+    assert code == (2 if turn in ("missing", "folder") else 1)
+    captured = capsys.readouterr()
+    assert captured.err.startswith(f"error: {model} ")
+    assert ".tflite" in captured.err
+    assert captured.out == ""
+
+
+def test_a_file_from_elsewhere_gets_numbers_and_a_warning(
+    capsys: Capture,
+    colour_models: dict[str, Path],
+    picture: Callable[[str], Path],
+    tmp_path: Path,
+) -> None:
+    path = picture("lime")
+    for kind in ("float32", "logits", "uint8"):
+        model = schema.parse(colour_models[kind].read_bytes())
+        model.metadata = []
+        foreign = tmp_path / f"{kind}.tflite"
+        foreign.write_bytes(schema.pack(model))
+        assert run_command(["predict", str(foreign), str(path), "--json", "--top", "1"]) == 0
+        captured = capsys.readouterr()
+        (best,) = json.loads(captured.out)["pictures"][0]["classes"]
+        assert best["name"] == "1"
+        assert best["probability"] == pytest.approx(1.0, abs=0.005)
+        assert f"warning: {foreign} does not say its classes" in captured.err
+
+
+@pytest.mark.parametrize("arguments", [["--top", "0"], ["--threads", "0"], []])
+def test_bad_requests_end_with_usage(
+    capsys: Capture, colour_models: dict[str, Path], arguments: list[str]
+) -> None:
+    assert run_command(["predict", str(colour_models["int8"]), *arguments]) == 2
+    assert "mtf predict" in capsys.readouterr().err
+
+
+def test_it_starts_at_once_without_tensorflow(
+    colour_models: dict[str, Path], picture: Callable[[str], Path]
+) -> None:
+    program = (
+        "import sys; from mobilenet_tf.cli.main import run_command;"
+        "code = run_command(sys.argv[1:]);"
+        "heavy = {'tensorflow', 'tf_keras', 'keras', 'matplotlib'} & set(sys.modules);"
+        "sys.exit(code or ', '.join(sorted(heavy)) or 0)"
+    )
+    arguments = ["predict", str(colour_models["int8"]), str(picture("red"))]
+    times_s = []
+    for _ in range(3):  # the best of three, in processor time: other work is not what is measured
+        before = os.times()
+        done = subprocess.run(
+            [sys.executable, "-c", program, *arguments],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        after = os.times()
+        times_s.append(sum(after[2:4]) - sum(before[2:4]))  # the children's user and system
+        assert (done.returncode, done.stderr) == (0, "")
+    assert min(times_s) < 1.0

@@ -1,0 +1,212 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mobilenet_tf.errors import UsageError
+from mobilenet_tf.evaluate import make_keras_predict_fn
+from mobilenet_tf.keras import keras, tf
+from mobilenet_tf.models.keras_builder import build_model
+from mobilenet_tf.quantization.qat import calibrate, quantize_model, set_mode
+from mobilenet_tf.quantization.quantizers import (
+    DepthwiseKernelQuantizer,
+    KernelQuantizer,
+    quantize_activation,
+)
+from mobilenet_tf.quantization.scheme import activation_quantizers
+from mobilenet_tf.tflite.convert import convert
+from mobilenet_tf.tflite.interpreter import Classifier
+
+CLASSES = tuple("abcdefghij")
+
+
+@pytest.fixture(scope="module")
+def pictures() -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (64, 32, 32, 3)).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def model(pictures: np.ndarray) -> Any:
+    """A small network whose batch-norm statistics are those of its own activations."""
+    network = build_model(
+        "mobilenet_v1",
+        alpha=0.25,
+        resolution_px=32,
+        classes=10,
+        stride_plan="cifar",
+        seed=3,
+        batch_norm_momentum=0.0,
+    )
+    network((pictures.astype(np.float32) - 128) / 128, training=True)
+    return network
+
+
+def spread_channels(model: Any, factor: float) -> None:
+    """Scale the kernels' channels by 1 to `factor`, and undo it in the batch norms behind."""
+    for layer in model.layers:
+        if not isinstance(layer, (keras.layers.Conv2D, keras.layers.DepthwiseConv2D)):
+            continue
+        norm = next((n for n in model.layers if n.name == f"{layer.name}_bn"), None)
+        if norm is None:
+            continue
+        kernel = layer.weights[0]
+        channels = norm.moving_mean.shape[0]
+        scale = np.geomspace(1, factor, channels).astype(np.float32)
+        depthwise = isinstance(layer, keras.layers.DepthwiseConv2D)
+        kernel.assign(kernel * (scale[:, None] if depthwise else scale))
+        norm.moving_mean.assign(norm.moving_mean * scale)
+        gain = 1 / np.sqrt(norm.moving_variance + norm.epsilon)
+        norm.moving_variance.assign((scale / gain) ** 2 - norm.epsilon)
+
+
+def grid_steps(kernel: np.ndarray) -> np.ndarray:
+    """Return a per-channel kernel in units of its channel's scale."""
+    scale = np.abs(kernel).max(axis=tuple(range(kernel.ndim - 1)), keepdims=True) / 127
+    return kernel / scale
+
+
+def test_kernels_lie_on_a_grid_of_their_own_channel() -> None:
+    kernel = tf.constant(np.random.default_rng(0).normal(size=(3, 3, 4, 6)).astype(np.float32))
+    kernel = kernel * tf.constant([1.0, 10.0, 100.0, 0.1, 0.01, 1.0])
+    steps = grid_steps(KernelQuantizer()(kernel, training=True, weights={}).numpy())
+    np.testing.assert_allclose(steps, np.round(steps), atol=1e-3)
+
+
+def test_depthwise_kernels_have_one_range_a_channel() -> None:
+    values = np.random.default_rng(0).normal(size=(3, 3, 6, 1)).astype(np.float32)
+    values *= np.float32([1, 1000, 1, 0.001, 1, 1])[:, None]
+    rounded = DepthwiseKernelQuantizer()(tf.constant(values), training=True, weights={}).numpy()
+    channel = np.abs(values).max(axis=(0, 1, 3))
+    error = np.abs(rounded - values).max(axis=(0, 1, 3))
+    wide = channel > channel.max() * 2.0**-16
+    assert wide.sum() == 5  # the sixth is beyond what a 32-bit bias can follow
+    assert (error[wide] <= channel[wide] / 127 / 2 * 1.001).all()
+
+
+def test_a_channel_of_zeros_stays_zero() -> None:
+    kernel = np.ones((1, 1, 2, 3), np.float32)
+    kernel[..., 1] = 0
+    rounded = KernelQuantizer()(tf.constant(kernel), training=False, weights={}).numpy()
+    np.testing.assert_allclose(rounded, kernel, rtol=1e-6)
+    nothing = KernelQuantizer()(tf.zeros((1, 1, 2, 3)), training=False, weights={}).numpy()
+    assert (nothing == 0).all()
+
+
+def test_gradients_pass_inside_the_range_and_stop_outside() -> None:
+    values = tf.constant([-1.0, 0.5, 3.0, 7.0])
+    with tf.GradientTape() as tape:
+        tape.watch(values)
+        rounded = quantize_activation(values, 0.0, 6.0)
+    np.testing.assert_array_equal(tape.gradient(rounded, values).numpy(), [0, 1, 1, 0])
+    np.testing.assert_allclose(rounded.numpy(), [0, 0.5, 3, 6], atol=6 / 255 / 2)
+
+
+def test_calibrated_ranges_are_those_of_the_activations(model: Any, pictures: np.ndarray) -> None:
+    quantized = quantize_model(model)
+    calibrate(quantized, pictures)
+    bounds = {v.name: float(v) for v in quantized.variables if "output_" in v.name}
+    images = (pictures.astype(np.float32) - 128) / 128
+    float_relu = keras.Model(model.input, model.get_layer("conv1_relu").output)
+    highest = float_relu(images, training=False).numpy().max()
+    assert bounds["quant_conv1_relu/output_min:0"] == 0
+    # The kernel is quantized while the range is found, so it is near, not equal.
+    assert bounds["quant_conv1_relu/output_max:0"] == pytest.approx(highest, rel=0.02)
+    assert all(bounds[n] > 0 for n in bounds if n.endswith("max:0"))
+
+
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [
+        (np.zeros((0, 32, 32, 3), np.uint8), "empty"),
+        (np.zeros((2, 16, 16, 3), np.uint8), "16"),
+        (np.full((2, 32, 32, 3), np.nan, np.float32), "float32"),
+    ],
+)
+def test_calibration_refuses_what_it_cannot_use(
+    model: Any, images: np.ndarray, message: str
+) -> None:
+    with pytest.raises(UsageError, match=message):
+        calibrate(quantize_model(model), images)
+
+
+def test_the_twin_predicts_what_the_float_network_does(model: Any, pictures: np.ndarray) -> None:
+    quantized = quantize_model(model)
+    calibrate(quantized, pictures)
+    expected = make_keras_predict_fn(model)(pictures)
+    got = make_keras_predict_fn(quantized)(pictures)
+    # An untrained network amplifies rounding; a trained one is ten times nearer.
+    assert 0 < np.abs(got - expected).mean() < 5 / 256
+
+
+@pytest.mark.parametrize("factor", [100.0, 1000.0])
+def test_channels_of_very_different_range_cost_nothing(
+    model: Any, pictures: np.ndarray, factor: float
+) -> None:
+    """The hard case for one range a tensor: the float function is the same, the kernels are not."""
+    spread = keras.models.clone_model(model)
+    spread.set_weights(model.get_weights())
+    spread_channels(spread, factor)
+    images = (pictures.astype(np.float32) - 128) / 128
+    expected = model(images, training=False).numpy()
+    np.testing.assert_allclose(spread(images, training=False).numpy(), expected, atol=1e-3)
+    errors = []
+    for network in (model, spread):
+        quantized = quantize_model(network)
+        calibrate(quantized, pictures)
+        errors.append(np.abs(quantized(images, training=False).numpy() - expected).mean())
+    assert errors[1] < 1.3 * errors[0]
+
+
+def test_observing_follows_the_activations_and_frozen_does_not(
+    model: Any, pictures: np.ndarray
+) -> None:
+    quantized = quantize_model(model)
+    calibrate(quantized, pictures)
+    bound = next(v for v in quantized.variables if v.name == "quant_conv1_relu/output_max:0")
+    before = float(bound)
+    darker = tf.zeros((8, 32, 32, 3)) - 0.01
+    quantized(darker, training=True)
+    assert float(bound) == before
+    assert set_mode(quantized, "observe")
+    assert not set_mode(quantized, "observe")
+    quantized(darker, training=False)
+    assert float(bound) == before
+    quantized(darker, training=True)
+    assert float(bound) < before
+
+
+def test_the_file_computes_what_the_fake_quantized_network_does(
+    model: Any, pictures: np.ndarray
+) -> None:
+    quantized = quantize_model(model)
+    calibrate(quantized, pictures)
+    content = convert(quantized, quantization="int8_qat", classes=CLASSES, description="test")
+    expected = make_keras_predict_fn(quantized)(pictures)
+    fast = Classifier.load(content).predict(pictures)
+    reference = Classifier.load(content, reference_kernels=True).predict(pictures)
+    between_kernels = np.abs(fast - reference).mean()
+    assert np.abs(expected - fast).mean() < 1.2 * between_kernels
+    assert np.abs(expected - reference).mean() < 1.2 * between_kernels
+
+
+def test_every_activation_has_a_quantizer_and_biases_have_none(model: Any) -> None:
+    quantized = quantize_model(model)
+    relus = sum(isinstance(layer, keras.layers.ReLU) for layer in model.layers)
+    assert len(activation_quantizers(quantized)) == relus + 2  # pooling and logits
+    assert not any("bias_min" in variable.name for variable in quantized.variables)
+
+
+def test_a_layer_that_cannot_be_quantized_is_named() -> None:
+    image = keras.Input((8, 8, 3))
+    x = keras.layers.LSTM(3, name="memory")(keras.layers.Reshape((8, 24))(image))
+    with pytest.raises(UsageError, match=r"memory \(LSTM\)"):
+        quantize_model(keras.Model(image, x))
+
+
+def test_a_keras_3_model_is_refused_by_name() -> None:
+    keras3 = pytest.importorskip("keras")
+    image = keras3.Input((8, 8, 3))
+    with pytest.raises(UsageError, match="Keras 3"):
+        quantize_model(keras3.Model(image, keras3.layers.Flatten()(image)))
