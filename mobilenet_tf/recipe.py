@@ -250,7 +250,9 @@ def list_choices(hint: Any) -> list[str]:
 def settings_of(recipe: Recipe, sections: tuple[str, ...]) -> dict[str, Any]:
     """Return the named sections and the seed as plain values, for result.json and comparison."""
     names = ("seed", "deterministic", *sections)
-    return {name: msgspec.to_builtins(getattr(recipe, name)) for name in names}
+    chosen = {name: getattr(recipe, name) for name in names}
+    settings: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(chosen))  # tuples as lists
+    return settings
 
 
 def list_differences(old: dict[str, Any], new: dict[str, Any], key: str = "") -> list[str]:

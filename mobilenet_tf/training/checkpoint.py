@@ -19,7 +19,7 @@ from mobilenet_tf.workdir import write_bytes
 
 def save_checkpoint(folder: Path, arrays: Mapping[str, np.ndarray], state: dict[str, Any]) -> None:
     """Write arrays and a JSON state as the folder's checkpoint; the old one stands until then."""
-    arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    arrays = {name: np.asarray(array, order="C") for name, array in arrays.items()}
     text = json.dumps(state)
     metadata = {"state": text, "sha256": digest_of(arrays, text)}
     write_bytes(folder / CHECKPOINT_FILE, save(arrays, metadata))
@@ -52,7 +52,7 @@ def digest_of(arrays: Mapping[str, np.ndarray], text: str) -> str:
     """Return the SHA-256 over names, shapes and bytes of all arrays and the state's text."""
     digest = hashlib.sha256(text.encode())
     for name in sorted(arrays):
-        array = np.ascontiguousarray(arrays[name])
+        array = np.asarray(arrays[name], order="C")
         digest.update(f"{name} {array.dtype} {array.shape}".encode())
         digest.update(array.tobytes())
     return digest.hexdigest()

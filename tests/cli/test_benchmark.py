@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mobilenet_tf import benchmark
+from mobilenet_tf.benchmark import Candidate, time_interleaved
+from mobilenet_tf.cli.main import run_command
+from mobilenet_tf.recipe import BenchmarkSettings
+
+
+def test_the_rows_of_a_finished_run_add_up(finished_run: Path) -> None:
+    metrics = json.loads((finished_run / "benchmark" / "result.json").read_text())["metrics"]
+    rows = metrics["rows"]
+    assert [(row["format"], row["quantization"]) for row in rows] == [
+        ("keras", "float32"),
+        ("keras", "int8_qat"),
+        ("tflite", "float32"),
+        ("tflite", "float16"),
+        ("tflite", "dynamic_range"),
+        ("tflite", "int8_ptq"),
+        ("tflite", "int8_qat"),
+    ]
+    for row in rows:
+        confusion = np.array(row["confusion"])
+        assert confusion.sum() == metrics["test_count"] == 128
+        assert row["top1"] == pytest.approx(np.trace(confusion) / 128)
+        assert row["top5"] >= row["top1"]
+        assert row["per_class"] == pytest.approx(list(confusion.diagonal() / confusion.sum(1)))
+        assert row["size_bytes"] == (finished_run / row["file"]).stat().st_size
+        assert 0 < row["latency_median_ms"] <= row["latency_p90_ms"]
+        assert row["parameters"] == rows[0]["parameters"]
+        assert row["macs"] == rows[0]["macs"]
+        assert (row["peak_memory_bytes"] is None) == (row["format"] == "keras")
+    assert rows[2]["confusion"] == rows[0]["confusion"]  # float32 file and its model agree
+
+
+def test_a_run_without_files_names_the_command(
+    finished_run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.rmtree(finished_run / "export")
+    assert run_command(["benchmark", str(finished_run), "--overwrite"]) == 2
+    said = capsys.readouterr().err
+    assert "benchmark needs export, which has not been run" in said
+    assert f"mtf export-tflite {finished_run}" in said
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "words"),
+    [
+        ("--threads", "0", "benchmark.threads is 0"),
+        ("--threads", "many", "'many'"),
+        ("--latency-runs", "0", "benchmark.latency_runs is 0"),
+    ],
+)
+def test_a_wrong_option_is_named(
+    option: str, value: str, words: str, finished_run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_command(["benchmark", str(finished_run), option, value]) == 2
+    assert words in capsys.readouterr().err
+
+
+def test_a_damaged_file_is_not_measured(
+    finished_run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = finished_run / "export" / "v1_005_r32_int8_ptq.tflite"
+    file.write_bytes(file.read_bytes()[:1000])
+    assert run_command(["benchmark", str(finished_run), "--overwrite"]) == 1
+    said = capsys.readouterr().err
+    assert str(file) in said
+    assert "is damaged" in said
+
+
+def test_candidates_take_turns_and_each_runs_as_often_as_asked() -> None:
+    calls: list[str] = []
+    candidates = [
+        Candidate({}, lambda images: images, lambda name=name: calls.append(name), Path())
+        for name in "ab"
+    ]
+    settings = BenchmarkSettings(latency_warmup_runs=3, latency_runs=25)
+    latencies = time_interleaved(candidates, settings)
+    assert [len(taken) for taken in latencies] == [25, 25]
+    assert "".join(calls[:6]) == "aaabbb"
+    assert "".join(calls[6:]) == ("a" * 11 + "b" * 11) * 2 + "a" * 6 + "b" * 6
+    assert benchmark.BLOCK_RUNS == 10
+    assert all(ms >= 0 for taken in latencies for ms in taken)

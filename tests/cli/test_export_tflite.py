@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mobilenet_tf.cli.main import run_command
+from mobilenet_tf.run_folder import RunFolder
+from mobilenet_tf.tflite.interpreter import Classifier
+
+
+def export(*arguments: object) -> int:
+    return run_command(["export-tflite", *map(str, arguments)])
+
+
+def test_a_run_made_by_another_version(
+    finished_run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = finished_run / "train" / "result.json"
+    content = json.loads(file.read_text())
+    content["versions"]["mobilenet_tf"] = "0.0.7"
+    file.write_text(json.dumps(content))
+    assert export(finished_run, "--overwrite") == 1
+    said = capsys.readouterr().err
+    assert str(file) in said
+    assert "written by mobilenet-tf 0.0.7" in said
+    assert RunFolder(finished_run).is_finished("export")
+
+
+def test_a_recipe_made_by_another_version(
+    finished_run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = finished_run / "recipe.json"
+    content = json.loads(file.read_text()) | {"future": {"key": 1}}
+    file.write_text(json.dumps(content))
+    assert export(finished_run) == 1
+    said = capsys.readouterr().err
+    assert "'future'" in said
+    assert "another version" in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--quantization", "int8"], ("export.quantizations[0] is 'int8'", "int8_ptq")),
+        (["--io-type", "float32"], ("export.io_type is 'float32'", "int8, uint8")),
+        (["--calibration-count", "0"], ("export.calibration_count is 0",)),
+        (["--quantization", "float32", "--quantization", "float32"], ("names one twice",)),
+    ],
+)
+def test_a_wrong_option_is_named(
+    arguments: list[str],
+    words: tuple[str, ...],
+    finished_run: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert export(finished_run, *arguments) == 2
+    said = capsys.readouterr().err
+    for word in words:
+        assert word in said
+    assert RunFolder(finished_run).load_recipe().export.io_type == "int8"
+
+
+def test_a_run_without_qat_gives_what_it_can_and_says_what_not(
+    finished_run: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    shutil.rmtree(finished_run / "qat")
+    shutil.rmtree(finished_run / "export")
+    assert export(finished_run, "--quantization", "int8_qat") == 2
+    assert "run mtf qat, or export int8_ptq" in capfd.readouterr().err
+    options = ["--quantization", "int8_ptq", "--quantization", "int8_qat", "--io-type", "uint8"]
+    assert export(finished_run, *options, "--logits", "--json") == 0
+    said = capfd.readouterr()
+    result = json.loads(said.out)
+    assert "int8_qat left out" in said.err
+    assert result["inputs"].keys() == {"train"}
+    (file,) = result["metrics"]["files"]
+    assert file["file"] == "v1_005_r32_int8_ptq_uint8.tflite"
+    assert file["io_type"] == "uint8"
+    assert file["parity"]["count"] == 64
+    assert result["metrics"]["calibration_count"] == 32
+    classifier = Classifier.load(finished_run / "export" / file["file"])
+    assert classifier.input_type == "uint8"
+    assert classifier.metadata is not None
+    assert classifier.metadata.output == "logits"
+    scores = classifier.predict(np.zeros((1, 32, 32, 3), np.uint8))
+    assert scores.shape == (1, 10)
+
+    assert run_command(["benchmark", str(finished_run), "--json"]) == 0
+    rows = json.loads(capfd.readouterr().out)["metrics"]["rows"]
+    assert [(row["format"], row["quantization"]) for row in rows] == [
+        ("keras", "float32"),
+        ("tflite", "int8_ptq"),
+    ]
+    assert rows[1]["loss"] > 0

@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from mobilenet_tf.cli.main import run_command
+from mobilenet_tf.run_folder import CHECKPOINT_FILE, RunFolder
+
+
+def qat(*arguments: object) -> int:
+    return run_command(["qat", *map(str, arguments)])
+
+
+def test_a_run_that_never_finished_training(
+    finished_run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (finished_run / "qat").rename(finished_run / "old")
+    (finished_run / "train").rename(finished_run / "train.partial")
+    assert qat(finished_run) == 2
+    said = capsys.readouterr().err
+    assert "qat needs train, which has not finished" in said
+    assert f"mtf train --out {finished_run} --resume" in said
+    assert not (finished_run / "qat.partial").exists()
+
+
+def test_no_run_at_all(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert qat(tmp_path / "missing") == 2
+    assert "the folder does not exist" in capsys.readouterr().err
+    assert qat(tmp_path) == 2
+    assert "is not the folder of a run" in capsys.readouterr().err
+    assert qat("") == 2
+    assert "empty" in capsys.readouterr().err
+    (tmp_path / "file").write_bytes(b"x")
+    assert qat(tmp_path / "file") == 2
+    assert "is not the folder of a run" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--epochs", "0"], "--epochs"),
+        (["--optimizer", "adam"], "did you mean 'adamw'"),
+        (["--learning-rate", "nan"], "qat.learning_rate is nan"),
+        (["--learning-rate", "0"], "qat.learning_rate is 0"),
+        (["--batch-size", "500"], "qat.batch_size 500 is larger than the 448 training pictures"),
+    ],
+)
+def test_a_wrong_option_is_named_and_changes_nothing(
+    arguments: list[str], words: str, finished_run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe = (finished_run / "recipe.json").read_bytes()
+    assert qat(finished_run, *arguments) == 2
+    assert words in capsys.readouterr().err
+    assert (finished_run / "recipe.json").read_bytes() == recipe
+
+
+def test_damaged_float_weights_are_not_built_on(
+    finished_run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    weights = finished_run / "train" / "v1_005_r32_float32.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-100])
+    assert qat(finished_run, "--overwrite") == 1
+    said = capsys.readouterr().err
+    assert str(weights) in said
+    assert "is damaged" in said
+    assert RunFolder(finished_run).is_finished("qat")
+
+
+def test_a_damaged_recipe_is_named(finished_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (finished_run / "recipe.json").write_bytes(b'{"seed": 1')
+    assert qat(finished_run) == 1
+    assert "recipe.json is damaged" in capsys.readouterr().err
+
+
+def test_done_again_with_other_settings_only_when_asked(
+    finished_run: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    run = RunFolder(finished_run)
+    train = run.digest("train")
+    assert qat(finished_run) == 0
+    assert "qat: up to date" in capfd.readouterr().out
+    assert qat(finished_run, "--learning-rate", "0.02") == 2
+    assert "qat.learning_rate: 0.002 there, 0.02 asked" in capfd.readouterr().err
+    assert qat(finished_run, "--learning-rate", "0.02", "--overwrite", "--json") == 0
+    result = json.loads(capfd.readouterr().out)
+    assert result["settings"]["qat"]["learning_rate"] == 0.02
+    assert result["inputs"] == {"train": train}
+    assert len(list((finished_run / "previous").glob("qat-*"))) == 1
+    assert not (run.stage("qat") / CHECKPOINT_FILE).exists()
+    assert run.load_recipe().qat.learning_rate == 0.02

@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from mobilenet_tf.cli.main import run_command
+from mobilenet_tf.run_folder import RunFolder
+
+TINY = ["--dataset", "synthetic", "--alpha", "0.05", "--validation", "64", "--epochs", "1"]
+TINY += ["--batch-size", "64"]
+
+
+def train(*arguments: object) -> int:
+    return run_command(["train", *map(str, arguments)])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--alpha", "nan"], ["model.alpha is nan"]),
+        (["--alpha", "0"], ["model.alpha is 0"]),
+        (["--alpha", "-1"], ["model.alpha is -1"]),
+        (["--alpha", "half"], ["--alpha", "'half'"]),
+        (["--resolution", "31.5"], ["--resolution", "'31.5'"]),
+        (["--resolution", "0"], ["model.resolution_px is 0"]),
+        (["--dataset", "cifar"], ["unknown dataset 'cifar'", "did you mean 'cifar1"]),
+        (["--model", "mobilenet"], ["'mobilenet'", "'mobilenet_v1'"]),
+        (["--optimizer", "adam"], ["train.optimizer is 'adam'", "did you mean 'adamw'"]),
+        (["--schedule", "linear"], ["train.schedule is 'linear'", "one_cycle"]),
+        (["--validation", "50000"], ["data.validation_count 50000", "50,000"]),
+        (["--epochs", "0"], ["train.epochs is 0"]),
+        (["--recipe", "nothing"], ["no recipe 'nothing'"]),
+        (["--set", "qat.epoch=1"], ["'qat.epoch'", "did you mean 'epochs'"]),
+    ],
+)
+def test_a_wrong_option_is_named_and_leaves_nothing(
+    arguments: list[str], words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert train(*arguments, "--out", tmp_path / "run") == 2
+    said = capsys.readouterr().err
+    for word in words:
+        assert word in said
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_ends_in_a_sentence_and_the_next_try_goes_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    resource = pytest.importorskip("resource", reason="needs POSIX resource limits")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, hard))
+    try:
+        code = train(*TINY, "--out", tmp_path / "run")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    said = capsys.readouterr().err
+    assert code == 1, said
+    assert "error: cannot write" in said
+    assert "checkpoint.safetensors" in said
+    assert "free some space" in said
+    run = RunFolder(tmp_path / "run")
+    assert not run.is_finished("train")
+    assert not list(run.path.rglob("*.tmp"))
+
+    assert train(*TINY, "--out", run.path, "--json") == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["stage"] == "train"
+    assert result["metrics"]["selection"] == "validation"
+    assert run.load_stage("train").files.keys() >= {"history.csv", "v1_005_r32_float32.safetensors"}
+
+
+def test_a_finished_training_is_not_done_again_nor_overwritten_unasked(
+    finished_run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    digest = RunFolder(finished_run).digest("train")
+    assert train("--out", finished_run, "--resume") == 0
+    assert "train: up to date" in capsys.readouterr().out
+    assert train("--out", finished_run, "--resume", "--epochs", 3) == 2
+    said = capsys.readouterr().err
+    assert "train.epochs: 2 there, 3 asked" in said
+    assert "--overwrite" in said
+    assert train("--out", finished_run, "--resume", "--dataset", "digits") == 2
+    assert "holds another run" in capsys.readouterr().err
+    assert RunFolder(finished_run).digest("train") == digest
+
+
+def test_overwrite_keeps_the_old_training_and_validation_0_says_what_was_kept(
+    finished_run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = RunFolder(finished_run)
+    old = run.digest("train")
+    options = ["--set", "train.learning_rate=0.1", "--epochs", "1"]
+    assert train("--out", finished_run, "--resume", *options, "--overwrite") == 0
+    kept = list((finished_run / "previous").glob("train-*"))
+    assert len(kept) == 1
+    assert RunFolder(finished_run / "previous").digest(kept[0].name) == old
+    assert run.load_stage("train").metrics["epochs_done"] == 1
+    assert f"Next: mtf qat {finished_run}" in capsys.readouterr().out
+    assert run_command(["benchmark", str(finished_run)]) == 2
+    assert "out of date" in capsys.readouterr().err
+
+
+def test_all_pictures_may_be_trained_on_and_the_result_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = [*TINY, "--validation", "0", "--resolution", "16", "--out", tmp_path / "run"]
+    assert train(*arguments, "--json") == 0
+    metrics = json.loads(capsys.readouterr().out)["metrics"]
+    assert (metrics["selection"], metrics["best_epoch"]) == ("last epoch", 1)
+    assert (metrics["validation_count"], metrics["validation_top1"]) == (0, None)
+
+
+def test_a_recipe_brings_its_dataset_and_an_option_wins(tmp_path: Path, capsys) -> None:
+    recipe = tmp_path / "mine.toml"
+    recipe.write_text('[data]\nname = "cifar100"\n')
+    nowhere = ["--data-dir", tmp_path / "data", "--out", tmp_path / "run"]
+    assert train("--recipe", recipe, *nowhere) == 2
+    assert "does not hold cifar100" in capsys.readouterr().err
+    assert train("--recipe", recipe, "--dataset", "cifar10", *nowhere) == 2
+    assert "does not hold cifar10;" in capsys.readouterr().err
+    assert train(*nowhere) == 2
+    assert "does not hold cifar10;" in capsys.readouterr().err

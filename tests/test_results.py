@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mobilenet_tf import __version__, results
+from mobilenet_tf.errors import MtfError
+from mobilenet_tf.results import FileRecord, StageResult, load_result, record_files, save_result
+
+
+def make_result(**changes: Any) -> StageResult:
+    values: dict[str, Any] = {
+        "stage": "train",
+        "settings": {"seed": 1},
+        "inputs": {},
+        "versions": results.describe_versions(),
+        "commit": None,
+        "machine": {"cores": 2},
+        "command": "mtf train",
+        "data": {"train": "abc"},
+        "metrics": {"best_epoch": 3},
+        "files": {"a.bin": FileRecord(sha256="00", size_bytes=2)},
+        "started_at": "2026-01-01T00:00:00+00:00",
+        "wall_time_s": 1.5,
+    }
+    return StageResult(**(values | changes))
+
+
+def test_a_result_comes_back_as_it_was_written(tmp_path: Path) -> None:
+    result = make_result(metrics={"top1": 0.5, "top5": None, "rows": [{"a": [1, 2]}]})
+    save_result(result, tmp_path)
+    assert load_result(tmp_path) == result
+    text = (tmp_path / "result.json").read_text("utf-8")
+    assert text.endswith("}\n")
+    assert json.loads(text)["metrics"]["top5"] is None
+
+
+@pytest.mark.parametrize("keep", [0, 1, 100, -3])
+def test_a_truncated_result_is_damaged(keep: int, tmp_path: Path) -> None:
+    save_result(make_result(), tmp_path)
+    file = tmp_path / "result.json"
+    file.write_bytes(file.read_bytes()[:keep])
+    with pytest.raises(MtfError, match=r"result\.json is damaged .*--overwrite"):
+        load_result(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["[]", "3", "null", "{}", '{"versions": []}', '{"versions": {"mobilenet_tf": 3}}', "\x00\xff"],
+)
+def test_a_result_that_is_something_else_is_damaged(content: str, tmp_path: Path) -> None:
+    (tmp_path / "result.json").write_text(content, "latin-1")
+    with pytest.raises(MtfError, match=r"result\.json is damaged .*--overwrite"):
+        load_result(tmp_path)
+
+
+def test_a_value_of_another_type_is_damaged_and_named(tmp_path: Path) -> None:
+    save_result(make_result(), tmp_path)
+    file = tmp_path / "result.json"
+    content = json.loads(file.read_text()) | {"wall_time_s": "long"}
+    file.write_text(json.dumps(content))
+    with pytest.raises(MtfError, match="damaged .*wall_time_s"):
+        load_result(tmp_path)
+
+
+def test_a_result_of_another_series_is_refused_by_its_version(tmp_path: Path) -> None:
+    save_result(make_result(versions={"mobilenet_tf": "0.0.7"}), tmp_path)
+    with pytest.raises(MtfError) as caught:
+        load_result(tmp_path)
+    message = str(caught.value)
+    assert "mobilenet-tf 0.0.7" in message
+    assert __version__ in message
+    assert "--overwrite" in message
+    assert "damaged" not in message
+
+
+def test_a_result_of_another_patch_release_stays_readable(tmp_path: Path) -> None:
+    patch = ".".join([*__version__.split(".")[:2], "99"])
+    save_result(make_result(versions={"mobilenet_tf": patch}), tmp_path)
+    assert load_result(tmp_path).versions["mobilenet_tf"] == patch
+
+
+def test_files_are_recorded_by_content_and_working_files_are_left_out(tmp_path: Path) -> None:
+    (tmp_path / "tensorboard").mkdir()
+    for name in ("result.json", "settings.json", "a.bin", "tensorboard/events"):
+        (tmp_path / name).write_bytes(b"abc")
+    found = record_files(tmp_path, leave_out=("settings.json",))
+    assert found.keys() == {"a.bin", "tensorboard/events"}
+    assert found["a.bin"].size_bytes == 3
+    assert found["a.bin"].sha256.startswith("ba7816bf")
+
+
+def test_what_decides_a_result_is_described() -> None:
+    versions = results.describe_versions()
+    assert versions["mobilenet_tf"] == __version__
+    assert all(versions[name] for name in ("python", "tensorflow", "tf_keras", "numpy"))
+    machine = results.describe_machine()
+    assert machine["cores"] >= 1
+    assert machine["memory_gib"] > 0
+
+
+def test_the_commit_is_none_where_there_is_no_git(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    assert results.find_commit() is None

@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mobilenet_tf.errors import UsageError
+from mobilenet_tf.recipe import Recipe, load_recipe, recipe_names
+from mobilenet_tf.run_folder import RunFolder
+from mobilenet_tf.stages import (
+    STAGE_NAMES,
+    STAGES,
+    check_recipe,
+    find_stage,
+    format_duration,
+    is_wanted,
+    wanted_needs,
+)
+
+
+def test_the_table_is_in_order_and_every_need_comes_before() -> None:
+    assert STAGE_NAMES == ("train", "qat", "export", "benchmark", "report")
+    for i, stage in enumerate(STAGES):
+        assert set(stage.needs) <= set(STAGE_NAMES[:i])
+        assert find_stage(stage.name) is stage
+
+
+def test_every_section_of_a_recipe_decides_some_stage() -> None:
+    sections = {section for stage in STAGES for section in stage.sections}
+    assert sections == set(Recipe.__struct_fields__) - {"seed", "deterministic"}
+
+
+def test_a_recipe_without_qat_epochs_has_no_qat() -> None:
+    qat = find_stage("qat")
+    assert is_wanted(qat, Recipe())
+    assert not is_wanted(qat, load_recipe("cifar10", ("qat.epochs=0",)))
+
+
+def test_qat_is_needed_only_by_a_run_that_has_begun_it(tmp_path: Path) -> None:
+    run, export = RunFolder(tmp_path / "run"), find_stage("export")
+    assert wanted_needs(export, run, Recipe()) == ["train"]
+    run.begin("qat", {})
+    assert wanted_needs(export, run, Recipe()) == ["train", "qat"]
+    assert wanted_needs(export, run, load_recipe("cifar10", ("qat.epochs=0",))) == ["train"]
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_recipes_that_ship_can_be_run(name: str) -> None:
+    check_recipe(load_recipe(name))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (["data.name=cifar01"], ["unknown dataset 'cifar01'", "did you mean 'cifar10'"]),
+        (["model.name=mobilenetv1"], ["mobilenetv1", "did you mean 'mobilenet_v1'"]),
+        (["data.validation_count=50000"], ["data.validation_count 50000", "50,000"]),
+        (["data.validation_count=49990"], ["train.batch_size 128", "the 10 training pictures"]),
+        (["qat.batch_size=45001"], ["qat.batch_size 45001", "give at most 45000"]),
+        (
+            ["data.validation_count=0", "qat.early_stopping_epochs=2"],
+            ["qat.early_stopping_epochs 2", "data.validation_count"],
+        ),
+        (["model.stride_plan=imagenet", "model.resolution_px=16"], ["resolution 16", "32"]),
+        (["export.quantizations=[]"], ["export.quantizations is empty"]),
+        (['export.quantizations=["float32", "float32"]'], ["names one twice"]),
+        (['export.quantizations=["int8_qat"]', "qat.epochs=0"], ["qat.epochs is 0", "int8_ptq"]),
+    ],
+)
+def test_what_a_late_stage_would_refuse_is_refused_at_once(
+    overrides: list[str], words: list[str]
+) -> None:
+    with pytest.raises(UsageError) as caught:
+        check_recipe(load_recipe("cifar10", tuple(overrides)))
+    for word in words:
+        assert word in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.2, "0 s"), (59.4, "59 s"), (59.6, "1 min 00 s"), (200, "3 min 20 s"), (3900, "1 h 05 min")],
+)
+def test_durations_read_as_people_say_them(seconds: float, text: str) -> None:
+    assert format_duration(seconds) == text

@@ -1,0 +1,283 @@
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mobilenet_tf.data.sources import Split, load_training_split
+from mobilenet_tf.data.splits import hold_out_validation
+from mobilenet_tf.errors import MtfError
+from mobilenet_tf.keras import keras
+from mobilenet_tf.recipe import AugmentationSettings, FitSettings, load_recipe
+from mobilenet_tf.run_folder import CHECKPOINT_FILE
+from mobilenet_tf.training import fit as fit_module
+from mobilenet_tf.training.fit import fit, should_stop
+from mobilenet_tf.training.history import COLUMNS, load_history
+from mobilenet_tf.training.job import choose_calibration, load_training_data
+
+PLAIN = AugmentationSettings(crop_padding_px=0, flip=False)
+SETTINGS = FitSettings(epochs=3, batch_size=64, learning_rate=0.05)
+
+
+@pytest.fixture(scope="module")
+def data() -> tuple[Split, Split]:
+    pictures = load_training_split("synthetic")
+    return hold_out_validation(pictures, 128, 1)
+
+
+def build_small() -> Any:
+    """Build a network that a step takes a millisecond of."""
+    keras.utils.set_random_seed(1)
+    return keras.Sequential(
+        [
+            keras.layers.Input((32, 32, 3), name="image"),
+            keras.layers.AveragePooling2D(4),
+            keras.layers.Flatten(),
+            keras.layers.Dense(10, name="scores"),
+        ]
+    )
+
+
+def run_fit(data: tuple[Split, Split], folder: Path, settings: FitSettings = SETTINGS, **changes):
+    messages: list[str] = changes.pop("messages", [])
+    model = changes.pop("model", None) or build_small()
+    values = {"seed": 1, "label": "train", "echo": messages.append, "progress": False} | changes
+    validation = values.pop("validation", data[1])
+    fitted = fit(model, data[0], validation, PLAIN, settings, folder=folder, **values)
+    return model, fitted
+
+
+def test_a_fit_learns_and_writes_down_every_epoch(data, tmp_path: Path) -> None:
+    messages: list[str] = []
+    _, fitted = run_fit(data, tmp_path, messages=messages)
+    assert fitted.history[-1]["loss"] < fitted.history[0]["loss"]
+    assert fitted.selection == "validation"
+    best = max(row["validation_accuracy"] for row in fitted.history)
+    first_best = next(r for r in fitted.history if r["validation_accuracy"] == best)
+    assert fitted.best_epoch == first_best["epoch"]
+    assert fitted.metrics["epochs_done"] == 3
+    assert fitted.metrics["steps_per_epoch"] == 6
+    with (tmp_path / "history.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert tuple(rows[0]) == COLUMNS
+    assert [row["epoch"] for row in rows] == ["1", "2", "3"]
+    assert load_history(tmp_path)[2]["loss"] == fitted.history[2]["loss"]
+    assert list((tmp_path / "tensorboard").rglob("events.*"))
+    assert len(messages) == 3
+    assert all("validation" in m and "pictures/s" in m for m in messages)
+
+
+def test_the_model_is_left_at_its_best_epoch(data, tmp_path: Path) -> None:
+    settings = replace_settings(SETTINGS, epochs=4, learning_rate=5.0)  # too high: it jumps about
+    model, fitted = run_fit(data, tmp_path, settings)
+    model.compile(metrics=["accuracy"], loss="mse")
+    predict = fit_module.make_keras_predict_fn(model)
+    top1 = fit_module.evaluate(predict, data[1]).top1
+    assert top1 == max(row["validation_accuracy"] for row in fitted.history)
+
+
+def replace_settings(settings: FitSettings, **changes: Any) -> FitSettings:
+    return FitSettings(**{f: getattr(settings, f) for f in settings.__struct_fields__} | changes)
+
+
+def test_without_validation_the_last_epoch_stands_and_says_so(data, tmp_path: Path) -> None:
+    _, fitted = run_fit(data, tmp_path, validation=None)
+    assert (fitted.selection, fitted.best_epoch) == ("last epoch", 3)
+    assert "validation_accuracy" not in fitted.history[0]
+    assert load_history(tmp_path)[0]["validation_accuracy"] is None
+
+
+class Killed(Exception):
+    """Stands for kill -9 right after an epoch."""
+
+
+def die_after(epochs: int, messages: list[str]):
+    def echo(message: str) -> None:
+        messages.append(message)
+        if f" {epochs}/" in message:
+            raise Killed
+
+    return echo
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"ema_decay": 0.9, "clip_norm": 1.0, "optimizer": "adamw", "learning_rate": 0.01},
+        {"schedule": "cosine", "label_smoothing": 0.0, "weight_decay": 0.0},
+    ],
+)
+def test_a_resumed_fit_ends_where_an_unbroken_one_does(data, tmp_path: Path, changes) -> None:
+    settings = replace_settings(SETTINGS, epochs=4, **changes)
+    unbroken, one = run_fit(data, tmp_path / "one", settings)
+    messages: list[str] = []
+    for epochs in (1, 3):
+        with pytest.raises(Killed):
+            run_fit(data, tmp_path / "two", settings, echo=die_after(epochs, messages))
+    (tmp_path / "two" / "history.csv").unlink()  # killed before it was written
+    broken, two = run_fit(data, tmp_path / "two", settings, messages=messages)
+    assert "train: continuing after epoch 1 of 4" in messages
+    assert "train: continuing after epoch 3 of 4" in messages
+    for a, b in zip(unbroken.get_weights(), broken.get_weights(), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+    assert two.best_epoch == one.best_epoch
+    keep = ("epoch", "learning_rate", "loss")
+    for a, b in zip(one.history, two.history, strict=True):
+        assert [a[k] for k in keep] == pytest.approx([b[k] for k in keep], rel=1e-3)
+    assert len(load_history(tmp_path / "two")) == 4
+
+
+def test_a_finished_checkpoint_needs_no_further_step(data, tmp_path: Path, monkeypatch) -> None:
+    model, _ = run_fit(data, tmp_path)
+    (tmp_path / "history.csv").unlink()
+    monkeypatch.setattr(fit_module, "run_epoch", None)
+    again, fitted = run_fit(data, tmp_path)
+    assert fitted.metrics["epochs_done"] == 3
+    assert len(load_history(tmp_path)) == 3
+    for a, b in zip(model.get_weights(), again.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_the_checkpoint_of_another_network_is_refused(data, tmp_path: Path) -> None:
+    run_fit(data, tmp_path, replace_settings(SETTINGS, epochs=1))
+    other = keras.Sequential(
+        [keras.layers.Input((32, 32, 3)), keras.layers.Flatten(), keras.layers.Dense(10)]
+    )
+    with pytest.raises(MtfError, match="of another network or optimizer .*remove it"):
+        run_fit(data, tmp_path, model=other)
+    with pytest.raises(MtfError, match="of another network or optimizer"):
+        run_fit(data, tmp_path, replace_settings(SETTINGS, optimizer="adamw"))
+
+
+def test_a_damaged_checkpoint_is_not_trained_over(data, tmp_path: Path) -> None:
+    run_fit(data, tmp_path, replace_settings(SETTINGS, epochs=1))
+    file = tmp_path / CHECKPOINT_FILE
+    half = file.read_bytes()[: file.stat().st_size // 2]
+    file.write_bytes(half)
+    with pytest.raises(MtfError, match="is damaged"):
+        run_fit(data, tmp_path)
+    assert file.read_bytes() == half
+
+
+def test_a_loss_that_is_no_number_ends_with_advice(data, tmp_path: Path) -> None:
+    settings = replace_settings(SETTINGS, learning_rate=1e38, weight_decay=0.0, warmup_share=0.0)
+    with pytest.raises(MtfError, match=r"the loss became .* lower train\.learning_rate"):
+        run_fit(data, tmp_path, settings)
+
+
+def test_early_stopping_waits_its_epochs_and_says_so(data, tmp_path: Path, monkeypatch) -> None:
+    settings = replace_settings(SETTINGS, epochs=9, early_stopping_epochs=2)
+    score = fit_module.evaluate(lambda images: np.eye(10)[np.zeros(len(images), int)], data[1])
+    monkeypatch.setattr(fit_module, "score_deployed", lambda *_: score)
+    _, fitted = run_fit(data, tmp_path, settings)
+    assert fitted.metrics["epochs_done"] == 3
+    assert fitted.metrics["stopped_early"] is True
+    assert fitted.best_epoch == 1
+    _, again = run_fit(data, tmp_path, settings)
+    assert again.metrics["epochs_done"] == 3
+
+
+def test_stopping_is_off_by_default() -> None:
+    assert not should_stop([{}] * 50, 1, SETTINGS)
+    assert not should_stop([], 0, replace_settings(SETTINGS, early_stopping_epochs=1))
+
+
+def test_averaged_weights_are_kept_and_training_goes_on_from_its_own(data, tmp_path: Path) -> None:
+    settings = replace_settings(SETTINGS, ema_decay=0.999, weight_decay=0.0)
+    start = build_small().get_weights()[0]
+    averaged, _ = run_fit(data, tmp_path / "a", settings, validation=None)
+    plain, _ = run_fit(
+        data, tmp_path / "b", replace_settings(settings, ema_decay=0.0), validation=None
+    )
+    moved = np.abs(plain.get_weights()[0] - start).mean()
+    assert 0 < np.abs(averaged.get_weights()[0] - start).mean() < 0.1 * moved
+
+
+def test_pictures_are_validated_at_the_resolution_of_the_model(data, tmp_path: Path) -> None:
+    keras.utils.set_random_seed(1)
+    model = keras.Sequential(
+        [keras.layers.Input((24, 24, 3)), keras.layers.Flatten(), keras.layers.Dense(10)]
+    )
+    _, fitted = run_fit(data, tmp_path, replace_settings(SETTINGS, epochs=1), model=model)
+    assert fitted.history[0]["validation_accuracy"] >= 0
+
+
+def test_calibration_pictures_are_drawn_from_training_by_the_seed(data) -> None:
+    train = data[0]
+    one = choose_calibration(train, 40, 32, seed=1)
+    assert one.shape == (40, 32, 32, 3)
+    np.testing.assert_array_equal(one, choose_calibration(train, 40, 32, seed=1))
+    assert not np.array_equal(one, choose_calibration(train, 40, 32, seed=2))
+    pictures = {image.tobytes() for image in train.images}
+    assert all(image.tobytes() in pictures for image in one)
+    assert len(choose_calibration(train, 10_000, 32, seed=1)) == len(train)
+
+
+def test_the_training_data_of_a_recipe_is_told_by_its_fingerprints() -> None:
+    recipe = load_recipe("quickstart", ("data.name=synthetic", "data.validation_count=64"))
+    found = load_training_data(recipe, None)
+    assert found.fingerprints.keys() == {"train", "validation"}
+    everything = replace(found, validation=None)
+    assert everything.train is found.train
+    recipe = load_recipe("quickstart", ("data.name=synthetic", "data.validation_count=0"))
+    assert load_training_data(recipe, None).validation is None
+
+
+RESUMED = """
+import json, sys
+from pathlib import Path
+from mobilenet_tf.recipe import load_recipe
+from mobilenet_tf.training.job import train_float, train_quantized
+
+folder = Path(sys.argv[1])
+recipe = load_recipe("quickstart", (
+    "data.name=synthetic", "data.validation_count=64", "model.alpha=0.05", "deterministic=true",
+    "model.dropout=0.2", "seed=2147483647", "augmentation.mixup_alpha=0.2",
+    "augmentation.cutout_px=8", "train.epochs=3", "train.batch_size=64", "train.ema_decay=0.9",
+    "qat.epochs=4", "qat.batch_size=64", "qat.calibration_count=32",
+))
+
+class Killed(Exception):
+    pass
+
+def train(work, name, *arguments, die_after=None):
+    def echo(message):
+        if die_after and f" {die_after}/" in message:
+            raise Killed
+    try:
+        work(recipe, *arguments, folder / name, data_dir=None, echo=echo, progress=False)
+    except Killed:
+        pass
+    return next(iter((folder / name).glob("v1_*.safetensors")), None)
+
+whole = train(train_float, "whole")
+train(train_float, "killed", die_after=2)
+killed = train(train_float, "killed")
+q_whole = train(train_quantized, "q_whole", whole.parent)
+for epochs in (1, 3):
+    train(train_quantized, "q_killed", whole.parent, die_after=epochs)
+q_killed = train(train_quantized, "q_killed", whole.parent)
+print(json.dumps([
+    killed.read_bytes() == whole.read_bytes(), q_killed.read_bytes() == q_whole.read_bytes()
+]))
+"""
+
+
+def test_deterministic_float_and_quantized_training_resume_to_equal_bytes(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", RESUMED, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == [True, True]

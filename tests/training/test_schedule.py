@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import pytest
+
+from mobilenet_tf.recipe import FitSettings
+from mobilenet_tf.training.schedule import learning_rate_at
+
+Name = Literal["one_cycle", "cosine", "step"]
+NAMES: tuple[Name, ...] = ("one_cycle", "cosine", "step")
+
+
+def rates(schedule: Name, *, epochs: int = 10, steps: int = 7, **values: float) -> list[float]:
+    settings = FitSettings(
+        schedule=schedule, epochs=epochs, learning_rate=0.5, **values  # type: ignore[arg-type]
+    )
+    return [learning_rate_at(step, settings, steps) for step in range(epochs * steps)]
+
+
+@pytest.mark.parametrize("schedule", NAMES)
+@pytest.mark.parametrize("warmup_share", [0.0, 0.1, 0.33, 0.99])
+def test_every_rate_is_positive_and_none_above_the_highest(
+    schedule: Name, warmup_share: float
+) -> None:
+    for epochs, steps in ((1, 1), (1, 2), (10, 7)):
+        found = rates(schedule, epochs=epochs, steps=steps, warmup_share=warmup_share)
+        assert all(0 < rate <= 0.5 and math.isfinite(rate) for rate in found)
+
+
+@pytest.mark.parametrize("schedule", NAMES)
+def test_the_rate_rises_linearly_through_the_warm_up_and_never_after(schedule: Name) -> None:
+    found = rates(schedule, warmup_share=0.2)
+    warm, rest = found[:14], found[14:]
+    differences = [b - a for a, b in zip(warm, warm[1:], strict=False)]
+    assert differences == pytest.approx([0.5 / 15] * 13)
+    assert rest[0] == 0.5
+    assert all(a >= b for a, b in zip(rest, rest[1:], strict=False))
+
+
+def test_one_cycle_falls_linearly_towards_zero() -> None:
+    found = rates("one_cycle", warmup_share=0.2)[14:]
+    assert found == pytest.approx([0.5 * (1 - i / 56) for i in range(56)])
+
+
+def test_cosine_is_half_way_at_half_time() -> None:
+    found = rates("cosine", warmup_share=0.0)
+    assert found[0] == 0.5
+    assert found[35] == pytest.approx(0.25)
+    assert found[-1] < 0.001
+
+
+def test_steps_drop_by_the_factor_every_so_many_epochs() -> None:
+    found = rates("step", warmup_share=0.0, step_epochs=4, step_factor=0.2)
+    by_epoch = [found[epoch * 7] for epoch in range(10)]
+    assert by_epoch == pytest.approx([0.5] * 4 + [0.1] * 4 + [0.02] * 2)
+    assert len(set(found[:28])) == 1
+    default = rates("step", epochs=130, steps=1, warmup_share=0.0)
+    assert (default[59], default[60], default[120]) == pytest.approx((0.5, 0.1, 0.02))
+
+
+def test_a_rate_depends_on_its_step_alone() -> None:
+    settings = FitSettings(epochs=10, learning_rate=0.5)
+    forwards = [learning_rate_at(step, settings, 7) for step in range(70)]
+    backwards = [learning_rate_at(step, settings, 7) for step in reversed(range(70))]
+    assert forwards == backwards[::-1]
