@@ -118,20 +118,20 @@ def test_only_the_data_door_knows_that_there_is_a_test_part() -> None:
         module_id(path)
         for path in MODULES
         for node in ast.walk(ast.parse(path.read_text("utf-8")))
-        if isinstance(node, ast.Call) and getattr(node.func, "id", "") in ("_load", "_read")
+        if isinstance(node, ast.Call)
+        and getattr(node.func, "id", "") in ("_load", "_read")
         and any(isinstance(a, ast.Constant) and a.value == "test" for a in node.args)
     }
     assert readers == {"data/sources"}
 
 
 @pytest.mark.parametrize(
-    "module", ["report", "runner", "stages", "models.cost", "data.catalog", "run_folder", "artifacts"]
+    "module",
+    ["report", "runner", "stages", "models.cost", "data.catalog", "run_folder", "artifacts"],
 )
 def test_what_answers_at_once_loads_no_tensorflow(module: str) -> None:
     heavy = "{'tensorflow', 'tf_keras', 'keras', 'tensorflow_datasets', 'sklearn'}"
-    code = (
-        f"import sys, mobilenet_tf.{module}; print(*sorted({heavy} & set(sys.modules)))"
-    )
+    code = f"import sys, mobilenet_tf.{module}; print(*sorted({heavy} & set(sys.modules)))"
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60
     )
@@ -141,7 +141,9 @@ def test_what_answers_at_once_loads_no_tensorflow(module: str) -> None:
 
 def test_the_report_reads_plain_results_and_nothing_of_tensorflow() -> None:
     for path in sorted((PACKAGE / "report").glob("*.py")):
-        parts = {name.split(".")[1] for name in imports_of(path) if name.startswith("mobilenet_tf.")}
+        parts = {
+            name.split(".")[1] for name in imports_of(path) if name.startswith("mobilenet_tf.")
+        }
         assert parts <= {"report", "workdir", "errors", "results", "recipe", "__version__"}, path
 
 

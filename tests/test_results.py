@@ -62,7 +62,7 @@ def test_a_value_of_another_type_is_damaged_and_named(tmp_path: Path) -> None:
     file = tmp_path / "result.json"
     content = json.loads(file.read_text()) | {"wall_time_s": "long"}
     file.write_text(json.dumps(content))
-    with pytest.raises(MtfError, match="damaged .*wall_time_s"):
+    with pytest.raises(MtfError, match=r"damaged .*wall_time_s"):
         load_result(tmp_path)
 
 

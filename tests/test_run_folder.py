@@ -79,7 +79,7 @@ def test_unfinished_and_previous_work_count_as_work(place: str, run: RunFolder) 
 
 def test_a_folder_with_other_files_is_refused_and_stays_as_it_is(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("precious")
-    with pytest.raises(UsageError, match="is not empty and holds no run.*--out"):
+    with pytest.raises(UsageError, match=r"is not empty and holds no run.*--out"):
         RunFolder(tmp_path).claim(Recipe())
     assert [p.name for p in tmp_path.iterdir()] == ["thesis.tex"]
 
@@ -94,7 +94,7 @@ def test_a_file_in_place_of_the_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("precious")
     with pytest.raises(UsageError, match="is a file; give a folder"):
         RunFolder(tmp_path / "file").claim(Recipe())
-    with pytest.raises(MtfError, match="cannot write .*recipe.json"):
+    with pytest.raises(MtfError, match=r"cannot write .*recipe\.json"):
         RunFolder(tmp_path / "file" / "run").claim(Recipe())
     assert (tmp_path / "file").read_text() == "precious"
 
@@ -128,9 +128,12 @@ def test_a_recipe_of_another_version_is_a_failure_and_an_option_is_a_mistake(
 
 
 def test_a_second_process_is_kept_out(run: RunFolder) -> None:
-    with run.lock(Recipe()), pytest.raises(MtfError, match="another mtf is at work"):
-        with RunFolder(run.path).lock(Recipe()):
-            pass
+    with (
+        run.lock(Recipe()),
+        pytest.raises(MtfError, match="another mtf is at work"),
+        RunFolder(run.path).lock(Recipe()),
+    ):
+        raise AssertionError("two at once")
     with run.lock(Recipe()):
         pass
 

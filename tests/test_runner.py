@@ -6,7 +6,6 @@ import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -42,7 +41,9 @@ class Bench:
                 raise MtfError("the power went out")
             (work.folder / "file.txt").write_text(text)
             self.count += 1  # no two results are equal, as no two trainings take the same time
-            return Outcome({"inputs": sorted(work.inputs), "count": self.count}, {"train": "fingerprint"})
+            return Outcome(
+                {"inputs": sorted(work.inputs), "count": self.count}, {"train": "fingerprint"}
+            )
 
         return do
 
@@ -97,7 +98,9 @@ def test_everything_runs_once_and_the_second_time_says_what_it_skips(bench: Benc
     assert done["train"].files.keys() == {"file.txt"}
     again = bench.pipeline()
     assert bench.ran == []
-    assert bench.messages == [f"{n}: skipped (same settings, same inputs, files intact)" for n in ALL]
+    assert bench.messages == [
+        f"{n}: skipped (same settings, same inputs, files intact)" for n in ALL
+    ]
     assert again == done
 
 
@@ -280,7 +283,7 @@ def test_a_single_stage_does_not_change_a_finished_one_unasked(bench: Bench) -> 
     assert bench.ran == []
     bench.one("qat", overwrite=True)
     assert bench.ran == ["qat"]
-    with pytest.raises(UsageError, match="needs export, which is out of date .*export-tflite"):
+    with pytest.raises(UsageError, match=r"needs export, which is out of date .*export-tflite"):
         bench.one("benchmark")
     bench.one("export")
     bench.one("benchmark")
@@ -292,7 +295,7 @@ def test_a_stage_without_what_it_needs_names_the_command(bench: Bench) -> None:
     bench.failing = "train"
     with pytest.raises(MtfError):
         bench.one("train")
-    with pytest.raises(UsageError, match="needs train, which has not finished .*--resume"):
+    with pytest.raises(UsageError, match=r"needs train, which has not finished .*--resume"):
         bench.one("export")
     assert bench.ran == []
     bench.set("qat.epochs=0")

@@ -23,10 +23,15 @@ def test_a_write_replaces_the_whole_file_and_leaves_nothing_else(tmp_path: Path)
 def test_an_exception_in_the_block_keeps_the_old_file(tmp_path: Path) -> None:
     file = tmp_path / "a.bin"
     write_bytes(file, b"old")
-    with pytest.raises(RuntimeError), atomic_path(file) as temporary:
-        temporary.write_bytes(b"half")
-        assert file.read_bytes() == b"old"
-        raise RuntimeError
+
+    def write_half() -> None:
+        with atomic_path(file) as temporary:
+            temporary.write_bytes(b"half")
+            assert file.read_bytes() == b"old"
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        write_half()
     assert file.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [file]
 

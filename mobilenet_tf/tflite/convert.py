@@ -17,6 +17,7 @@ from mobilenet_tf.recipe import QUANTIZATIONS
 from mobilenet_tf.tflite import schema
 from mobilenet_tf.tflite.audit import audit
 from mobilenet_tf.tflite.metadata import Metadata, set_metadata
+from mobilenet_tf.tflite.naming import name_tensors
 from mobilenet_tf.tflite.promise import check_promise
 
 INPUT_NAME = "image"
@@ -81,6 +82,7 @@ def convert(
         converter.inference_input_type = converter.inference_output_type = tf.as_dtype(io_type)
     content = _finish(
         _run(converter, quantization),
+        model,
         output_name,
         Metadata(
             description=description,
@@ -195,15 +197,16 @@ def _run(converter: Any, quantization: str) -> bytes:
     ) from failure
 
 
-def _finish(content: bytes, output_name: str, metadata: Metadata) -> bytes:
-    """Name the input and output tensors as the signature does, describe the file, compact it."""
-    model = schema.parse(content)
-    graph = model.subgraphs[0]
+def _finish(content: bytes, model: keras.Model, output_name: str, metadata: Metadata) -> bytes:
+    """Name the tensors after signature and layers, describe the file, compact it."""
+    file = schema.parse(content)
+    graph = file.subgraphs[0]
     graph.tensors[graph.inputs[0]].name = INPUT_NAME
     graph.tensors[graph.outputs[0]].name = output_name
-    _free_batch(model)
-    set_metadata(model, metadata)
-    return schema.pack(model)
+    name_tensors(file, model)
+    _free_batch(file)
+    set_metadata(file, metadata)
+    return schema.pack(file)
 
 
 def _free_batch(model: Any) -> None:

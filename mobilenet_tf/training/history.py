@@ -7,7 +7,6 @@ import io
 from pathlib import Path
 from typing import Any
 
-from mobilenet_tf.keras import tf
 from mobilenet_tf.workdir import write_text
 
 HISTORY_FILE = "history.csv"
@@ -43,6 +42,8 @@ def load_history(folder: Path) -> list[dict[str, float | None]]:
 
 def log_scalars(folder: Path, row: dict[str, Any]) -> None:
     """Append one epoch to the TensorBoard log below `folder`."""
+    from mobilenet_tf.keras import tf  # here, since the report reads histories without TensorFlow
+
     writer = tf.summary.create_file_writer(str(folder / "tensorboard"))
     with writer.as_default(step=int(row["epoch"])):
         for name, value in row.items():

@@ -76,7 +76,7 @@ def test_the_group_lists_every_verb_with_a_sentence(capsys: pytest.CaptureFixtur
         assert re.search(rf"^  {verb} +\w.{{15,}}", text, re.MULTILINE), verb
 
 
-def test_the_options_of_the_issue_are_there() -> None:
+def test_the_promised_options_are_there() -> None:
     wanted = "--model --alpha --resolution --dataset --epochs --batch-size --learning-rate"
     wanted += " --optimizer --seed --resume --out --validation --data-dir"
     have = {option for parameter in COMMANDS["train"].params for option in parameter.opts}
@@ -103,11 +103,14 @@ def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     assert __version__ in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["models"], ["models", "--json"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["run", "--help"], ["models"], ["models", "--json"]]
+)
 def test_what_answers_at_once_loads_nothing_heavy(arguments: list[str]) -> None:
     code = (
         "import sys; from mobilenet_tf.cli.main import run_command;"
-        f" code = run_command({arguments!r}); print('loaded', *sorted(sys.modules), file=sys.stderr);"
+        f" code = run_command({arguments!r});"
+        " print('loaded', *sorted(sys.modules), file=sys.stderr);"
         " sys.exit(code)"
     )
     done = subprocess.run(

@@ -179,9 +179,7 @@ def test_no_network_and_no_data(refused: Refused, tmp_path: Path, monkeypatch) -
     words = ("cifar10 is not on this machine", "--data-dir", "mtf run quickstart")
     refused("run", "cifar10", "--out", tmp_path / "run", code=1, words=words)
     # the mistake is no hindrance: another dataset may use the folder
-    refused(
-        *("run", "cifar100", "--out", tmp_path / "run"), code=1, words=("cifar100 is not on",)
-    )
+    refused(*("run", "cifar100", "--out", tmp_path / "run"), code=1, words=("cifar100 is not on",))
 
 
 def test_a_data_dir_without_the_dataset(refused: Refused, tmp_path: Path) -> None:
@@ -242,6 +240,8 @@ def test_interrupted_then_killed_then_resumed_ends_with_equal_bytes(tmp_path: Pa
     continued = re.search(r"continuing after epoch (\d) of 6", out)
     assert continued is not None
     assert int(continued[1]) >= 4
-    assert (tmp_path / "broken" / weights).read_bytes() == (tmp_path / "whole" / weights).read_bytes()
+    assert (tmp_path / "broken" / weights).read_bytes() == (
+        tmp_path / "whole" / weights
+    ).read_bytes()
     left = {p.name for p in (tmp_path / "broken" / "train").rglob("*") if p.is_file()}
     assert not [name for name in left if name.endswith(".tmp") or name in (CHECKPOINT_FILE,)]

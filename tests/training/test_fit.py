@@ -94,7 +94,7 @@ def test_without_validation_the_last_epoch_stands_and_says_so(data, tmp_path: Pa
     assert load_history(tmp_path)[0]["validation_accuracy"] is None
 
 
-class Killed(Exception):
+class KilledError(Exception):
     """Stands for kill -9 right after an epoch."""
 
 
@@ -102,7 +102,7 @@ def die_after(epochs: int, messages: list[str]):
     def echo(message: str) -> None:
         messages.append(message)
         if f" {epochs}/" in message:
-            raise Killed
+            raise KilledError
 
     return echo
 
@@ -120,7 +120,7 @@ def test_a_resumed_fit_ends_where_an_unbroken_one_does(data, tmp_path: Path, cha
     unbroken, one = run_fit(data, tmp_path / "one", settings)
     messages: list[str] = []
     for epochs in (1, 3):
-        with pytest.raises(Killed):
+        with pytest.raises(KilledError):
             run_fit(data, tmp_path / "two", settings, echo=die_after(epochs, messages))
     (tmp_path / "two" / "history.csv").unlink()  # killed before it was written
     broken, two = run_fit(data, tmp_path / "two", settings, messages=messages)
@@ -151,7 +151,7 @@ def test_the_checkpoint_of_another_network_is_refused(data, tmp_path: Path) -> N
     other = keras.Sequential(
         [keras.layers.Input((32, 32, 3)), keras.layers.Flatten(), keras.layers.Dense(10)]
     )
-    with pytest.raises(MtfError, match="of another network or optimizer .*remove it"):
+    with pytest.raises(MtfError, match=r"of another network or optimizer .*remove it"):
         run_fit(data, tmp_path, model=other)
     with pytest.raises(MtfError, match="of another network or optimizer"):
         run_fit(data, tmp_path, replace_settings(SETTINGS, optimizer="adamw"))
@@ -262,8 +262,7 @@ whole = train(train_float, "whole")
 train(train_float, "killed", die_after=2)
 killed = train(train_float, "killed")
 q_whole = train(train_quantized, "q_whole", whole.parent)
-for epochs in (1, 3):
-    train(train_quantized, "q_killed", whole.parent, die_after=epochs)
+train(train_quantized, "q_killed", whole.parent, die_after=2)  # where the ranges freeze
 q_killed = train(train_quantized, "q_killed", whole.parent)
 print(json.dumps([
     killed.read_bytes() == whole.read_bytes(), q_killed.read_bytes() == q_whole.read_bytes()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import Literal
 
 import pytest
@@ -14,7 +15,10 @@ NAMES: tuple[Name, ...] = ("one_cycle", "cosine", "step")
 
 def rates(schedule: Name, *, epochs: int = 10, steps: int = 7, **values: float) -> list[float]:
     settings = FitSettings(
-        schedule=schedule, epochs=epochs, learning_rate=0.5, **values  # type: ignore[arg-type]
+        schedule=schedule,
+        epochs=epochs,
+        learning_rate=0.5,
+        **values,  # type: ignore[arg-type]
     )
     return [learning_rate_at(step, settings, steps) for step in range(epochs * steps)]
 
@@ -33,10 +37,10 @@ def test_every_rate_is_positive_and_none_above_the_highest(
 def test_the_rate_rises_linearly_through_the_warm_up_and_never_after(schedule: Name) -> None:
     found = rates(schedule, warmup_share=0.2)
     warm, rest = found[:14], found[14:]
-    differences = [b - a for a, b in zip(warm, warm[1:], strict=False)]
+    differences = [b - a for a, b in pairwise(warm)]
     assert differences == pytest.approx([0.5 / 15] * 13)
     assert rest[0] == 0.5
-    assert all(a >= b for a, b in zip(rest, rest[1:], strict=False))
+    assert all(a >= b for a, b in pairwise(rest))
 
 
 def test_one_cycle_falls_linearly_towards_zero() -> None:

@@ -1,0 +1,79 @@
+"""Names of tensors: those of the Keras layers, instead of the converter's list of fused ops.
+
+`conv_dw_1_relu` is that layer's output, `conv_dw_1/kernel` and `conv_dw_1/bias` are its constants.
+Whoever looks into the file, a person or a comparison layer by layer, finds the model again; and
+the file is some kilobytes smaller.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from mobilenet_tf.tflite import schema
+from mobilenet_tf.tflite.audit import CHANNEL_AXES
+
+_WRAPPER = ("QuantizeWrapperV2", "quant_")  # tfmot's, and what it puts before a layer's name
+
+
+def name_tensors(file: Any, model: Any) -> None:
+    """Rename the tensors of a parsed file, in place, after the layers of its Keras model.
+
+    A tensor whose name tells no layer keeps it, and so do the graph's input and output.
+    """
+    layers = {layer.name: _plain_name(layer) for layer in model.layers}
+    kernels = {
+        _plain_name(layer)
+        for layer in model.layers
+        if any("kernel" in weight.name for weight in layer.weights)
+    }
+    graph = file.subgraphs[0]
+    taken = {_text(graph.tensors[index].name) for index in (*graph.inputs, *graph.outputs)}
+    named = {*graph.inputs, *graph.outputs}
+    for op in graph.operators:
+        produced = _layers_in(graph.tensors[op.outputs[0]].name, layers)
+        constants = [i for i in op.inputs if i >= 0 and _is_constant(file, graph.tensors[i])]
+        if not produced:
+            continue
+        owner = next((layer for layer in produced if layer in kernels), produced[0])
+        roles = ["kernel", "bias"] if _op_name(file, op) in CHANNEL_AXES else ["constant"]
+        wanted = [(i, f"{owner}/{role}") for i, role in zip(constants, roles, strict=False)]
+        wanted += [(i, produced[0]) for i in op.outputs]
+        for index, name in wanted:
+            if index not in named and name not in taken:
+                graph.tensors[index].name = name
+                taken.add(name)
+                named.add(index)
+
+
+def _plain_name(layer: Any) -> str:
+    kind, prefix = _WRAPPER
+    name = str(layer.name)
+    return name.removeprefix(prefix) if type(layer).__name__ == kind else name
+
+
+def _layers_in(name: Any, layers: dict[str, str]) -> list[str]:
+    """Return the layers that a fused op's name lists, the last computed first."""
+
+    def found() -> Iterator[str]:
+        for part in _text(name).split(";"):
+            for word in part.split("/"):
+                if word in layers:
+                    yield layers[word]
+                    break
+
+    return list(found())
+
+
+def _is_constant(file: Any, tensor: Any) -> bool:
+    data = file.buffers[tensor.buffer].data
+    return data is not None and len(data) > 0
+
+
+def _op_name(file: Any, op: Any) -> str:
+    code = file.operatorCodes[op.opcodeIndex]
+    return schema.BUILTIN_OPERATORS.get(code.builtinCode, "")
+
+
+def _text(name: Any) -> str:
+    return name.decode() if isinstance(name, bytes) else str(name or "")
