@@ -84,7 +84,7 @@ class QatSettings(FitSettings, frozen=True, kw_only=True):
     """Fine-tuning with fake quantization; 0 epochs leaves quantization-aware training out."""
 
     epochs: Count = 3  # 0 means "no QAT", which float training has not
-    learning_rate: Positive = 0.01
+    learning_rate: Positive = 0.005
     schedule: Literal["one_cycle", "cosine", "step"] = "cosine"
     warmup_share: Annotated[float, Meta(ge=0, lt=1)] = 0.05
     calibration_count: PositiveCount = 512

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 
 import click
@@ -62,7 +63,12 @@ def mtf() -> None:
 
 def main() -> None:
     """Run `mtf`; a user's mistake ends in one sentence and exit code 2, a failure in 1."""
-    sys.exit(run_command(sys.argv[1:]))
+    exit_code = run_command(sys.argv[1:])
+    if exit_code == INTERRUPTED_EXIT_CODE:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(exit_code)  # a download's thread would keep the process alive until it ends
+    sys.exit(exit_code)
 
 
 def run_command(arguments: list[str]) -> int:
