@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from tqdm import tqdm
 
 from mobilenet_tf.artifacts import recipe_variant, tflite_io_type, tflite_name
 from mobilenet_tf.data.catalog import dataset_info
@@ -33,8 +34,10 @@ def export_files(
     recipe: Recipe,
     inputs: Mapping[str, Path],
     folder: Path,
+    *,
     data_dir: Path | None,
     echo: Echo,
+    progress: bool,
 ) -> tuple[dict[str, Any], dict[str, str]]:
     """Write every `.tflite` file that the recipe asks for; return metrics and fingerprints.
 
@@ -62,7 +65,7 @@ def export_files(
         name: predict_all(make_keras_predict_fn(model), pictures) for name, model in models.items()
     }
     files = []
-    for quantization in wanted:
+    for quantization in tqdm(wanted, "export", unit="file", leave=False, disable=not progress):
         source = quantization if quantization in models else "float"
         content = convert(
             models[source],
@@ -85,10 +88,11 @@ def export_files(
                 "parity": parity,
             }
         )
-        echo(
-            f"export: {path.name}  {len(content):,} bytes, top-1 as its Keras model's on"
-            f" {parity['top1_agreement']:.2%} of {parity['count']:,} pictures"
-        )
+        with tqdm.external_write_mode():
+            echo(
+                f"export: {path.name}  {len(content):,} bytes, top-1 as its Keras model's on"
+                f" {parity['top1_agreement']:.2%} of {parity['count']:,} pictures"
+            )
     metrics = {"files": files, "calibration_count": len(calibration), "calibration": "train"}
     return metrics, data.fingerprints
 

@@ -17,7 +17,7 @@ from mobilenet_tf import results
 from mobilenet_tf.artifacts import recipe_variant
 from mobilenet_tf.data.catalog import dataset_info
 from mobilenet_tf.errors import UsageError
-from mobilenet_tf.recipe import Recipe
+from mobilenet_tf.recipe import QUANTIZATIONS, Recipe
 from mobilenet_tf.results import StageResult
 from mobilenet_tf.run_folder import RunFolder
 
@@ -84,7 +84,16 @@ def run_export(work: Work) -> Outcome:
     """Write the `.tflite` files."""
     from mobilenet_tf.export import export_files
 
-    return Outcome(*export_files(work.recipe, work.inputs, work.folder, work.data_dir, work.echo))
+    return Outcome(
+        *export_files(
+            work.recipe,
+            work.inputs,
+            work.folder,
+            data_dir=work.data_dir,
+            echo=work.echo,
+            progress=work.progress,
+        )
+    )
 
 
 def run_benchmark(work: Work) -> Outcome:
@@ -204,11 +213,13 @@ def summarise_run(run: RunFolder, recipe: Recipe, done: Mapping[str, StageResult
     from mobilenet_tf.report import format_stages
 
     lines = ["", format_stages(describe_run(run, recipe, done)), ""]
-    files = done["export"].metrics["files"]
-    lines.append(f"File for the app: {run.stage('export') / files[-1]['file']}")
+    files = {file["quantization"]: file["file"] for file in done["export"].metrics["files"]}
+    for_app = next(files[name] for name in reversed(QUANTIZATIONS) if name in files)
+    file = run.stage("export") / for_app
+    following = f"mtf predict {file} PICTURE" if recipe.data.name == "cifar10" else "mtf run cifar10"
+    lines.append(f"File for the app: {file}")
     lines.append(f"Report:           {run.stage('report') / 'report.html'}")
-    if recipe.data.name != "cifar10":
-        lines.append("Next:             mtf run cifar10")
+    lines.append(f"Next:             {following}")
     return "\n".join(lines)
 
 

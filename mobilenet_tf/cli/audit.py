@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _INTEGER_QUANTIZATIONS = ("int8_ptq", "int8_qat")
 
 
-@click.command()
+@click.command(short_help="Show what a .tflite FILE holds, byte by byte.")
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option(
     "--quantization",

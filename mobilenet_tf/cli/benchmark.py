@@ -9,7 +9,7 @@ import click
 from mobilenet_tf.cli import options
 
 
-@click.command()
+@click.command(short_help="Measure every model of RUN on test pictures.")
 @options.run_argument
 @click.option("--threads", type=int, help="Threads of the interpreter.")
 @click.option("--latency-runs", type=int, help="Timed runs of one picture, after warm-up.")

@@ -33,7 +33,11 @@ class _PrepareGroup(click.Group):
         return super().resolve_command(ctx, args)
 
 
-@click.group(cls=_PrepareGroup, invoke_without_command=True)
+@click.group(
+    cls=_PrepareGroup,
+    invoke_without_command=True,
+    short_help="List the datasets, and where each is.",
+)
 @data_dir_option
 @json_option
 @click.pass_context

@@ -9,7 +9,7 @@ import click
 from mobilenet_tf.cli import options
 
 
-@click.command()
+@click.command(short_help="Write the .tflite files of RUN, and check them.")
 @options.run_argument
 @click.option(
     "--quantization",

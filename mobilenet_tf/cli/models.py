@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _RESOLUTIONS_PX = (32, 128, 224)  # CIFAR's, and the ends of the paper's range
 
 
-@click.command()
+@click.command(short_help="Show parameters, MACs and sizes of the models.")
 @click.option("--model", help="Only this model.  [default: all]")
 @click.option(
     "--alpha",

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from mobilenet_tf.predict import Prediction
 
 
-@click.command()
+@click.command(short_help="Say what a .tflite MODEL sees in pictures.")
 @click.argument("model", type=click.Path(path_type=Path))
 @click.argument(
     "images", metavar="IMAGE...", type=click.Path(path_type=Path), nargs=-1, required=True

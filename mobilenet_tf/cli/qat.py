@@ -9,7 +9,7 @@ import click
 from mobilenet_tf.cli import options
 
 
-@click.command()
+@click.command(short_help="Fine-tune the network of RUN with fake quantization.")
 @options.run_argument
 @click.option("--epochs", type=click.IntRange(min=1), help="Passes over the training pictures.")
 @click.option("--batch-size", type=int, help="Pictures a step.")

@@ -9,7 +9,7 @@ import click
 from mobilenet_tf.cli import options
 
 
-@click.command()
+@click.command(short_help="Write the report of RUN: HTML, Markdown, JSON.")
 @options.run_argument
 @options.overwrite_option
 @options.json_option

@@ -10,7 +10,7 @@ import click
 from mobilenet_tf.cli import options
 
 
-@click.command()
+@click.command(short_help="Run the whole pipeline, as RECIPE says.")
 @click.argument("recipe", default="quickstart")
 @click.option(
     "--set",

@@ -9,7 +9,7 @@ import click
 from mobilenet_tf.cli import options
 
 
-@click.command()
+@click.command(short_help="Train a float network.")
 @click.option("--recipe", help="Recipe to start from.  [default: the one of the dataset]")
 @click.option("--dataset", help="See mtf datasets.  [default: the recipe's, else cifar10]")
 @click.option("--model", help="See mtf models.  [default: mobilenet_v1]")
