@@ -216,7 +216,9 @@ def summarise_run(run: RunFolder, recipe: Recipe, done: Mapping[str, StageResult
     files = {file["quantization"]: file["file"] for file in done["export"].metrics["files"]}
     for_app = next(files[name] for name in reversed(QUANTIZATIONS) if name in files)
     file = run.stage("export") / for_app
-    following = f"mtf predict {file} PICTURE" if recipe.data.name == "cifar10" else "mtf run cifar10"
+    following = "mtf run cifar10"
+    if recipe.data.name == "cifar10":
+        following = f"mtf predict {file} PICTURE"
     lines.append(f"File for the app: {file}")
     lines.append(f"Report:           {run.stage('report') / 'report.html'}")
     lines.append(f"Next:             {following}")
