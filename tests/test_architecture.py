@@ -24,6 +24,7 @@ FLOORS = (  # a module may import from floors below its own, and from its own fo
     ("benchmark",),
     ("stages",),
     ("runner",),
+    ("diagnosis",),
     ("cli",),
 )
 FLOOR_OF = {name: i for i, names in enumerate(FLOORS) for name in names}

@@ -18,6 +18,7 @@ VERBS = (  # in the order of the work
     "export-tflite",
     "audit",
     "benchmark",
+    "quant-debug",
     "report",
     "predict",
     "models",

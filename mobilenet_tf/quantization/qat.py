@@ -32,12 +32,28 @@ def quantize_model(model: Any) -> Any:
         )
     folded = quantize_input(fold_batch_norm(model))
     quantized = keras.models.clone_model(folded, clone_function=quantize_layer)
-    trained = {variable.name: variable for variable in folded.trainable_variables}
-    for variable in quantized.trainable_variables:
-        variable.assign(trained.pop(variable.name.removeprefix(WRAPPER_PREFIX)))
-    if trained:
-        raise MtfError(f"quantization lost the weights {', '.join(trained)}")
+    copy_trained(folded, quantized)
     return quantized
+
+
+def copy_trained(source: Any, target: Any) -> None:
+    """Copy the kernels and biases between a folded network and its fake-quantized twin, by name.
+
+    Raises:
+        MtfError: one has weights that the other lacks.
+    """
+    trained = {plain_name(variable): variable for variable in source.trainable_variables}
+    names = [plain_name(variable) for variable in target.trainable_variables]
+    if set(names) != set(trained):
+        lost = ", ".join(sorted(set(names) ^ set(trained)))
+        raise MtfError(f"the float network and its quantized twin do not share the weights {lost}")
+    for variable, name in zip(target.trainable_variables, names, strict=True):
+        variable.assign(trained[name])
+
+
+def plain_name(variable: Any) -> str:
+    """Return the name that a variable has in the float network."""
+    return str(variable.name).removeprefix(WRAPPER_PREFIX)
 
 
 def calibrate(model: Any, images: np.ndarray, batch_size: int = 64) -> None:

@@ -197,7 +197,12 @@ def _run(converter: Any, quantization: str) -> bytes:
     # Among pages of compiler output, the first line with "error:" names the op.
     said = str(failure).strip()
     errors = re.findall(r"\berror: (?:loc\(.*\): )?(.+)", said)
-    lines = errors or re.findall(r"\bloc\(.*\): (.+)", said) or said.splitlines()[-1:] or [type(failure).__name__]
+    lines = (
+        errors
+        or re.findall(r"\bloc\(.*\): (.+)", said)
+        or said.splitlines()[-1:]
+        or [type(failure).__name__]
+    )
     reason = " ".join(lines[0].split())
     hint = (
         "; only a model with fake-quantization nodes can be int8_qat: quantize it first, or export"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -54,11 +55,17 @@ class Classifier:
 
     @classmethod
     def load(
-        cls, source: Source, *, threads: int = 1, reference_kernels: bool = False
+        cls,
+        source: Source,
+        *,
+        threads: int = 1,
+        reference_kernels: bool = False,
+        keep_tensors: bool = False,
     ) -> Classifier:
         """Return the classifier in a file, given by its path or its bytes.
 
-        With `reference_kernels` the plain C++ kernels run instead of XNNPACK's.
+        With `reference_kernels` the plain C++ kernels run instead of XNNPACK's. `keep_tensors`
+        lets `read_tensors` see what stands between input and output; XNNPACK would hide it.
 
         Raises:
             UsageError: there is no such file, or `threads` is below 1.
@@ -68,8 +75,12 @@ class Classifier:
             raise UsageError(f"threads is {threads}; give 1 or more")
         content, name = schema.read_content(source)
         metadata = get_metadata(schema.parse(content, name), name)
-        resolver = OpResolverType.BUILTIN_REF if reference_kernels else OpResolverType.AUTO
-        return cls(_open(content, name, threads, resolver), metadata, name)
+        resolver = OpResolverType.AUTO
+        if reference_kernels:
+            resolver = OpResolverType.BUILTIN_REF
+        elif keep_tensors:
+            resolver = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+        return cls(_open(content, name, threads, resolver, keep_tensors), metadata, name)
 
     def predict(self, images: np.ndarray, *, batch_size: int = BATCH_SIZE) -> np.ndarray:
         """Return float32 (N, C) scores, dequantized, of uint8 (N, H, W, 3) pictures.
@@ -133,6 +144,25 @@ class Classifier:
         self.invoke()
         scores: np.ndarray = self._interpreter.get_tensor(self._scores_at)[0]
         return scores
+
+    def read_tensors(self, images: np.ndarray, numbers: Sequence[int]) -> dict[int, np.ndarray]:
+        """Return tensors by their number, as they are after uint8 (N, H, W, 3) pictures, (N, …).
+
+        Only a classifier loaded with `keep_tensors` still has those inside the graph.
+
+        Raises:
+            UsageError: the pictures are not uint8 or not of the model's size.
+        """
+        self._check_pictures(images.dtype, images.shape[1:])
+        batch = self.resize_batch(len(images))
+        parts: dict[int, list[np.ndarray]] = {number: [] for number in numbers}
+        for start in range(0, len(images), batch):
+            part = images[start : start + batch]
+            self._interpreter.set_tensor(self._image_at, self.map_bytes(part))
+            self._interpreter.invoke()
+            for number, taken in parts.items():
+                taken.append(self._interpreter.get_tensor(number))
+        return {number: np.concatenate(taken) for number, taken in parts.items()}
 
     def map_bytes(self, images: np.ndarray) -> np.ndarray:
         """Return picture bytes as the file's input: (byte - 128) / 128, byte - 128, or the byte."""
@@ -205,7 +235,9 @@ class Classifier:
             raise ValueError(f"the output keeps batch {given}")
 
 
-def _open(content: bytes, name: str, threads: int, resolver: OpResolverType) -> Any:
+def _open(
+    content: bytes, name: str, threads: int, resolver: OpResolverType, keep_tensors: bool
+) -> Any:
     """Return an interpreter with its tensors allocated, without LiteRT's messages."""
     failure: Exception
     with quiet_stderr():
@@ -214,6 +246,7 @@ def _open(content: bytes, name: str, threads: int, resolver: OpResolverType) -> 
                 model_content=content,
                 num_threads=threads,
                 experimental_op_resolver_type=resolver,
+                experimental_preserve_all_tensors=keep_tensors,
             )
             interpreter.allocate_tensors()
             return interpreter

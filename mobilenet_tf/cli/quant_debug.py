@@ -1,0 +1,83 @@
+"""`mtf quant-debug`: where accuracy went, layer by layer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from mobilenet_tf.cli import options
+
+
+@click.command(short_help="Say which layers of RUN lose accuracy in int8, and what to do.")
+@options.run_argument
+@click.option(
+    "--quantization",
+    type=click.Choice(["int8_qat", "int8_ptq"]),
+    help="Which int8 file to look into.  [default: int8_qat, or int8_ptq without QAT]",
+)
+@click.option(
+    "--pictures",
+    type=click.IntRange(min=1),
+    default=200,
+    show_default=True,
+    help="Validation pictures (training ones where none are held out) to compare layers on.",
+)
+@click.option(
+    "--keep-float",
+    "kept",
+    metavar="LAYER",
+    multiple=True,
+    help="Also write the file with this layer in float32, and say what it gives back and costs;"
+    " may be given several times.",
+)
+@options.data_dir_option
+@options.json_option
+def command(
+    *,
+    run: Path,
+    quantization: str | None,
+    pictures: int,
+    kept: tuple[str, ...],
+    data_dir: Path | None,
+    as_json: bool,
+) -> None:
+    """Compare the int8 file of RUN with its float network, layer by layer, the worst first.
+
+    RUN is the folder of a finished mtf export-tflite. Table, plot and any file with layers in
+    float go to RUN/quant-debug/; the stages of the run stay as they are.
+
+    \b
+    Example:
+      mtf quant-debug artifacts/cifar10_v1_050_r32
+      mtf quant-debug artifacts/digits --keep-float conv1 --keep-float conv_dw_1
+    """
+    from mobilenet_tf.diagnosis import Request, diagnose_run
+    from mobilenet_tf.run_folder import RunFolder
+
+    folder = RunFolder(run)
+    recipe = folder.load_recipe()
+    with options.resumable(f"mtf quant-debug {run}"), folder.lock(recipe):
+        found = diagnose_run(
+            folder,
+            recipe,
+            Request(quantization, pictures, kept),
+            data_dir=data_dir,
+            echo=options.make_echo(as_json),
+        )
+    if as_json:
+        options.echo_json(found)
+        return
+    _echo(run, found)
+
+
+def _echo(run: Path, found: dict[str, Any]) -> None:
+    from mobilenet_tf.report.layers import format_cost, format_layers
+
+    click.echo(f"\n{format_layers(found['layers'])}\n")
+    click.echo(found["advice"])
+    if found["keep_float"]:
+        click.echo(format_cost(found))
+        click.echo(f"File: {run / found['keep_float']['file']}")
+    click.echo(f"Plot: {run / 'quant-debug' / found['quantization']}.svg")
