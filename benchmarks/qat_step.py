@@ -19,12 +19,12 @@ from typing import Any
 import click
 import numpy as np
 
-from mobilenet_tf.keras import keras, tf
-from mobilenet_tf.models.dropout import SeededDropout
+from mobilenet_tf.keras import tf
 from mobilenet_tf.models.keras_builder import build_model
 from mobilenet_tf.quantization.qat import calibrate, quantize_model, set_mode
 from mobilenet_tf.recipe import QatSettings
 from mobilenet_tf.training.fit import Trainer
+from stock import quantize_stock
 
 CLASS_COUNT = 10
 WARMUP_STEPS = 3
@@ -77,20 +77,6 @@ def main(*, alpha: float, resolution: int, batch_size: int, rounds: int, as_json
     click.echo(f"alpha {alpha}, {resolution} px, batch {batch_size}, {os.cpu_count()} cores")
     for name, ratio in result["ratio_to_float"].items():
         click.echo(f"{name:<16} {times_ms[name]:>8.1f} ms  {ratio:>5.2f} x float")
-
-
-def quantize_stock(model: Any) -> Any:
-    """Return what tensorflow-model-optimization makes of the same network."""
-    import tensorflow_model_optimization as tfmot
-
-    def replace(layer: Any) -> Any:  # it refuses layers that it does not know
-        if isinstance(layer, SeededDropout):
-            return keras.layers.Dropout(layer.rate, name=layer.name)
-        return type(layer).from_config(layer.get_config())
-
-    return tfmot.quantization.keras.quantize_model(
-        keras.models.clone_model(model, clone_function=replace)
-    )
 
 
 def time_in_turns(steps: dict[str, Any], batch: tuple[Any, Any], rounds: int) -> dict[str, float]:

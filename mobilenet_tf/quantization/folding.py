@@ -86,3 +86,22 @@ def fold(layer: Any, norm: Any) -> list[np.ndarray]:
     # depthwise kernel as the two last axes together.
     outputs = gain.reshape(kernel.shape[2:]) if "Depthwise" in type(layer).__name__ else gain
     return [(kernel * outputs).astype(np.float32), bias.astype(np.float32)]
+
+
+def spread_channels(model: Any, factor: float) -> None:
+    """Make a hard case: ranges of a kernel's channels spread by `factor`, the function unchanged.
+
+    Channels of every kernel are scaled by 1 to `factor`, evenly in logarithms, and its batch
+    normalisation's statistics undo it. In place; one range for a whole kernel then has only
+    256 / `factor` steps for the narrowest channel.
+    """
+    for norm in model.layers:
+        if not isinstance(norm, keras.layers.BatchNormalization):
+            continue
+        layer = model.get_layer(find_folded_layer(model, norm))
+        kernel, *rest = layer.get_weights()
+        scale = np.geomspace(1, factor, norm.moving_mean.shape[0]).astype(np.float32)
+        outputs = scale.reshape(kernel.shape[2:]) if "Depthwise" in type(layer).__name__ else scale
+        layer.set_weights([kernel * outputs, *(bias * scale for bias in rest)])
+        norm.moving_mean.assign(norm.moving_mean * scale)
+        norm.moving_variance.assign((norm.moving_variance + norm.epsilon) * scale**2 - norm.epsilon)

@@ -9,6 +9,7 @@ from mobilenet_tf.errors import UsageError
 from mobilenet_tf.evaluate import make_keras_predict_fn
 from mobilenet_tf.keras import keras, tf
 from mobilenet_tf.models.keras_builder import build_model
+from mobilenet_tf.quantization.folding import spread_channels
 from mobilenet_tf.quantization.qat import calibrate, quantize_model, set_mode
 from mobilenet_tf.quantization.quantizers import (
     DepthwiseKernelQuantizer,
@@ -41,24 +42,6 @@ def model(pictures: np.ndarray) -> Any:
     )
     network((pictures.astype(np.float32) - 128) / 128, training=True)
     return network
-
-
-def spread_channels(model: Any, factor: float) -> None:
-    """Scale the kernels' channels by 1 to `factor`, and undo it in the batch norms behind."""
-    for layer in model.layers:
-        if not isinstance(layer, (keras.layers.Conv2D, keras.layers.DepthwiseConv2D)):
-            continue
-        norm = next((n for n in model.layers if n.name == f"{layer.name}_bn"), None)
-        if norm is None:
-            continue
-        kernel = layer.weights[0]
-        channels = norm.moving_mean.shape[0]
-        scale = np.geomspace(1, factor, channels).astype(np.float32)
-        depthwise = isinstance(layer, keras.layers.DepthwiseConv2D)
-        kernel.assign(kernel * (scale[:, None] if depthwise else scale))
-        norm.moving_mean.assign(norm.moving_mean * scale)
-        gain = 1 / np.sqrt(norm.moving_variance + norm.epsilon)
-        norm.moving_variance.assign((scale / gain) ** 2 - norm.epsilon)
 
 
 def grid_steps(kernel: np.ndarray) -> np.ndarray:
