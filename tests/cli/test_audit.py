@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +17,10 @@ Capture = pytest.CaptureFixture[str]
 
 
 @pytest.fixture(scope="session")
-def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def files(
+    tmp_path_factory: pytest.TempPathFactory, export_all: Callable[..., dict[str, Path]]
+) -> dict[str, Path]:
     from mobilenet_tf.keras import keras
-    from mobilenet_tf.tflite.convert import convert
 
     keras.utils.set_random_seed(1)
     model = keras.Sequential(
@@ -31,27 +33,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         ]
     )
     calibration = np.random.RandomState(0).randint(0, 256, (8, 8, 8, 3)).astype(np.uint8)
-    folder = tmp_path_factory.mktemp("files")
-    paths = {}
-    for name, quantization, io_type, logits in (
-        ("float32", "float32", "int8", False),
-        ("logits", "float32", "int8", True),
-        ("int8", "int8_ptq", "int8", False),
-        ("uint8", "int8_ptq", "uint8", False),
-    ):
-        paths[name] = folder / f"{name}.tflite"
-        paths[name].write_bytes(
-            convert(
-                model,
-                quantization=quantization,
-                classes=("ant", "bee", "cat"),
-                description="three animals",
-                io_type=io_type,
-                logits=logits,
-                calibration_images=calibration,
-            )
-        )
-    return paths
+    return export_all(model, ("ant", "bee", "cat"), calibration, tmp_path_factory.mktemp("files"))
 
 
 @pytest.fixture

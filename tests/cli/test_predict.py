@@ -19,10 +19,11 @@ COLOURS = ("red", "lime", "blue")
 
 
 @pytest.fixture(scope="session")
-def colour_models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def colour_models(
+    tmp_path_factory: pytest.TempPathFactory, export_all: Callable[..., dict[str, Path]]
+) -> dict[str, Path]:
     """Files that name the colour of a 16 high, 24 wide picture: eight times its mean, softmax."""
     from mobilenet_tf.keras import keras
-    from mobilenet_tf.tflite.convert import convert
 
     model = keras.Sequential(
         [
@@ -35,27 +36,7 @@ def colour_models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     noise = np.random.RandomState(0).randint(0, 256, (8, 16, 24, 3)).astype(np.uint8)
     colours = np.repeat(np.uint8([[[[255, 0, 0]]], [[[0, 255, 0]]], [[[0, 0, 255]]]]), 16, axis=1)
     calibration = np.concatenate([noise, np.repeat(colours, 24, axis=2)])
-    folder = tmp_path_factory.mktemp("models")
-    paths = {}
-    for name, quantization, io_type, logits in (
-        ("float32", "float32", "int8", False),
-        ("logits", "float32", "int8", True),
-        ("int8", "int8_ptq", "int8", False),
-        ("uint8", "int8_ptq", "uint8", False),
-    ):
-        paths[name] = folder / f"{name}.tflite"
-        paths[name].write_bytes(
-            convert(
-                model,
-                quantization=quantization,
-                classes=COLOURS,
-                description="names a colour",
-                io_type=io_type,
-                logits=logits,
-                calibration_images=calibration,
-            )
-        )
-    return paths
+    return export_all(model, COLOURS, calibration, tmp_path_factory.mktemp("models"))
 
 
 @pytest.fixture
