@@ -20,10 +20,11 @@ from mobilenet_tf.data.sources import Split, load_test_split
 from mobilenet_tf.data.splits import fingerprint
 from mobilenet_tf.evaluate import PredictFn, evaluate, make_keras_predict_fn
 from mobilenet_tf.export import to_probabilities
+from mobilenet_tf.hardware import usable_cores
 from mobilenet_tf.keras import tf
 from mobilenet_tf.models.cost import count_costs
 from mobilenet_tf.recipe import BenchmarkSettings, Recipe
-from mobilenet_tf.results import available_cores, load_result
+from mobilenet_tf.results import load_result
 from mobilenet_tf.tflite.interpreter import Classifier
 from mobilenet_tf.tflite.memory import measure_peak_memory
 from mobilenet_tf.training.job import (
@@ -134,7 +135,7 @@ def keras_candidates(
         file = inputs[stage] / weights_name(recipe, quantization)
         row = describe(recipe, stage, quantization, "keras", file) | {
             "io_type": "float32",
-            "threads": available_cores(),  # TensorFlow's own choice
+            "threads": usable_cores(),  # TensorFlow's own choice
         }
         run_once = make_run_once(model, picture)
         candidates.append(Candidate(row, make_keras_predict_fn(model), run_once, file))

@@ -8,6 +8,7 @@ import platform
 import re
 import subprocess
 from pathlib import Path
+from typing import Any
 
 # What training (TensorFlow with oneDNN) and the int8 kernels (XNNPACK) go faster with.
 _X86_FEATURES = {
@@ -76,3 +77,26 @@ def memory_bytes() -> tuple[int, int]:
         used = int((_CGROUP / "memory.current").read_text())
         total, free = min(total, limit), min(free, max(0, limit - used))
     return free, total
+
+
+def describe_machine() -> dict[str, Any]:
+    """Return what speed depends on: processor, its features, cores, memory, system."""
+    _, total_bytes = memory_bytes()
+    return {
+        "processor": processor_name(),
+        "features": ", ".join(list_features(read_cpu_features() or frozenset())),
+        "architecture": platform.machine(),
+        "cores": usable_cores(),
+        "memory_gib": round(total_bytes / 2**30, 1),
+        "system": platform.system(),
+    }
+
+
+def processor_name() -> str:
+    """Return the processor's name as the system gives it."""
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.is_file():
+        for line in cpuinfo.read_text(errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()

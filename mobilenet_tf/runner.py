@@ -10,7 +10,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from mobilenet_tf import results
+from mobilenet_tf import hardware, results
 from mobilenet_tf.errors import UsageError
 from mobilenet_tf.recipe import Recipe, list_differences, settings_of
 from mobilenet_tf.results import StageResult
@@ -124,7 +124,7 @@ def run_stage(
         inputs=digests,
         versions=results.describe_versions(),
         commit=results.find_commit(),
-        machine=results.describe_machine(),
+        machine=hardware.describe_machine(),
         command=results.describe_command(),
         data=outcome.data,
         metrics=outcome.metrics,

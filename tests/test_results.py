@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from mobilenet_tf import __version__, results
+from mobilenet_tf import __version__, hardware, results
 from mobilenet_tf.errors import MtfError
 from mobilenet_tf.results import FileRecord, StageResult, load_result, record_files, save_result
 
@@ -97,7 +97,7 @@ def test_what_decides_a_result_is_described() -> None:
     versions = results.describe_versions()
     assert versions["mobilenet_tf"] == __version__
     assert all(versions[name] for name in ("python", "tensorflow", "tf_keras", "numpy"))
-    machine = results.describe_machine()
+    machine = hardware.describe_machine()
     assert machine["cores"] >= 1
     assert machine["memory_gib"] > 0
 
