@@ -33,6 +33,8 @@ from mobilenet_tf.training.job import build_float_model, choose_calibration, loa
 from mobilenet_tf.training.schedule import learning_rate_at
 from stock import quantize_stock
 
+DESCRIPTION = ("spread", "steps")  # what a row is of; the rest are accuracies
+
 
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path))
@@ -85,9 +87,6 @@ def main(
             click.echo(f"spread {spread:g}, {steps} steps: {shown}")
     if as_json:
         click.echo(json.dumps(rows, indent=2))
-
-
-DESCRIPTION = ("spread", "steps")
 
 
 def train(model: Any, recipe: Recipe, split: Any, steps: int) -> None:

@@ -1,0 +1,60 @@
+"""How near the fake-quantized Keras model, XNNPACK and the reference kernels are to each other.
+
+    python benchmarks/parity.py artifacts/cifar10
+
+All on the int8 QAT file of a finished run and its test pictures; the reference kernels take some
+ten milliseconds a picture.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from mobilenet_tf.artifacts import tflite_name
+from mobilenet_tf.data.pipeline import resize_bytes
+from mobilenet_tf.data.sources import load_test_split
+from mobilenet_tf.evaluate import make_keras_predict_fn, predict_all, score_probabilities
+from mobilenet_tf.parity import compare_probabilities
+from mobilenet_tf.run_folder import RunFolder
+from mobilenet_tf.tflite.interpreter import Classifier
+from mobilenet_tf.training.job import build_quantized_model
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--count", type=click.IntRange(min=1), help="Test pictures.  [default: all]")
+@click.option("--data-dir", type=click.Path(path_type=Path))
+def main(*, run: Path, count: int | None, data_dir: Path | None) -> None:
+    """Compare the three on a finished RUN; prints JSON."""
+    folder = RunFolder(run)
+    recipe = folder.load_recipe()
+    test = load_test_split(recipe.data.name, data_dir)
+    pictures = resize_bytes(test.images[:count], recipe.model.resolution_px)
+    file = folder.stage("export") / tflite_name(recipe, "int8_qat")
+    keras_model = build_quantized_model(recipe, folder.stage("qat"))
+    keras = predict_all(make_keras_predict_fn(keras_model), pictures)
+    xnnpack = Classifier.load(file, threads=2).predict(pictures)
+    reference = Classifier.load(file, threads=2, reference_kernels=True).predict(pictures)
+    one_by_one = Classifier.load(file).predict(pictures, batch_size=1)
+    result = {
+        "keras_xnnpack": compare_probabilities(keras, xnnpack),
+        "keras_reference": compare_probabilities(keras, reference),
+        "xnnpack_reference": compare_probabilities(xnnpack, reference),
+        "top1": {
+            name: score_probabilities(probabilities, test.labels[:count]).top1
+            for name, probabilities in (
+                ("keras", keras),
+                ("xnnpack", xnnpack),
+                ("reference", reference),
+            )
+        },
+        "same_bytes_one_by_one": bool((xnnpack == one_by_one).all()),
+    }
+    click.echo(json.dumps(result, indent=2))
+
+
+if __name__ == "__main__":
+    main()
