@@ -18,7 +18,9 @@ from mobilenet_tf.data.sources import Split
 from mobilenet_tf.errors import MtfError, UsageError, suggest
 from mobilenet_tf.evaluate import evaluate, make_keras_predict_fn
 from mobilenet_tf.export import to_probabilities
+from mobilenet_tf.parity import compare_probabilities
 from mobilenet_tf.quantization.advice import advise
+from mobilenet_tf.quantization.causes import explain_difference
 from mobilenet_tf.quantization.debug import (
     FloatGraph,
     QuantizedLayer,
@@ -33,6 +35,7 @@ from mobilenet_tf.run_folder import RunFolder
 from mobilenet_tf.runner import load_inputs
 from mobilenet_tf.stages import find_stage
 from mobilenet_tf.tflite.audit import CHANNEL_AXES, Audit, audit
+from mobilenet_tf.tflite.constants import read_constants
 from mobilenet_tf.tflite.interpreter import Classifier
 from mobilenet_tf.tflite.metadata import embed_metadata, read_metadata
 from mobilenet_tf.tflite.mixed import keep_float
@@ -41,6 +44,7 @@ from mobilenet_tf.workdir import write_bytes, write_text
 
 Echo = Callable[[str], None]
 FOLDER = "quant-debug"
+KERNEL_SETS = ("xnnpack", "reference")
 INT8 = ("int8_qat", "int8_ptq")
 CONVERSIONS = ("QUANTIZE", "DEQUANTIZE", "RESHAPE")  # they change no value worth comparing
 LONGEST_NAMED = 3  # layers in a file name, before it only counts them
@@ -103,8 +107,11 @@ def diagnose_run(
         **tops,
         "layers": [dataclasses.asdict(layer) for layer in fidelities],
         "advice": advise(fidelities, layers, **tops),
+        "parity": None,
         "keep_float": None,
     }
+    if quantization == "int8_qat":
+        found["parity"] = explain_parity(run, recipe, path, pictures)
     folder = run.path / FOLDER
     if kept:
         mixed = rewrite(content, kept, model)
@@ -149,7 +156,7 @@ def build_reference(run: RunFolder, recipe: Recipe, quantization: str) -> Any:
     """
     folded = fold_batch_norm(build_float_model(recipe, run.stage("train")))
     if quantization == "int8_qat":
-        copy_trained(build_quantized_model(recipe, run.stage("qat")), folded)
+        copy_trained(build_quantized_model(recipe, run.stage("qat"), as_trained=True), folded)
     return folded
 
 
@@ -212,12 +219,51 @@ def find_named(
 
 
 def make_reader(
-    content: bytes, layers: Sequence[QuantizedLayer]
+    content: bytes, layers: Sequence[QuantizedLayer], **options: Any
 ) -> Callable[[np.ndarray], dict[int, np.ndarray]]:
     """Return what reads the layers' tensors out of a file: bytes (N, R, R, 3) -> int8 (N, …)."""
-    classifier = Classifier.load(content, keep_tensors=True)
+    classifier = Classifier.load(content, keep_tensors=True, **options)
     numbers = [layer.tensor for layer in layers]
     return lambda images: classifier.read_tensors(images, numbers)
+
+
+def explain_parity(
+    run: RunFolder, recipe: Recipe, file: Path, pictures: np.ndarray
+) -> dict[str, Any]:
+    """Return why the fake-quantized network of a run and its file differ, for both kernel sets.
+
+    Each set is explained from the network as trained; how far the sets are from each other on the
+    same file says what to expect of any third.
+    """
+    content, found = file.read_bytes(), audit(file)
+    constants = read_constants(content)
+    explained: dict[str, Any] = {"count": len(pictures)}
+    given = {}
+    for kernels in KERNEL_SETS:
+        reference = kernels == "reference"
+        model = build_quantized_model(recipe, run.stage("qat"), as_trained=True)
+        graph = FloatGraph(model)
+        layers = find_layers(found, graph, file)
+        classifier = Classifier.load(content, threads=2, reference_kernels=reference)
+        given[kernels] = to_probabilities(classifier)(pictures)
+        causes, differences = explain_difference(
+            model,
+            {
+                layer.name: constants[layer.op_index]
+                for layer in layers
+                if layer.op_index in constants
+            },
+            layers,
+            make_reader(content, layers, threads=2, reference_kernels=reference),
+            images=pictures,
+            expected=given[kernels],
+        )
+        explained[kernels] = {
+            "causes": [dataclasses.asdict(cause) for cause in causes],
+            "layers": [dataclasses.asdict(layer) for layer in differences],
+        }
+    explained["between_kernels"] = compare_probabilities(*given.values())
+    return explained
 
 
 def rewrite(content: bytes, kept: Sequence[QuantizedLayer], model: Any) -> bytes:

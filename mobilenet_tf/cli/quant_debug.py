@@ -45,6 +45,8 @@ def command(
 ) -> None:
     """Compare the int8 file of RUN with its float network, layer by layer, the worst first.
 
+    For int8_qat it also says why the file and the fake-quantized Keras model are not the same.
+
     RUN is the folder of a finished mtf export-tflite. Table, plot and any file with layers in
     float go to RUN/quant-debug/; the stages of the run stay as they are.
 
@@ -73,10 +75,12 @@ def command(
 
 
 def _echo(run: Path, found: dict[str, Any]) -> None:
-    from mobilenet_tf.report.layers import format_cost, format_layers
+    from mobilenet_tf.report.layers import format_cost, format_layers, format_parity
 
     click.echo(f"\n{format_layers(found['layers'])}\n")
     click.echo(found["advice"])
+    if found["parity"]:
+        click.echo(f"\n{format_parity(found['parity'])}\n")
     if found["keep_float"]:
         click.echo(format_cost(found))
         click.echo(f"File: {run / found['keep_float']['file']}")

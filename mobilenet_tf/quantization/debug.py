@@ -19,6 +19,7 @@ import numpy as np
 from mobilenet_tf.data.pipeline import normalise
 from mobilenet_tf.errors import UsageError
 from mobilenet_tf.keras import tf
+from mobilenet_tf.quantization.qat import WRAPPER_PREFIX, plain_name
 
 LEVELS = 256
 HIGHEST_DB = 120.0  # given where nothing differs at all
@@ -90,8 +91,7 @@ def compare_layers(
         raise UsageError("there is no picture to compare on; give at least one")
     graph = FloatGraph(model)
     tallies = {layer.output: _Tally() for layer in layers}
-    values = sum(math.prod(model.get_layer(layer.output).output_shape[1:]) for layer in layers)
-    size = max(1, min(_LARGEST_BATCH, _BATCH_VALUES // values))
+    size = batch_size(graph, layers)
     for start in range(0, len(images), size):
         batch = images[start : start + size]
         _compare_batch(graph, layers, tallies, batch, read_file(batch))
@@ -99,14 +99,29 @@ def compare_layers(
     return sorted(found, key=lambda layer: _rank(layer.effect_db))
 
 
+def batch_size(graph: FloatGraph, layers: Sequence[QuantizedLayer]) -> int:
+    """Return how many pictures' activations to hold at a time."""
+    values = sum(math.prod(graph.layers[layer.output].output_shape[1:]) for layer in layers)
+    return max(1, min(_LARGEST_BATCH, _BATCH_VALUES // values))
+
+
+def round_to_levels(layer: QuantizedLayer, values: np.ndarray) -> np.ndarray:
+    """Return real values as int32 levels of a layer's output, not cut off at -128 and 127."""
+    levels: np.ndarray = np.rint(values / layer.scale).astype(np.int32) + layer.zero_point
+    return levels
+
+
 class FloatGraph:
-    """A functional model whose every layer's output can be read, or replaced."""
+    """A functional model whose every layer's output can be read, or replaced.
+
+    Layers go by the names that they have in the float network, whether wrapped or not.
+    """
 
     def __init__(self, model: Any) -> None:
-        self.layers = {layer.name: layer for layer in model.layers}
-        self.sources = {layer.name: _source_names(layer) for layer in model.layers}
+        self.layers = {plain_name(layer): layer for layer in model.layers}
+        self.sources = {plain_name(layer): _source_names(layer) for layer in model.layers}
         self.input = str(model.input_names[0])
-        self.output = str(model.output_names[0])
+        self.output = str(model.output_names[0]).removeprefix(WRAPPER_PREFIX)
 
     def compute(self, name: str, known: dict[str, Any]) -> Any:
         """Return a layer's output from those known, which grow by what is computed."""
@@ -139,7 +154,7 @@ def _source_names(layer: Any) -> tuple[str, ...]:
     if not layer.inbound_nodes or type(layer).__name__ == "InputLayer":
         return ()
     inputs = layer.input if isinstance(layer.input, list) else [layer.input]
-    return tuple(str(tensor._keras_history.layer.name) for tensor in inputs)
+    return tuple(plain_name(tensor._keras_history.layer) for tensor in inputs)
 
 
 @dataclass

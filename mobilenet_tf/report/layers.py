@@ -38,6 +38,51 @@ COLUMNS = (
 )
 
 
+PARITY_COLUMNS = (
+    Column("kernels", align="left"),
+    Column("as the file does", "as the file", align="left"),
+    Column("same top-1 %", "top-1 %"),
+    Column("same outputs %", "outputs %"),
+    Column("mean difference, steps", "mean steps"),
+    Column("largest difference, steps", "largest"),
+    Column("values that differed", "differed"),
+)
+KERNEL_SETS = {"xnnpack": "XNNPACK", "reference": "reference"}
+NAMED_LAYERS = 3
+
+
+def format_parity(parity: Mapping[str, Any]) -> str:
+    """Return why the fake-quantized model and the file differ: a table, and the layers to blame."""
+    rows = []
+    for key, title in KERNEL_SETS.items():
+        for number, cause in enumerate(parity[key]["causes"]):
+            differing = cause["differing_values"]
+            rows.append(
+                (
+                    "" if number else title,
+                    str(cause["name"]),
+                    f"{100 * cause['top1_agreement']:.2f}",
+                    f"{100 * cause['same_outputs']:.1f}",
+                    f"{cause['mean_difference_steps']:.3f}",
+                    f"{cause['largest_difference_steps']:.1f}",
+                    MISSING if differing is None else f"{differing:,}",
+                )
+            )
+    lines = [
+        f"Fake-quantized model against the file, {parity['count']:,} pictures; the two kernel sets"
+        f" agree on {100 * parity['between_kernels']['top1_agreement']:.2f} % of top-1:",
+        format_table(PARITY_COLUMNS, rows),
+    ]
+    for key, title in KERNEL_SETS.items():
+        worst = ", ".join(
+            f"{layer['name']} ({100 * layer['differing_share']:.3f} % of its values,"
+            f" {layer['effect_steps']:.3f} steps)"
+            for layer in parity[key]["layers"][:NAMED_LAYERS]
+        )
+        lines.append(f"{title}: most by {worst}.")
+    return "\n".join(lines)
+
+
 def format_layers(layers: Sequence[Mapping[str, Any]]) -> str:
     """Return the table for a terminal, in the order given."""
     rows = [

@@ -12,6 +12,7 @@ from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from mobilenet_tf.errors import MtfError, UsageError
 from mobilenet_tf.quiet import quiet_stderr
 from mobilenet_tf.tflite import schema
+from mobilenet_tf.tflite.constants import expose_tensors
 from mobilenet_tf.tflite.metadata import Metadata, get_metadata
 from mobilenet_tf.tflite.schema import Source
 
@@ -65,7 +66,7 @@ class Classifier:
         """Return the classifier in a file, given by its path or its bytes.
 
         With `reference_kernels` the plain C++ kernels run instead of XNNPACK's. `keep_tensors`
-        lets `read_tensors` see what stands between input and output; XNNPACK would hide it.
+        lets `read_tensors` see what stands between input and output.
 
         Raises:
             UsageError: there is no such file, or `threads` is below 1.
@@ -75,12 +76,12 @@ class Classifier:
             raise UsageError(f"threads is {threads}; give 1 or more")
         content, name = schema.read_content(source)
         metadata = get_metadata(schema.parse(content, name), name)
-        resolver = OpResolverType.AUTO
-        if reference_kernels:
-            resolver = OpResolverType.BUILTIN_REF
-        elif keep_tensors:
-            resolver = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
-        return cls(_open(content, name, threads, resolver, keep_tensors), metadata, name)
+        resolver = OpResolverType.BUILTIN_REF if reference_kernels else OpResolverType.AUTO
+        interpreter = _open(content, name, threads, resolver)
+        classifier = cls(interpreter, metadata, name)
+        if keep_tensors:  # only now: a classifier has one output
+            classifier._interpreter = _open(expose_tensors(content), name, threads, resolver)
+        return classifier
 
     def predict(self, images: np.ndarray, *, batch_size: int = BATCH_SIZE) -> np.ndarray:
         """Return float32 (N, C) scores, dequantized, of uint8 (N, H, W, 3) pictures.
@@ -235,9 +236,7 @@ class Classifier:
             raise ValueError(f"the output keeps batch {given}")
 
 
-def _open(
-    content: bytes, name: str, threads: int, resolver: OpResolverType, keep_tensors: bool
-) -> Any:
+def _open(content: bytes, name: str, threads: int, resolver: OpResolverType) -> Any:
     """Return an interpreter with its tensors allocated, without LiteRT's messages."""
     failure: Exception
     with quiet_stderr():
@@ -246,7 +245,6 @@ def _open(
                 model_content=content,
                 num_threads=threads,
                 experimental_op_resolver_type=resolver,
-                experimental_preserve_all_tensors=keep_tensors,
             )
             interpreter.allocate_tensors()
             return interpreter

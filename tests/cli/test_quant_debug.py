@@ -35,6 +35,11 @@ def test_a_finished_run_is_explained_and_left_as_it_is(
     assert found["accuracy_count"] == 64
     assert len(found["layers"]) == 29
     assert found["advice"] in said
+    assert "Fake-quantized model against the file, 20 pictures" in said
+    for kernels in ("xnnpack", "reference"):
+        names = [cause["name"] for cause in found["parity"][kernels]["causes"]]
+        assert names == ["as trained", "kernels", "biases", "rounding", "pooling", "softmax"]
+        assert len(found["parity"][kernels]["layers"]) == 29
     svg = ElementTree.parse(folder / "int8_qat.svg").getroot()  # noqa: S314  # our own
     assert svg.tag == "{http://www.w3.org/2000/svg}svg"
     texts = [element.text for element in svg.iter("{http://www.w3.org/2000/svg}text")]
@@ -50,6 +55,7 @@ def test_layers_in_float_are_written_and_measured(
     assert run_command([*command, "--keep-float", "conv1", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["file"] == f"export/{PTQ}.tflite"
+    assert found["parity"] is None, "no fake-quantized model stands beside it"
     kept = found["keep_float"]
     assert kept["layers"] == ["conv1"]
     file = finished_run / kept["file"]
