@@ -84,11 +84,13 @@ class QatSettings(FitSettings, frozen=True, kw_only=True):
     """Fine-tuning with fake quantization; 0 epochs leaves quantization-aware training out."""
 
     epochs: Count = 3  # 0 means "no QAT", which float training has not
-    learning_rate: Positive = 0.005
+    learning_rate: Positive = 0.015
     schedule: Literal["one_cycle", "cosine", "step"] = "cosine"
     warmup_share: Annotated[float, Meta(ge=0, lt=1)] = 0.05
     calibration_count: PositiveCount = 512
     freeze_ranges_share: Share = 0.5
+    distill_share: Share = 0.0
+    distill_temperature: Positive = 2.0
 
 
 Quantization = Literal["float32", "float16", "dynamic_range", "int8_ptq", "int8_qat"]

@@ -12,7 +12,7 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parent.parent / "mobilenet_tf"
 FLOORS = (  # a module may import from floors below its own, and from its own folder
-    ("errors", "quiet", "__version__"),
+    ("errors", "quiet", "interrupt", "__version__"),
     ("workdir", "keras", "hardware"),
     ("recipe", "results"),
     ("run_folder",),

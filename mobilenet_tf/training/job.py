@@ -17,8 +17,10 @@ from mobilenet_tf.data.splits import fingerprint, hold_out_validation
 from mobilenet_tf.evaluate import evaluate, make_keras_predict_fn
 from mobilenet_tf.models.keras_builder import build_model
 from mobilenet_tf.models.weights import count_parameters, load_weights, save_weights
+from mobilenet_tf.quantization.folding import fold_batch_norm
 from mobilenet_tf.quantization.qat import calibrate, quantize_model, set_mode
 from mobilenet_tf.recipe import Recipe
+from mobilenet_tf.training.distillation import Teacher
 from mobilenet_tf.training.fit import Fitted, fit, seed_everything
 
 Echo = Callable[[str], None]
@@ -110,19 +112,31 @@ def train_quantized(
     data_dir: Path | None,
     echo: Echo,
     progress: bool,
+    seed: int | None = None,
 ) -> tuple[dict[str, Any], dict[str, str]]:
-    """Fine-tune with fake quantization; return its metrics and the fingerprints of the data."""
-    seed_everything(recipe.seed, recipe.deterministic)
+    """Fine-tune with fake quantization; return its metrics and the fingerprints of the data.
+
+    `seed` changes the order of pictures, the crops and the calibration, not the split.
+    """
+    seed = recipe.seed if seed is None else seed
+    seed_everything(seed, recipe.deterministic)
     data = load_training_data(recipe, data_dir)
-    model = quantize_model(build_float_model(recipe, float_folder))
+    float_model = build_float_model(recipe, float_folder)
+    teacher = None
+    if recipe.qat.distill_share:
+        folded = fold_batch_norm(float_model)  # the same outputs at less cost
+        teacher = Teacher(folded, recipe.qat.distill_share, recipe.qat.distill_temperature)
+    model = quantize_model(float_model)
     pictures = choose_calibration(
-        data.train, recipe.qat.calibration_count, recipe.model.resolution_px, recipe.seed
+        data.train, recipe.qat.calibration_count, recipe.model.resolution_px, seed
     )
     calibrate(model, pictures)
     echo(
         f"qat: batch normalisation folded, {len(pictures)} pictures for the ranges,"
         f" followed for {recipe.qat.freeze_ranges_share:.0%} of the steps"
     )
+    if teacher is not None:
+        echo(f"qat: the float network teaches, at temperature {teacher.temperature:g}")
 
     def phase(share_done: float) -> bool:
         observe = share_done < recipe.qat.freeze_ranges_share
@@ -139,12 +153,13 @@ def train_quantized(
         data.validation,
         recipe.augmentation,
         recipe.qat,
-        seed=(recipe.seed + 1) % 2**31,  # other crops than in the first epochs of float training
+        seed=(seed + 1) % 2**31,  # other crops than in the first epochs of float training
         folder=folder,
         label="qat",
         echo=echo,
         progress=progress,
         phase=phase,
+        teacher=teacher,
     )
     save_chosen(model, folder / weights_name(recipe, "int8_qat"), recipe)
     metrics = describe_fit(fitted, model, data)
