@@ -8,6 +8,8 @@ import click
 
 from mobilenet_tf.cli import options
 
+SHORT_NAMES = {"ptq": "int8_ptq", "qat": "int8_qat"}
+
 
 @click.command(short_help="Write the .tflite files of RUN, and check them.")
 @options.run_argument
@@ -15,8 +17,8 @@ from mobilenet_tf.cli import options
     "--quantization",
     "quantizations",
     multiple=True,
-    help="float32, float16, dynamic_range, int8_ptq (after training) or int8_qat; may be"
-    " given several times.  [default: all that the run can give]",
+    help="float32, float16, dynamic_range, int8_ptq (after training; short: ptq) or int8_qat"
+    " (short: qat); may be given several times.  [default: all that the run can give]",
 )
 @click.option(
     "--io-type",
@@ -55,7 +57,7 @@ def command(
       mtf export-tflite artifacts/digits --quantization int8_qat --io-type uint8
     """
     values = {
-        "quantizations": quantizations or None,
+        "quantizations": tuple(SHORT_NAMES.get(name, name) for name in quantizations) or None,
         "io_type": io_type,
         "logits": logits,
         "calibration_count": calibration_count,

@@ -15,6 +15,7 @@ from tensorflow_model_optimization.quantization.keras.quantizers import Quantize
 
 from mobilenet_tf.keras import keras, tf
 
+IMAGE_SCALE = 1 / 128
 MOVING_AVERAGE = 0.99
 SMALLEST_RANGE_SHARE = 2.0**-16
 """The least range of a channel, as a share of the layer's widest: a channel of zeros has a scale
@@ -38,13 +39,18 @@ def quantize_activation(values: Any, low: Any, high: Any) -> Any:
 @tf.custom_gradient
 def quantize_kernel(kernel: Any) -> Any:
     """Round to 255 levels, symmetric about 0, one range for each index of the last axis."""
-    widest = tf.reduce_max(tf.abs(kernel), axis=list(range(kernel.shape.rank - 1)))
-    widest = tf.maximum(widest, tf.reduce_max(widest) * SMALLEST_RANGE_SHARE)
-    widest = tf.maximum(widest, 1e-30)
+    widest = measure_kernel_ranges(kernel)
     rounded = tf.quantization.fake_quant_with_min_max_vars_per_channel(
         kernel, -widest, widest, num_bits=8, narrow_range=True
     )
     return rounded, lambda upstream: upstream  # nothing lies outside its own range
+
+
+def measure_kernel_ranges(kernel: Any) -> Any:
+    """Return the range, from 0 to its end, of each index of a kernel's last axis."""
+    widest = tf.reduce_max(tf.abs(kernel), axis=list(range(kernel.shape.rank - 1)))
+    widest = tf.maximum(widest, tf.reduce_max(widest) * SMALLEST_RANGE_SHARE)
+    return tf.maximum(widest, 1e-30)
 
 
 class KernelQuantizer(Quantizer):

@@ -17,6 +17,7 @@ from mobilenet_tf.data.splits import fingerprint, hold_out_validation
 from mobilenet_tf.evaluate import evaluate, make_keras_predict_fn
 from mobilenet_tf.models.keras_builder import build_model
 from mobilenet_tf.models.weights import count_parameters, load_weights, save_weights
+from mobilenet_tf.quantization.bias import round_biases
 from mobilenet_tf.quantization.folding import fold_batch_norm
 from mobilenet_tf.quantization.qat import calibrate, quantize_model, set_mode
 from mobilenet_tf.recipe import Recipe
@@ -63,11 +64,16 @@ def build_float_model(recipe: Recipe, trained: Path | None = None) -> Any:
     return model
 
 
-def build_quantized_model(recipe: Recipe, trained: Path) -> Any:
-    """Build the fake-quantized network of a recipe with the weights of a finished qat stage."""
+def build_quantized_model(recipe: Recipe, trained: Path, *, as_trained: bool = False) -> Any:
+    """Build the fake-quantized network of a recipe with the weights of a finished qat stage.
+
+    Its biases are rounded as the file's are, unless they are wanted `as_trained`.
+    """
     model = quantize_model(build_float_model(recipe))
     load_weights(model, trained / weights_name(recipe, "int8_qat"))
     set_mode(model, "frozen")
+    if not as_trained:
+        round_biases(model)
     return model
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mobilenet_tf.cli import options
 from mobilenet_tf.cli.main import run_command
 from mobilenet_tf.run_folder import RunFolder
 from mobilenet_tf.tflite.interpreter import Classifier
@@ -49,6 +50,7 @@ def test_a_recipe_made_by_another_version(
         (["--io-type", "float32"], ("export.io_type is 'float32'", "int8, uint8")),
         (["--calibration-count", "0"], ("export.calibration_count is 0",)),
         (["--quantization", "float32", "--quantization", "float32"], ("names one twice",)),
+        (["--quantization", "ptq", "--quantization", "int8_ptq"], ("names one twice",)),
     ],
 )
 def test_a_wrong_option_is_named(
@@ -64,6 +66,16 @@ def test_a_wrong_option_is_named(
     assert RunFolder(finished_run).load_recipe().export.io_type == "int8"
 
 
+def test_short_names_stand_for_the_int8_quantizations(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken: list[list[str]] = []
+    monkeypatch.setattr(options, "run_verb", lambda *given, **_: taken.append(given[2]))
+    names = ("float16", "ptq", "qat")
+    assert export(tmp_path, *(word for name in names for word in ("--quantization", name))) == 0
+    assert taken == [['export.quantizations=["float16", "int8_ptq", "int8_qat"]']]
+
+
 def test_a_run_without_qat_gives_what_it_can_and_says_what_not(
     finished_run: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -71,8 +83,8 @@ def test_a_run_without_qat_gives_what_it_can_and_says_what_not(
     shutil.rmtree(finished_run / "export")
     assert export(finished_run, "--quantization", "int8_qat") == 2
     assert "run mtf qat, or export int8_ptq" in capfd.readouterr().err
-    options = ["--quantization", "int8_ptq", "--quantization", "int8_qat", "--io-type", "uint8"]
-    assert export(finished_run, *options, "--logits", "--json") == 0
+    asked = ["--quantization", "ptq", "--quantization", "qat", "--io-type", "uint8"]
+    assert export(finished_run, *asked, "--logits", "--json") == 0
     said = capfd.readouterr()
     result = json.loads(said.out)
     assert "int8_qat left out" in said.err

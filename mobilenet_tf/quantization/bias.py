@@ -1,0 +1,72 @@
+"""Biases as the file holds them: int32, in steps of the input's scale times the kernel's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from tensorflow_model_optimization.python.core.quantization.keras.quantize_wrapper import (
+    QuantizeWrapperV2,
+)
+
+from mobilenet_tf.keras import keras, tf
+from mobilenet_tf.quantization.debug import read_kernel
+from mobilenet_tf.quantization.quantizers import (
+    IMAGE_SCALE,
+    ImageQuantization,
+    measure_kernel_ranges,
+)
+
+ACTIVATION_LEVELS = 255  # steps from the lowest to the highest of 256 values
+KERNEL_LEVELS = 127  # steps from 0 to the end of a symmetric range
+_HIGHEST = 2.0**31 - 1
+
+
+def round_biases(model: Any) -> None:
+    """Round the biases of a fake-quantized model to the file's int32 steps, in place.
+
+    One step is the scale of the layer's input times that of the kernel's channel (Jacob 2018,
+    arXiv 1712.05877, section 2.4). The converter rounds to the same steps: the file does not
+    change, the Keras model comes nearer to it. A layer whose input has no range keeps its bias.
+    """
+    for layer in model.layers:
+        if not isinstance(layer, QuantizeWrapperV2) or getattr(layer.layer, "bias", None) is None:
+            continue
+        input_scale = find_input_scale(layer)
+        if input_scale is None:
+            continue
+        steps = input_scale * find_kernel_scales(layer)
+        bias = layer.layer.bias.numpy().astype(np.float64)
+        layer.layer.bias.assign(np.clip(np.rint(bias / steps), -_HIGHEST, _HIGHEST) * steps)
+
+
+def find_input_scale(layer: Any) -> float | None:
+    """Return the scale of a layer's input: that of the range before it; None without one."""
+    while not isinstance(layer.input, list):
+        source = layer.input._keras_history.layer
+        if source is layer:
+            return None
+        layer = source
+        if isinstance(layer, ImageQuantization):
+            return IMAGE_SCALE
+        bounds = [
+            float(weight)
+            for ending in ("/output_min:0", "/output_max:0")
+            for weight in layer.weights
+            if weight.name.endswith(ending)
+        ]
+        if bounds:
+            low, high = bounds
+            return (high - low) / ACTIVATION_LEVELS
+    return None
+
+
+def find_kernel_scales(layer: Any) -> np.ndarray:
+    """Return the scale of each output channel of a wrapped convolution or dense layer."""
+    kernel = read_kernel(layer)
+    if kernel is None:
+        return np.zeros(0)
+    if isinstance(layer.layer, keras.layers.DepthwiseConv2D):  # its outputs are the two last axes
+        kernel = kernel.reshape(*kernel.shape[:2], -1)
+    ranges = measure_kernel_ranges(tf.constant(kernel)).numpy()
+    return ranges.astype(np.float64) / KERNEL_LEVELS

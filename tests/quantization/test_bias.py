@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mobilenet_tf.data.sources import load_training_split
+from mobilenet_tf.evaluate import make_keras_predict_fn
+from mobilenet_tf.keras import keras
+from mobilenet_tf.models.keras_builder import build_model
+from mobilenet_tf.quantization.bias import find_input_scale, round_biases
+from mobilenet_tf.quantization.qat import calibrate, quantize_model
+from mobilenet_tf.tflite import schema
+from mobilenet_tf.tflite.audit import audit
+from mobilenet_tf.tflite.convert import convert
+from mobilenet_tf.tflite.interpreter import Classifier
+
+CLASSES = tuple("abcdefghij")
+
+
+@pytest.fixture(scope="module")
+def pictures() -> np.ndarray:
+    return load_training_split("synthetic", None).images[:128]
+
+
+@pytest.fixture
+def quantized(pictures: np.ndarray) -> Any:
+    network = build_model(
+        "mobilenet_v1",
+        alpha=0.1,
+        resolution_px=32,
+        classes=10,
+        stride_plan="cifar",
+        seed=3,
+        batch_norm_momentum=0.0,
+    )
+    network((pictures.astype(np.float32) - 128) / 128, training=True)
+    model = quantize_model(network)
+    calibrate(model, pictures)
+    return model
+
+
+def convert_qat(model: Any) -> bytes:
+    return convert(model, quantization="int8_qat", classes=CLASSES, description="a test")
+
+
+def read_biases(content: bytes) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Return the steps (int32) and scales of every bias, by the name of its layer."""
+    found, file = audit(content), schema.parse(content)
+    graph = file.subgraphs[0]
+    return {
+        tensor.name.removesuffix("/bias"): (
+            file.buffers[graph.tensors[tensor.index].buffer].data.view("<i4"),
+            np.float64(tensor.scales),
+        )
+        for tensor in found.tensors
+        if tensor.kind == "biases"
+    }
+
+
+def test_rounded_biases_are_those_of_the_file_and_the_file_stays(quantized: Any) -> None:
+    before = convert_qat(quantized)
+    round_biases(quantized)
+    biases = read_biases(before)
+    assert len(biases) == 28
+    for name, (steps, scales) in biases.items():
+        bias = quantized.get_layer(f"quant_{name}").layer.bias.numpy()
+        np.testing.assert_allclose(bias, steps * scales, rtol=1e-6, atol=1e-12)
+    assert convert_qat(quantized) == before
+
+
+def test_the_rounded_network_is_nearer_to_the_file(quantized: Any, pictures: np.ndarray) -> None:
+    given = Classifier.load(convert_qat(quantized)).predict(pictures)
+    as_trained = make_keras_predict_fn(quantized)(pictures)
+    round_biases(quantized)
+    rounded = make_keras_predict_fn(quantized)(pictures)
+
+    def count_apart(probabilities: np.ndarray) -> float:
+        return float((np.rint(probabilities * 256) != np.rint(given * 256)).mean())
+
+    assert count_apart(rounded) < 0.5 * count_apart(as_trained)
+
+
+def test_the_scale_of_an_input_is_that_of_the_range_before_it(quantized: Any) -> None:
+    assert find_input_scale(quantized.get_layer("quant_conv1")) == 1 / 128
+    relu = quantized.get_layer("quant_conv1_relu")
+    (high,) = (float(w) for w in relu.weights if w.name.endswith("output_max:0"))
+    assert find_input_scale(quantized.get_layer("quant_conv_dw_1")) == high / 255
+    # A dropout lies between the last convolution and the pooling that has the range.
+    pooled = quantized.get_layer("quant_global_average_pooling2d")
+    low, high = (float(w) for w in pooled.weights if "output_m" in w.name)
+    assert find_input_scale(quantized.get_layer("quant_conv_preds")) == (high - low) / 255
+
+
+def test_a_bias_behind_an_input_without_range_stays() -> None:
+    image = keras.Input((4,))
+    bare = keras.Model(image, keras.layers.Dense(2, name="dense")(image))
+    assert find_input_scale(bare.get_layer("dense")) is None
+    bare.get_layer("dense").bias.assign([0.1, 0.2])
+    round_biases(bare)
+    np.testing.assert_allclose(bare.get_layer("dense").bias.numpy(), [0.1, 0.2])
