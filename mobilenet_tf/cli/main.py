@@ -20,6 +20,7 @@ VERBS = (  # in the order of the work
     "benchmark",
     "quant-debug",
     "report",
+    "compare",
     "predict",
     "models",
     "datasets",
