@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from mobilenet_tf import diagnosis
 from mobilenet_tf.evaluate import make_keras_predict_fn
 from mobilenet_tf.keras import keras, tf
 from mobilenet_tf.models.catalog import model_table
 from mobilenet_tf.models.keras_builder import build_variant
 from mobilenet_tf.models.options import Options
 from mobilenet_tf.models.variant import Variant
-from mobilenet_tf.quantization.debug import FloatGraph
+from mobilenet_tf.quantization.debug import FloatGraph, compare_layers
+from mobilenet_tf.quantization.folding import fold_batch_norm
 from mobilenet_tf.quantization.qat import WRAPPER_PREFIX, calibrate, quantize_model
 from mobilenet_tf.quantization.quantizers import FixedQuantizer
 from mobilenet_tf.quantization.scheme import feeds_activation, make_output_quantizer
@@ -113,8 +116,8 @@ def test_every_op_of_the_file_is_its_fake_quantized_layer(
     assert not names - ops - {"CONV_2D", "DEPTHWISE_CONV_2D", "MEAN", "RESHAPE", "SOFTMAX"}
     for layer, error in largest_steps(quantized, content, found, pictures[:8]).items():
         assert error.max() < 1.1, layer  # a tie may go either way
-        # MEAN multiplies in fixed point and rounds ties up; everything else is exact.
-        assert error.mean() < (0.3 if layer.startswith("MEAN") else 0.02), layer
+        # MEAN rounds ties up; elsewhere only a level that lies on a tie and is frequent shows.
+        assert error.mean() < (0.3 if layer.startswith("MEAN") else 0.05), layer
 
 
 @pytest.mark.parametrize(("name", "rows", "options"), [row[:3] for row in FAMILY], ids=NAMES)
@@ -132,6 +135,29 @@ def test_int8_after_training_keeps_its_promise(
     expected = make_keras_predict_fn(model)(pictures)
     given = Classifier.load(content).predict(pictures)
     assert np.abs(given - expected).mean() < 0.4 * expected.std()  # a random network's margins
+
+
+@pytest.mark.parametrize("row", FAMILY[1:3], ids=NAMES[1:3])
+def test_branches_are_told_apart_and_kept_in_float(
+    row: tuple[str, tuple[int, ...], Options, set[str]], pictures: np.ndarray
+) -> None:
+    name, rows, options, _ = row
+    model = fold_batch_norm(build_lively(name, rows, options, pictures))
+    content = convert(
+        model,
+        quantization="int8_ptq",
+        classes=CLASSES,
+        description="a test",
+        calibration_images=pictures,
+    )
+    layers = diagnosis.find_layers(audit(content), FloatGraph(model), Path("a file"))
+    assert any(len(layer.sources) == 2 for layer in layers)
+    ranked = compare_layers(model, layers, diagnosis.make_reader(content, layers), pictures[:4])
+    assert sorted(layer.name for layer in ranked) == sorted(layer.name for layer in layers)
+    mixed = diagnosis.rewrite(content, layers, model)
+    scores = Classifier.load(mixed).predict(pictures[:4])
+    expected = make_keras_predict_fn(model)(pictures[:4])
+    assert np.abs(scores - expected).max() < 2 / 256  # the softmax is int8 as before
 
 
 def test_ranges_stand_where_the_file_has_tensors() -> None:
