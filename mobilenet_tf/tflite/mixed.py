@@ -84,12 +84,12 @@ class _Rewriter:
         levels = np.frombuffer(bytes(self.file.buffers[tensor.buffer].data), np.int8)
         scale, zero_point = tensor.quantization.scale[0], tensor.quantization.zeroPoint[0]
         real = (levels.astype(np.float32) - np.float32(zero_point)) * np.float32(scale)
-        return real.reshape(tuple(map(int, tensor.shape if tensor.shape is not None else ())))
+        return real.reshape(_shape(tensor))
 
     def _set_constant(self, tensor: Any, values: np.ndarray) -> None:
-        if tuple(map(int, tensor.shape)) != values.shape:
+        if _shape(tensor) != values.shape:
             raise MtfError(
-                f"{tensor.name.decode()} has shape {tuple(map(int, tensor.shape))} in the file and"
+                f"{tensor.name.decode()} has shape {_shape(tensor)} in the file and"
                 f" {values.shape} in the Keras model; export the run again"
             )
         old = tensor.buffer
@@ -125,6 +125,10 @@ class _Rewriter:
             inputs=np.array([source], np.int32),
             outputs=np.array([target], np.int32),
         )
+
+
+def _shape(tensor: Any) -> tuple[int, ...]:
+    return () if tensor.shape is None else tuple(map(int, tensor.shape))  # a scalar may have none
 
 
 def _is_int8(tensor: Any) -> bool:
