@@ -222,7 +222,7 @@ def make_reader(
 
 def rewrite(content: bytes, kept: Sequence[QuantizedLayer], model: Any) -> bytes:
     """Return the file with some layers in float, and a description that says so."""
-    shapes = audit(content)
+    shapes, graph = audit(content), FloatGraph(model)
     constants: dict[int, list[np.ndarray]] = {}
     for layer in kept:
         keras_layer = model.get_layer(layer.name)
@@ -233,9 +233,12 @@ def rewrite(content: bytes, kept: Sequence[QuantizedLayer], model: Any) -> bytes
             continue
         biases = [w.numpy() for w in keras_layer.weights if "bias" in w.name.rsplit("/", 1)[-1]]
         channels = shapes.count_channels(op)
+        members = [graph.layers[name] for name in graph.list_group(layer)]
+        # The file has the constant that a hard sigmoid adds in the bias before it.
+        shift = sum(member.value for member in members if type(member).__name__ == "Shift")
         constants[layer.op_index] = [
             arrange_kernel(kernel, layer.op_name),
-            biases[0] if biases else np.zeros(channels, np.float32),
+            (biases[0] if biases else np.zeros(channels, np.float32)) + np.float32(shift),
         ]
     mixed = keep_float(content, constants)
     metadata = read_metadata(mixed)

@@ -21,6 +21,7 @@ VERBS = (  # in the order of the work
     "benchmark",
     "quant-debug",
     "report",
+    "compare",
     "predict",
     "models",
     "datasets",

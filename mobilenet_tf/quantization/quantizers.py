@@ -117,6 +117,25 @@ class ActivationQuantizer(Quantizer):
         return {}
 
 
+class FixedQuantizer(Quantizer):
+    """Per-tensor activations in a range that TFLite prescribes for the op."""
+
+    def __init__(self, low: float, high: float) -> None:
+        self.low, self.high = low, high
+
+    def build(self, tensor_shape: Any, name: str, layer: Any) -> dict[str, Any]:
+        """Return no variables: the range is fixed."""
+        return {}
+
+    def __call__(self, inputs: Any, training: Any, weights: Any, **kwargs: Any) -> Any:
+        """Return the activations on their 8-bit grid."""
+        return quantize_activation(inputs, self.low, self.high)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the range."""
+        return {"low": self.low, "high": self.high}
+
+
 class ImageQuantization(keras.layers.Layer):
     """The input's fixed range: exactly the 256 values of (byte - 128) / 128."""
 

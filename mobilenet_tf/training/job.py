@@ -10,12 +10,11 @@ from typing import Any
 import numpy as np
 
 from mobilenet_tf.artifacts import recipe_variant, weights_name
-from mobilenet_tf.data.catalog import dataset_info
 from mobilenet_tf.data.pipeline import resize_bytes
 from mobilenet_tf.data.sources import Split, load_training_split
 from mobilenet_tf.data.splits import fingerprint, hold_out_validation
 from mobilenet_tf.evaluate import evaluate, make_keras_predict_fn
-from mobilenet_tf.models.keras_builder import build_model
+from mobilenet_tf.models.keras_builder import build_variant
 from mobilenet_tf.models.weights import count_parameters, load_weights, save_weights
 from mobilenet_tf.quantization.bias import round_biases
 from mobilenet_tf.quantization.folding import fold_batch_norm
@@ -49,12 +48,8 @@ def load_training_data(recipe: Recipe, data_dir: Path | None) -> TrainingData:
 def build_float_model(recipe: Recipe, trained: Path | None = None) -> Any:
     """Build the float network of a recipe, with the weights of a finished train stage if given."""
     settings = recipe.model
-    model = build_model(
-        settings.name,
-        alpha=settings.alpha,
-        resolution_px=settings.resolution_px,
-        classes=dataset_info(recipe.data.name).class_count,
-        stride_plan=settings.stride_plan,
+    model = build_variant(
+        recipe_variant(recipe),
         dropout=settings.dropout,
         batch_norm_momentum=settings.batch_norm_momentum,
         seed=recipe.seed,
