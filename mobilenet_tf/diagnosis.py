@@ -26,7 +26,7 @@ from mobilenet_tf.quantization.debug import (
     read_kernel,
 )
 from mobilenet_tf.quantization.folding import fold_batch_norm
-from mobilenet_tf.quantization.qat import copy_trained
+from mobilenet_tf.quantization.qat import copy_float
 from mobilenet_tf.recipe import Recipe
 from mobilenet_tf.report.layers import plot_layers
 from mobilenet_tf.run_folder import RunFolder
@@ -149,7 +149,7 @@ def build_reference(run: RunFolder, recipe: Recipe, quantization: str) -> Any:
     """
     folded = fold_batch_norm(build_float_model(recipe, run.stage("train")))
     if quantization == "int8_qat":
-        copy_trained(build_quantized_model(recipe, run.stage("qat")), folded)
+        copy_float(build_quantized_model(recipe, run.stage("qat")), folded)
     return folded
 
 

@@ -106,6 +106,7 @@ class QatSettings(FitSettings, frozen=True, kw_only=True):
     schedule: Literal["one_cycle", "cosine", "step"] = "cosine"
     warmup_share: Annotated[float, Meta(ge=0, lt=1)] = 0.05
     calibration_count: PositiveCount = 512
+    freeze_batch_norm_share: Share = 0.5
     freeze_ranges_share: Share = 0.5
     distill_share: Share = 0.0
     distill_temperature: Positive = 2.0

@@ -14,6 +14,7 @@ from typing import Any, Literal
 from tensorflow_model_optimization.quantization.keras.quantizers import Quantizer
 
 from mobilenet_tf.keras import keras, tf
+from mobilenet_tf.quantization.batch_norm import FoldedBatchNormalization
 
 IMAGE_SCALE = 1 / 128
 MOVING_AVERAGE = 0.99
@@ -54,15 +55,21 @@ def measure_kernel_ranges(kernel: Any) -> Any:
 
 
 class KernelQuantizer(Quantizer):
-    """Per-channel kernels (h, w, in, out), (h, w, channels, multiplier) or (in, out)."""
+    """Per-channel kernels (h, w, in, out), (h, w, channels, multiplier) or (in, out).
+
+    `norm` is the batch normalisation whose gain goes into the kernel before it is rounded.
+    """
+
+    def __init__(self, norm: FoldedBatchNormalization | None = None) -> None:
+        self.norm = norm
 
     def build(self, tensor_shape: Any, name: str, layer: Any) -> dict[str, Any]:
         """Return no variables: the range is a function of the kernel."""
         return {}
 
     def __call__(self, inputs: Any, training: Any, weights: Any, **kwargs: Any) -> Any:
-        """Return the kernel on its 8-bit grid."""
-        return quantize_kernel(inputs)
+        """Return the kernel, folded if there is a norm, on its 8-bit grid."""
+        return quantize_kernel(inputs if self.norm is None else inputs * self.norm.gain())
 
     def get_config(self) -> dict[str, Any]:
         """Return no settings: there are none."""
@@ -76,7 +83,8 @@ class DepthwiseKernelQuantizer(KernelQuantizer):
         """Return the kernel on its 8-bit grid."""
         height, width, channels, multiplier = inputs.shape
         flat = tf.reshape(inputs, (height, width, channels * multiplier))
-        return tf.reshape(quantize_kernel(flat), inputs.shape)
+        rounded = super().__call__(flat, training, weights, **kwargs)
+        return tf.reshape(rounded, inputs.shape)
 
 
 class ActivationQuantizer(Quantizer):

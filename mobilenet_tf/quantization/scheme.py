@@ -28,6 +28,7 @@ from tensorflow_model_optimization.python.core.quantization.keras.quantize_wrapp
 from tensorflow_model_optimization.quantization.keras import QuantizeConfig
 
 from mobilenet_tf.errors import UsageError
+from mobilenet_tf.quantization.batch_norm import FoldedBatchNormalization
 from mobilenet_tf.quantization.quantizers import (
     ActivationQuantizer,
     DepthwiseKernelQuantizer,
@@ -98,8 +99,11 @@ class LayerQuantization(QuantizeConfig):
         return {}
 
 
-def quantize_layer(layer: Any) -> Any:
+def quantize_layer(layer: Any, norm: FoldedBatchNormalization | None = None) -> Any:
     """Return the layer, rebuilt and wrapped with what the scheme has for it.
+
+    `norm` is the batch normalisation that reads a convolution: it goes into the kernel, and the
+    range of the two is the norm's.
 
     Raises:
         UsageError: the scheme does not know the layer.
@@ -115,12 +119,20 @@ def quantize_layer(layer: Any) -> Any:
             " --quantization float16"
         )
     kernel, make_quantizer = KERNELS.get(kind, (None, None))
+    ranged = norm is None and (kind in OUTPUTS or not feeds_activation(layer))
     config = LayerQuantization(
         kernel,
-        make_quantizer() if make_quantizer else None,
-        None if kind not in OUTPUTS and feeds_activation(layer) else make_output_quantizer(layer),
+        make_quantizer(norm) if make_quantizer else None,
+        make_output_quantizer(layer) if ranged else None,
     )
     return QuantizeWrapperV2(rebuilt, config)
+
+
+def quantize_norm(layer: Any, norm: FoldedBatchNormalization) -> Any:
+    """Return the batch normalisation `norm`, which stands for `layer`, with the output's range."""
+    if feeds_activation(layer):
+        return norm
+    return QuantizeWrapperV2(norm, LayerQuantization(None, None, make_output_quantizer(layer)))
 
 
 def make_output_quantizer(layer: Any) -> Any:

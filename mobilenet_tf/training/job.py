@@ -18,7 +18,14 @@ from mobilenet_tf.models.keras_builder import build_variant
 from mobilenet_tf.models.weights import count_parameters, load_weights, save_weights
 from mobilenet_tf.quantization.bias import round_biases
 from mobilenet_tf.quantization.folding import fold_batch_norm
-from mobilenet_tf.quantization.qat import calibrate, quantize_model, set_mode
+from mobilenet_tf.quantization.qat import (
+    calibrate,
+    deploy,
+    quantize_for_training,
+    quantize_model,
+    set_mode,
+    set_norms,
+)
 from mobilenet_tf.recipe import Recipe
 from mobilenet_tf.training.distillation import Teacher
 from mobilenet_tf.training.fit import Fitted, fit, seed_everything
@@ -127,21 +134,23 @@ def train_quantized(
     if recipe.qat.distill_share:
         folded = fold_batch_norm(float_model)  # the same outputs at less cost
         teacher = Teacher(folded, recipe.qat.distill_share, recipe.qat.distill_temperature)
-    model = quantize_model(float_model)
+    model = quantize_for_training(float_model)
     pictures = choose_calibration(
         data.train, recipe.qat.calibration_count, recipe.model.resolution_px, seed
     )
     calibrate(model, pictures)
     echo(
-        f"qat: batch normalisation folded, {len(pictures)} pictures for the ranges,"
-        f" followed for {recipe.qat.freeze_ranges_share:.0%} of the steps"
+        f"qat: ranges of {len(pictures)} pictures, followed for"
+        f" {recipe.qat.freeze_ranges_share:.0%} of the epochs, batch normalisation for"
+        f" {recipe.qat.freeze_batch_norm_share:.0%}"
     )
     if teacher is not None:
         echo(f"qat: the float network teaches, at temperature {teacher.temperature:g}")
 
     def phase(share_done: float) -> bool:
         observe = share_done < recipe.qat.freeze_ranges_share
-        return set_mode(model, "observe" if observe else "frozen")
+        changed = set_mode(model, "observe" if observe else "frozen")
+        return set_norms(model, live=share_done < recipe.qat.freeze_batch_norm_share) or changed
 
     before = None
     if data.validation is not None:
@@ -162,8 +171,9 @@ def train_quantized(
         phase=phase,
         teacher=teacher,
     )
-    save_chosen(model, folder / weights_name(recipe, "int8_qat"), recipe)
-    metrics = describe_fit(fitted, model, data)
+    deployed = deploy(model, float_model)
+    save_chosen(deployed, folder / weights_name(recipe, "int8_qat"), recipe)
+    metrics = describe_fit(fitted, deployed, data)
     return metrics | {"validation_top1_before": before}, data.fingerprints
 
 
