@@ -83,5 +83,6 @@ def check_options(table: ModelTable, options: Options) -> None:
 
 def check_share(name: str, value: Any) -> None:
     """Refuse what is no share in [0, 1); NaN fails the comparison."""
-    if not isinstance(value, Real) or isinstance(value, bool) or not 0 <= value < 1:
+    is_number = isinstance(value, Real) and not isinstance(value, bool)
+    if not is_number or not 0 <= value < 1:
         raise UsageError(f"{name} {value!r} is not in [0, 1)")
