@@ -6,7 +6,7 @@ from typing import Any
 
 from mobilenet_tf.keras import keras, tf
 
-_EPSILON = 1e-9  # the layer's own enters by `_normalise`, in the units of the unfolded kernel
+_EPSILON = 1e-9  # of the fused op; the layer's own is in the units of the unfolded kernel
 _DEAD = 1e-8  # a smaller gain says nothing about its channel's statistics
 
 
@@ -39,25 +39,23 @@ class FoldedBatchNormalization(keras.layers.BatchNormalization):
         gain = self.gain()
         alive = tf.abs(gain) > _DEAD
         safe = tf.where(alive, gain, tf.ones_like(gain))
+        # The epsilon that the unfolded layer adds to its variance; one op does all the rest.
+        share = tf.sqrt(self.moving_variance / (self.moving_variance + self.epsilon))
+        scale = tf.stop_gradient(tf.sign(safe) * share)
         empty = tf.zeros((0,))
-        ones, zeros = tf.ones_like(gain), tf.zeros_like(gain)
-        normalised, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
+        outputs, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
             x=inputs,
-            scale=ones,
-            offset=zeros,
+            scale=scale * self.gamma if self.scale else scale,
+            offset=self.beta if self.center else tf.zeros_like(gain),
             mean=empty,
             variance=empty,
             epsilon=_EPSILON,
             is_training=True,
         )
-        # What the statistics would be had the kernel not been folded.
-        plain_mean = tf.where(alive, mean / safe, self.moving_mean)
-        plain_variance = tf.where(alive, variance / safe**2, self.moving_variance)
-        factor = tf.sign(safe) * tf.sqrt(plain_variance / (plain_variance + self.epsilon))
-        for moving, seen in (
-            (self.moving_mean, plain_mean),
-            (self.moving_variance, plain_variance),
+        for moving, seen in (  # what the statistics are without the gain
+            (self.moving_mean, mean / safe),
+            (self.moving_variance, variance / safe**2),
         ):
-            moving.assign(moving * self.momentum + tf.stop_gradient(seen) * (1 - self.momentum))
-        outputs = normalised * (tf.stop_gradient(factor) * (self.gamma if self.scale else ones))
-        return outputs + self.beta if self.center else outputs
+            followed = moving * self.momentum + seen * (1 - self.momentum)
+            moving.assign(tf.where(alive, followed, moving))
+        return outputs

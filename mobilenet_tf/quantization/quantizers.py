@@ -54,6 +54,17 @@ def measure_kernel_ranges(kernel: Any) -> Any:
     return tf.maximum(widest, 1e-30)
 
 
+@tf.custom_gradient
+def quantize_positive(values: Any, high: Any) -> Any:
+    """Round values that are not below 0 to the 256 levels of [0, high], at one pass less."""
+    rounded = tf.quantization.fake_quant_with_min_max_vars(values, 0.0, high, num_bits=8)
+
+    def gradient(upstream: Any) -> tuple[Any, None]:
+        return tf.where(values <= high, upstream, tf.zeros_like(upstream)), None
+
+    return rounded, gradient
+
+
 class KernelQuantizer(Quantizer):
     """Per-channel kernels (h, w, in, out), (h, w, channels, multiplier) or (in, out).
 
@@ -88,10 +99,14 @@ class DepthwiseKernelQuantizer(KernelQuantizer):
 
 
 class ActivationQuantizer(Quantizer):
-    """Per-tensor activations; `mode` says whether the range is found, followed or fixed."""
+    """Per-tensor activations; `mode` says whether the range is found, followed or fixed.
 
-    def __init__(self) -> None:
+    `positive` ones, a ReLU's, begin at 0: nobody need look for the lowest.
+    """
+
+    def __init__(self, *, positive: bool = False) -> None:
         self.mode: Mode = "calibrate"
+        self.positive = positive
 
     def build(self, tensor_shape: Any, name: str, layer: Any) -> dict[str, Any]:
         """Return the variables of the range; 0 is always in it, as int8 needs."""
@@ -113,16 +128,21 @@ class ActivationQuantizer(Quantizer):
             high.assign(tf.maximum(high, tf.reduce_max(inputs)))
             return tf.identity(inputs)
         if self.mode == "observe" and training:
-            for bound, seen in (
-                (low, tf.minimum(tf.reduce_min(inputs), 0.0)),
-                (high, tf.maximum(tf.reduce_max(inputs), 0.0)),
-            ):
-                bound.assign(bound * MOVING_AVERAGE + seen * (1 - MOVING_AVERAGE))
+            follow(high, tf.maximum(tf.reduce_max(inputs), 0.0))
+            if not self.positive:
+                follow(low, tf.minimum(tf.reduce_min(inputs), 0.0))
+        if self.positive:
+            return quantize_positive(inputs, high)
         return quantize_activation(inputs, low, high)
 
     def get_config(self) -> dict[str, Any]:
         """Return no settings: the mode belongs to the moment."""
         return {}
+
+
+def follow(bound: Any, seen: Any) -> None:
+    """Move a range's bound a little towards what was seen."""
+    bound.assign(bound * MOVING_AVERAGE + seen * (1 - MOVING_AVERAGE))
 
 
 class FixedQuantizer(Quantizer):

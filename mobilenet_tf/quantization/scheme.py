@@ -141,7 +141,16 @@ def make_output_quantizer(layer: Any) -> Any:
         fixed = FIXED.get(layer.activation.__name__)
         if fixed:
             return FixedQuantizer(*fixed)
-    return ActivationQuantizer()
+    return ActivationQuantizer(positive=ends_in_relu(layer))
+
+
+def ends_in_relu(layer: Any) -> bool:
+    """Tell whether a layer is a ReLU or ReLU6: no output below 0, and fused where it can be."""
+    kind = type(layer).__name__
+    if kind == "Activation":
+        return layer.activation.__name__ in ("relu", "relu6")
+    plain = kind == "ReLU" and not layer.negative_slope and not layer.threshold
+    return plain and layer.max_value in (None, 6.0)
 
 
 def feeds_activation(layer: Any) -> bool:
@@ -150,13 +159,7 @@ def feeds_activation(layer: Any) -> bool:
     if len(readers) != 1:
         return False
     (reader,) = readers
-    kind = type(reader).__name__
-    if kind in FUSABLE:
-        return feeds_activation(reader)
-    if kind == "Activation":
-        return reader.activation.__name__ in ("relu", "relu6")
-    plain = kind == "ReLU" and not reader.negative_slope and not reader.threshold
-    return plain and reader.max_value in (None, 6.0)
+    return feeds_activation(reader) if type(reader).__name__ in FUSABLE else ends_in_relu(reader)
 
 
 def activation_quantizers(model: Any) -> list[ActivationQuantizer]:
