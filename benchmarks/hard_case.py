@@ -23,7 +23,13 @@ from mobilenet_tf.data.catalog import dataset_info
 from mobilenet_tf.data.pipeline import make_training_batches
 from mobilenet_tf.evaluate import evaluate, make_keras_predict_fn
 from mobilenet_tf.quantization.folding import spread_channels
-from mobilenet_tf.quantization.qat import calibrate, quantize_model, set_mode
+from mobilenet_tf.quantization.qat import (
+    calibrate,
+    deploy,
+    quantize_for_training,
+    set_mode,
+    set_norms,
+)
 from mobilenet_tf.recipe import QatSettings, Recipe
 from mobilenet_tf.run_folder import RunFolder
 from mobilenet_tf.tflite.convert import convert
@@ -57,9 +63,10 @@ def main(
     for spread in spreads:
         model = build_float_model(recipe, folder.stage("train"))
         spread_channels(model, spread)
-        ours = quantize_model(model)
+        ours = quantize_for_training(model)
         calibrate(ours, pictures)
         set_mode(ours, "observe")
+        set_norms(ours, live=True)
         stock = quantize_stock(model)
         row: dict[str, Any] = {"spread": spread, "steps": steps}
         row["float"] = evaluate(make_keras_predict_fn(model), data.validation).top1
@@ -71,7 +78,7 @@ def main(
             if network is not model:
                 train(network, recipe, data.train, steps)
             content = convert(
-                network,
+                deploy(ours, model) if network is ours else network,
                 quantization=quantization,
                 classes=classes,
                 description=f"hard case, {spread} times",

@@ -21,7 +21,7 @@ import numpy as np
 
 from mobilenet_tf.keras import tf
 from mobilenet_tf.models.keras_builder import build_model
-from mobilenet_tf.quantization.qat import calibrate, quantize_model, set_mode
+from mobilenet_tf.quantization.qat import calibrate, quantize_for_training, set_mode, set_norms
 from mobilenet_tf.recipe import QatSettings
 from mobilenet_tf.training.fit import Trainer
 from stock import quantize_stock
@@ -53,9 +53,10 @@ def main(*, alpha: float, resolution: int, batch_size: int, rounds: int, as_json
     )
     steps = {"float": Trainer(model, QatSettings()).step}
     for mode in ("observe", "frozen"):
-        quantized = quantize_model(model)
+        quantized = quantize_for_training(model)
         calibrate(quantized, pictures)
         set_mode(quantized, mode)
+        set_norms(quantized, live=mode == "observe")
         steps[f"qat_{mode}"] = Trainer(quantized, QatSettings()).step
         steps[f"qat_{mode}"](*batch)  # traced now, in this mode
     steps["qat_stock_tfmot"] = Trainer(quantize_stock(model), QatSettings()).step

@@ -13,16 +13,23 @@ from typing import Any
 
 import numpy as np
 
-from mobilenet_tf.artifacts import artifact_name, weights_name
+from mobilenet_tf.artifacts import artifact_name, recipe_variant, weights_name
 from mobilenet_tf.data.catalog import dataset_info
 from mobilenet_tf.data.pipeline import normalise, resize_bytes
 from mobilenet_tf.data.sources import Split, load_test_split
 from mobilenet_tf.data.splits import fingerprint
-from mobilenet_tf.evaluate import PredictFn, evaluate, make_keras_predict_fn
+from mobilenet_tf.evaluate import (
+    PredictFn,
+    augment_predictions,
+    check_views,
+    count_views,
+    evaluate,
+    make_keras_predict_fn,
+)
 from mobilenet_tf.export import to_probabilities
 from mobilenet_tf.hardware import usable_cores
 from mobilenet_tf.keras import tf
-from mobilenet_tf.models.cost import count_costs
+from mobilenet_tf.models.cost import count_variant_costs
 from mobilenet_tf.recipe import BenchmarkSettings, Recipe
 from mobilenet_tf.results import load_result
 from mobilenet_tf.tflite.interpreter import Classifier
@@ -89,15 +96,41 @@ def measure(
     is_file = row["format"] == "tflite"
     threads = recipe.benchmark.threads
     memory = measure_peak_memory(candidate.file, threads=threads) if is_file else None
-    echo(f"benchmark: {row['artifact']} ({row['format']})  top-1 {score.top1:.2%}")
-    return row | {
-        "top1": score.top1,
-        "top5": score.top5,
-        "loss": score.loss,
-        "per_class": score.per_class,
-        "confusion": score.confusion,
-        "peak_memory_bytes": memory,
-    }
+    said = f"benchmark: {row['artifact']} ({row['format']})  top-1 {score.top1:.2%}"
+    views = recipe.benchmark.test_time_augmentation
+    augmented: dict[str, Any] = {}
+    if views:
+        side_px = recipe.model.resolution_px
+        check_views(views, (1, side_px, side_px, 3))
+        seen = evaluate(
+            augment_predictions(candidate.predict, views),
+            test,
+            resolution_px=side_px,
+            label=f"{row['artifact']}, {count_views(views)} views" if progress else None,
+        )
+        said += f", over {count_views(views)} views {seen.top1:.2%}"
+        augmented = {
+            "test_time_augmentation": {
+                "views": list(views),
+                "view_count": count_views(views),
+                "top1": seen.top1,
+                "top5": seen.top5,
+                "loss": seen.loss,
+            }
+        }
+    echo(said)
+    return (
+        row
+        | augmented
+        | {
+            "top1": score.top1,
+            "top5": score.top5,
+            "loss": score.loss,
+            "per_class": score.per_class,
+            "confusion": score.confusion,
+            "peak_memory_bytes": memory,
+        }
+    )
 
 
 def time_interleaved(candidates: list[Candidate], settings: BenchmarkSettings) -> list[list[float]]:
@@ -170,14 +203,7 @@ def describe(
     recipe: Recipe, stage: str, quantization: str, form: str, file: Path
 ) -> dict[str, Any]:
     """Return what is known of a candidate before it runs."""
-    model = recipe.model
-    cost = count_costs(
-        model.name,
-        alpha=model.alpha,
-        resolution_px=model.resolution_px,
-        classes=dataset_info(recipe.data.name).class_count,
-        stride_plan=model.stride_plan,
-    )
+    cost = count_variant_costs(recipe_variant(recipe))
     return {
         "artifact": artifact_name(recipe, quantization),
         "stage": stage,

@@ -28,7 +28,7 @@ from mobilenet_tf.quantization.debug import (
     read_kernel,
 )
 from mobilenet_tf.quantization.folding import fold_batch_norm
-from mobilenet_tf.quantization.qat import copy_trained
+from mobilenet_tf.quantization.qat import copy_float
 from mobilenet_tf.recipe import Recipe
 from mobilenet_tf.report.layers import plot_layers
 from mobilenet_tf.run_folder import RunFolder
@@ -156,7 +156,7 @@ def build_reference(run: RunFolder, recipe: Recipe, quantization: str) -> Any:
     """
     folded = fold_batch_norm(build_float_model(recipe, run.stage("train")))
     if quantization == "int8_qat":
-        copy_trained(build_quantized_model(recipe, run.stage("qat"), as_trained=True), folded)
+        copy_float(build_quantized_model(recipe, run.stage("qat"), as_trained=True), folded)
     return folded
 
 
@@ -268,7 +268,7 @@ def explain_parity(
 
 def rewrite(content: bytes, kept: Sequence[QuantizedLayer], model: Any) -> bytes:
     """Return the file with some layers in float, and a description that says so."""
-    shapes = audit(content)
+    shapes, graph = audit(content), FloatGraph(model)
     constants: dict[int, list[np.ndarray]] = {}
     for layer in kept:
         keras_layer = model.get_layer(layer.name)
@@ -279,9 +279,12 @@ def rewrite(content: bytes, kept: Sequence[QuantizedLayer], model: Any) -> bytes
             continue
         biases = [w.numpy() for w in keras_layer.weights if "bias" in w.name.rsplit("/", 1)[-1]]
         channels = shapes.count_channels(op)
+        members = [graph.layers[name] for name in graph.list_group(layer)]
+        # The file has the constant that a hard sigmoid adds in the bias before it.
+        shift = sum(member.value for member in members if type(member).__name__ == "Shift")
         constants[layer.op_index] = [
             arrange_kernel(kernel, layer.op_name),
-            biases[0] if biases else np.zeros(channels, np.float32),
+            (biases[0] if biases else np.zeros(channels, np.float32)) + np.float32(shift),
         ]
     mixed = keep_float(content, constants)
     metadata = read_metadata(mixed)

@@ -41,14 +41,28 @@ class DataSettings(Settings, frozen=True, kw_only=True):
     validation_count: Count = 5000
 
 
+ActivationName = Literal["paper", "relu", "relu6", "silu", "hard_swish"]
+ACTIVATIONS: tuple[ActivationName, ...] = get_args(ActivationName)
+SqueezeExcitation = Literal["paper", "on", "off"]
+SQUEEZE_EXCITATIONS: tuple[SqueezeExcitation, ...] = get_args(SqueezeExcitation)
+
+
 class ModelSettings(Settings, frozen=True, kw_only=True):
-    """Which network: the width multiplier alpha, the input resolution and where it strides."""
+    """Which network: the width multiplier alpha, the input resolution and where it strides.
+
+    "paper" is what the model's table has.
+    """
 
     name: str = "mobilenet_v1"
     alpha: Annotated[float, Meta(gt=0, le=1.5)] = 0.5
     resolution_px: Annotated[int, Meta(ge=8, le=1024)] = 32
     stride_plan: Literal["cifar", "imagenet"] = "cifar"
+    activation: ActivationName = "paper"
+    squeeze_excitation: SqueezeExcitation = "paper"
+    stochastic_depth: Annotated[float, Meta(ge=0, lt=1)] = 0.0
     dropout: Annotated[float, Meta(ge=0, lt=1)] = 0.001
+    head_units: Annotated[int, Meta(ge=0, le=65_536)] = 0
+    head_dropout: Annotated[float, Meta(ge=0, lt=1)] = 0.0
     batch_norm_momentum: Annotated[float, Meta(ge=0, lt=1)] = 0.9
 
 
@@ -57,6 +71,9 @@ class AugmentationSettings(Settings, frozen=True, kw_only=True):
 
     crop_padding_px: Annotated[int, Meta(ge=0, le=64)] = 4
     flip: bool = True
+    rotation_degrees: Annotated[float, Meta(ge=0, le=180)] = 0.0
+    translation_share: Annotated[float, Meta(ge=0, lt=0.5)] = 0.0
+    color_jitter: Annotated[float, Meta(ge=0, lt=1)] = 0.0
     cutout_px: Annotated[int, Meta(ge=0, le=512)] = 0
     mixup_alpha: NonNegative = 0.0
 
@@ -70,6 +87,7 @@ class FitSettings(Settings, frozen=True, kw_only=True):
     learning_rate: Positive = 0.2
     momentum: Annotated[float, Meta(ge=0, lt=1)] = 0.9
     schedule: Literal["one_cycle", "cosine", "step"] = "one_cycle"
+    final_learning_rate: NonNegative = 0.0
     warmup_share: Annotated[float, Meta(ge=0, lt=1)] = 0.2
     step_epochs: PositiveCount = 60
     step_factor: Annotated[float, Meta(gt=0, le=1)] = 0.2
@@ -84,11 +102,14 @@ class QatSettings(FitSettings, frozen=True, kw_only=True):
     """Fine-tuning with fake quantization; 0 epochs leaves quantization-aware training out."""
 
     epochs: Count = 3  # 0 means "no QAT", which float training has not
-    learning_rate: Positive = 0.005
+    learning_rate: Positive = 0.015
     schedule: Literal["one_cycle", "cosine", "step"] = "cosine"
     warmup_share: Annotated[float, Meta(ge=0, lt=1)] = 0.05
     calibration_count: PositiveCount = 512
+    freeze_batch_norm_share: Share = 0.5
     freeze_ranges_share: Share = 0.5
+    distill_share: Share = 0.0
+    distill_temperature: Positive = 2.0
 
 
 Quantization = Literal["float32", "float16", "dynamic_range", "int8_ptq", "int8_qat"]
@@ -104,12 +125,17 @@ class ExportSettings(Settings, frozen=True, kw_only=True):
     calibration_count: PositiveCount = 512
 
 
+View = Literal["flip", "rotate"]
+VIEWS: tuple[View, ...] = get_args(View)
+
+
 class BenchmarkSettings(Settings, frozen=True, kw_only=True):
     """How the final figures are measured, on the test split."""
 
     threads: Annotated[int, Meta(ge=1, le=256)] = 1
     latency_warmup_runs: Count = 10
     latency_runs: PositiveCount = 100
+    test_time_augmentation: tuple[View, ...] = ()
 
 
 class Recipe(Settings, frozen=True, kw_only=True):
@@ -253,6 +279,20 @@ def settings_of(recipe: Recipe, sections: tuple[str, ...]) -> dict[str, Any]:
     chosen = {name: getattr(recipe, name) for name in names}
     settings: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(chosen))  # tuples as lists
     return settings
+
+
+def with_defaults(settings: dict[str, Any]) -> dict[str, Any]:
+    """Return settings of `settings_of` with what an older version had not yet, at its default.
+
+    A new setting's default is what was done before there was a choice.
+    """
+    defaults = settings_of(Recipe(), tuple(settings.keys() & set(Recipe.__struct_fields__)))
+    return {
+        name: {**defaults[name], **value}
+        if isinstance(value, dict) and isinstance(defaults.get(name), dict)
+        else value
+        for name, value in settings.items()
+    }
 
 
 def list_differences(old: dict[str, Any], new: dict[str, Any], key: str = "") -> list[str]:

@@ -12,7 +12,7 @@ from typing import Any
 
 from mobilenet_tf import hardware, results
 from mobilenet_tf.errors import UsageError
-from mobilenet_tf.recipe import Recipe, list_differences, settings_of
+from mobilenet_tf.recipe import Recipe, list_differences, settings_of, with_defaults
 from mobilenet_tf.results import StageResult
 from mobilenet_tf.run_folder import WORKING_FILES, RunFolder
 from mobilenet_tf.stages import (
@@ -52,7 +52,8 @@ def check_state(stage: Stage, run: RunFolder, recipe: Recipe) -> State:
     if missing:
         return State(False, f"{missing[0]} is missing")
     run.load_stage(stage.name)  # every file is what the result recorded
-    changed = list_differences(result.settings, settings_of(recipe, stage.sections))
+    asked = settings_of(recipe, stage.sections)
+    changed = list_differences(with_defaults(result.settings), asked)
     if changed:
         return State(False, "; ".join(changed), tuple(changed))
     stale = find_stale_input(stage, run, recipe, result)
@@ -187,7 +188,7 @@ def begin_partial(
     if held is None:
         run.discard_partial(stage.name)
     else:
-        differences = list_differences(held, settings)
+        differences = list_differences(with_defaults(held), settings)
         if differences:
             raise UsageError(
                 f"{partial} was begun with other settings ({'; '.join(differences)}); give the"

@@ -174,11 +174,26 @@ def check_recipe(recipe: Recipe) -> None:
                 f"{section}.batch_size {fit.batch_size} is larger than the {left:,} training"
                 f" pictures; give at most {left}, or lower data.validation_count"
             )
+        if fit.final_learning_rate > fit.learning_rate:
+            raise UsageError(
+                f"{section}.final_learning_rate {fit.final_learning_rate:g} is above"
+                f" {section}.learning_rate {fit.learning_rate:g}, which falls to it"
+            )
         if fit.early_stopping_epochs and not recipe.data.validation_count:
             raise UsageError(
                 f"{section}.early_stopping_epochs {fit.early_stopping_epochs} needs a validation"
                 " split; set data.validation_count, or 0 epochs"
             )
+    views = recipe.benchmark.test_time_augmentation
+    if len(set(views)) < len(views):
+        raise UsageError(
+            f"benchmark.test_time_augmentation {', '.join(views)} names one twice; name each once"
+        )
+    if views and not info.flip_safe:
+        raise UsageError(
+            f"benchmark.test_time_augmentation turns pictures, and {info.name} has classes that"
+            " a turned picture no longer shows; leave it empty"
+        )
     quantizations = recipe.export.quantizations
     if not quantizations:
         raise UsageError("export.quantizations is empty; name at least one")

@@ -12,7 +12,7 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parent.parent / "mobilenet_tf"
 FLOORS = (  # a module may import from floors below its own, and from its own folder
-    ("errors", "quiet", "__version__"),
+    ("errors", "quiet", "interrupt", "__version__"),
     ("workdir", "keras", "hardware"),
     ("recipe", "results"),
     ("run_folder",),
@@ -24,7 +24,7 @@ FLOORS = (  # a module may import from floors below its own, and from its own fo
     ("benchmark",),
     ("stages",),
     ("runner",),
-    ("diagnosis",),
+    ("diagnosis", "comparison"),
     ("cli",),
 )
 FLOOR_OF = {name: i for i, names in enumerate(FLOORS) for name in names}
@@ -128,7 +128,16 @@ def test_only_the_data_door_knows_that_there_is_a_test_part() -> None:
 
 @pytest.mark.parametrize(
     "module",
-    ["report", "runner", "stages", "models.cost", "data.catalog", "run_folder", "artifacts"],
+    [
+        "report",
+        "comparison",
+        "runner",
+        "stages",
+        "models.cost",
+        "data.catalog",
+        "run_folder",
+        "artifacts",
+    ],
 )
 def test_what_answers_at_once_loads_no_tensorflow(module: str) -> None:
     heavy = "{'tensorflow', 'tf_keras', 'keras', 'tensorflow_datasets', 'sklearn'}"

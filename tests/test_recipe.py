@@ -14,6 +14,7 @@ from mobilenet_tf.recipe import (
     parse_recipe,
     recipe_names,
     settings_of,
+    with_defaults,
 )
 
 
@@ -148,3 +149,12 @@ def test_differences_name_every_setting_that_differs() -> None:
     ]
     assert list_differences(old, old) == []
     assert list_differences({"inputs": {}}, {"inputs": {"train": "x"}})
+
+
+def test_settings_of_an_older_version_have_todays_defaults() -> None:
+    old = {"seed": 3, "model": {"name": "mobilenet_v1", "alpha": 0.25}, "inputs": {"train": "x"}}
+    filled = with_defaults(old)
+    assert filled["model"]["alpha"] == 0.25
+    assert filled["model"]["activation"] == "paper"
+    assert (filled["seed"], filled["inputs"]) == (3, {"train": "x"})
+    assert "deterministic" not in filled

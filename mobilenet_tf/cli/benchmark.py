@@ -13,6 +13,13 @@ from mobilenet_tf.cli import options
 @options.run_argument
 @click.option("--threads", type=int, help="Threads of the interpreter.")
 @click.option("--latency-runs", type=int, help="Timed runs of one picture, after warm-up.")
+@click.option(
+    "--test-time-augmentation",
+    "views",
+    multiple=True,
+    metavar="flip|rotate",
+    help="Also report the mean over views: mirrored, turned by 90 degrees; can be repeated.",
+)
 @options.data_dir_option
 @options.overwrite_option
 @options.json_option
@@ -22,6 +29,7 @@ def command(
     run: Path,
     threads: int | None,
     latency_runs: int | None,
+    views: tuple[str, ...],
     data_dir: Path | None,
     overwrite: bool,
     as_json: bool,
@@ -32,14 +40,25 @@ def command(
     RUN is the folder of a finished mtf export-tflite. Models are timed in turns: trust the
     ratios between rows more than a single figure.
 
+    Test-time augmentation looks at each picture several times; its accuracy stands beside the
+    plain one, and its cost is that many times the latency.
+
     \b
     Example:
       mtf benchmark artifacts/cifar10_v1_050_r32 --threads 2
+      mtf benchmark artifacts/cifar10_v1_050_r32 --test-time-augmentation flip --overwrite
     """
     options.run_verb(
         "benchmark",
         run,
-        options.make_overrides("benchmark", {"threads": threads, "latency_runs": latency_runs}),
+        options.make_overrides(
+            "benchmark",
+            {
+                "threads": threads,
+                "latency_runs": latency_runs,
+                "test_time_augmentation": views or None,
+            },
+        ),
         data_dir=data_dir,
         resume=False,
         overwrite=overwrite,

@@ -10,6 +10,7 @@ import click
 
 from mobilenet_tf import __version__
 from mobilenet_tf.errors import MtfError, suggest
+from mobilenet_tf.interrupt import remember_interrupts
 
 VERBS = (  # in the order of the work
     "run",
@@ -20,6 +21,7 @@ VERBS = (  # in the order of the work
     "benchmark",
     "quant-debug",
     "report",
+    "compare",
     "predict",
     "models",
     "datasets",
@@ -64,6 +66,7 @@ def mtf() -> None:
 
 def main() -> None:
     """Run `mtf`; a user's mistake ends in one sentence and exit code 2, a failure in 1."""
+    remember_interrupts()
     exit_code = run_command(sys.argv[1:])
     if exit_code == INTERRUPTED_EXIT_CODE:
         sys.stdout.flush()

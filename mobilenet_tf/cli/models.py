@@ -14,7 +14,14 @@ if TYPE_CHECKING:
     from mobilenet_tf.models.cost import Cost
     from mobilenet_tf.models.variant import Variant
 
-_RESOLUTIONS_PX = (32, 128, 224)  # CIFAR's, and the ends of the paper's range
+_RESOLUTIONS_PX = (32, 224)  # CIFAR's and the papers'
+_ACTIVATION_NOTES = (
+    "Activations in int8: relu and relu6 cost nothing, the file fuses them into the",
+    "convolution. hard_swish is an op of its own, silu two (LOGISTIC, MUL): exact, no",
+    "float, but slower, and squeeze-and-excitation adds five small ops a block. Where",
+    'latency counts: model.activation = "relu6", model.squeeze_excitation = "off", or',
+    "a minimalistic V3, which was made for that.",
+)
 
 
 @click.command(short_help="Show parameters, MACs and sizes of the models.")
@@ -31,7 +38,7 @@ _RESOLUTIONS_PX = (32, 128, 224)  # CIFAR's, and the ends of the paper's range
     "resolutions_px",
     type=int,
     multiple=True,
-    help="Side of the input in pixels; can be repeated.  [default: 32, 128 and 224]",
+    help="Side of the input in pixels; can be repeated.  [default: 32 and 224]",
 )
 @click.option(
     "--classes",
@@ -138,6 +145,8 @@ def _describe(variant: Variant, cost: Cost) -> dict[str, Any]:
         "name": variant.name,
         "model": variant.table.name,
         "source": variant.table.source,
+        "activation": variant.table.activation,
+        "cannot": sorted(variant.table.cannot),
         "alpha": variant.alpha,
         "resolution_px": variant.height_px,
         "stride_plan": variant.stride_plan,
@@ -182,12 +191,29 @@ def _format(rows: list[dict[str, Any]]) -> str:
     columns = [Column("variant", align="left"), Column("alpha"), Column("px")]
     columns += [Column("strides", align="left"), Column("parameters"), Column("M MACs")]
     columns += [Column("float32 KB"), Column("int8 KB")]
-    models = {row["model"]: f"{row['model']} ({row['source']})" for row in rows}
-    return (
-        f"{', '.join(models.values())}, {rows[0]['classes']} classes\n\n"
-        f"{format_table(columns, cells)}\n\n"
-        "1 KB is 1,000 bytes of weights; --layers shows one variant layer by layer."
+    return "\n".join(
+        [
+            *_list_models(rows),
+            "",
+            format_table(columns, cells),
+            "",
+            f"{rows[0]['classes']} classes; 1 KB is 1,000 bytes of weights; --layers shows one"
+            " variant",
+            "layer by layer.",
+            "",
+            *_ACTIVATION_NOTES,
+        ]
     )
+
+
+def _list_models(rows: list[dict[str, Any]]) -> list[str]:
+    """Return a line a model, and what it does not take."""
+    lines = []
+    for row in {row["model"]: row for row in rows}.values():
+        lines.append(f"{row['model']} ({row['source']})")
+        if row["cannot"]:
+            lines.append(f"  does not take {', '.join(row['cannot'])}")
+    return lines
 
 
 def _format_layers(row: dict[str, Any]) -> str:

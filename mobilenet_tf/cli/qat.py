@@ -7,6 +7,9 @@ from pathlib import Path
 import click
 
 from mobilenet_tf.cli import options
+from mobilenet_tf.errors import UsageError
+
+DISTILL_SHARE = 0.5  # recipes may say another: qat.distill_share
 
 
 @click.command(short_help="Fine-tune the network of RUN with fake quantization.")
@@ -17,6 +20,12 @@ from mobilenet_tf.cli import options
 @click.option("--optimizer", help="sgd (with Nesterov momentum) or adamw.")
 @click.option("--schedule", help="one_cycle, cosine or step.")
 @click.option("--calibration-count", type=int, help="Training pictures for the first ranges.")
+@click.option(
+    "--distill/--no-distill",
+    default=None,
+    help="Learn half from the float network's probabilities, or from the labels alone.",
+)
+@click.option("--temperature", type=float, help="What distillation divides the logits by.")
 @options.data_dir_option
 @options.resume_option
 @options.overwrite_option
@@ -31,6 +40,8 @@ def command(
     optimizer: str | None,
     schedule: str | None,
     calibration_count: int | None,
+    distill: bool | None,
+    temperature: float | None,
     data_dir: Path | None,
     resume: bool,
     overwrite: bool,
@@ -45,7 +56,10 @@ def command(
     Example:
       mtf qat artifacts/cifar10_v1_050_r32
       mtf qat artifacts/digits --epochs 3 --learning-rate 0.001
+      mtf qat artifacts/digits --distill --temperature 4
     """
+    if temperature is not None and not distill:
+        raise UsageError(f"--temperature {temperature:g} is for distillation; give --distill too")
     values = {
         "epochs": epochs,
         "batch_size": batch_size,
@@ -53,6 +67,8 @@ def command(
         "optimizer": optimizer,
         "schedule": schedule,
         "calibration_count": calibration_count,
+        "distill_share": None if distill is None else DISTILL_SHARE * distill,
+        "distill_temperature": temperature,
     }
     options.run_verb(
         "qat",

@@ -16,6 +16,10 @@ from mobilenet_tf.cli import options
 @click.option("--alpha", type=float, help="Width multiplier, in (0, 1.5].")
 @click.option("--resolution", type=int, help="Side of the input in pixels.")
 @click.option("--stride-plan", help="cifar keeps small pictures large; imagenet is the paper's.")
+@click.option("--activation", help="relu, relu6, silu or hard_swish everywhere.")
+@click.option("--squeeze-excitation", help="on: in every bottleneck; off: in none.")
+@click.option("--stochastic-depth", type=float, help="Share of samples that skip the last block.")
+@click.option("--head-units", type=int, help="Width of a hidden layer before the classes.")
 @click.option("--validation", type=int, help="Training pictures held out; 0 trains on all.")
 @click.option("--epochs", type=int, help="Passes over the training pictures.")
 @click.option("--batch-size", type=int, help="Pictures a step.")
@@ -50,6 +54,10 @@ def command(
     alpha: float | None,
     resolution: int | None,
     stride_plan: str | None,
+    activation: str | None,
+    squeeze_excitation: str | None,
+    stochastic_depth: float | None,
+    head_units: int | None,
     validation: int | None,
     epochs: int | None,
     batch_size: int | None,
@@ -73,6 +81,7 @@ def command(
     \b
     Example:
       mtf train --dataset cifar10 --alpha 0.5 --epochs 30
+      mtf train --model mobilenet_v4_conv_small --alpha 1.2 --activation silu
       mtf train --dataset digits --alpha 0.25 --out artifacts/digits
       mtf train --out artifacts/digits --resume
     """
@@ -95,6 +104,10 @@ def command(
         "alpha": alpha,
         "resolution_px": resolution,
         "stride_plan": stride_plan,
+        "activation": activation,
+        "squeeze_excitation": squeeze_excitation,
+        "stochastic_depth": stochastic_depth,
+        "head_units": head_units,
     }
     given = [
         *options.make_overrides("", {"seed": seed, "deterministic": deterministic}),

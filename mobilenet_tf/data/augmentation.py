@@ -6,6 +6,7 @@ TensorFlow's stateless random functions. The shapes must be known when the graph
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from mobilenet_tf.errors import UsageError
@@ -57,6 +58,50 @@ def cut_out(images: Any, seed: Any, size_px: int) -> Any:
     columns = _within(tf.range(width), first[:, 1], size_px)  # (B, W)
     square = rows[:, :, tf.newaxis] & columns[:, tf.newaxis, :]
     return tf.where(square[..., tf.newaxis], tf.constant(GREY, tf.uint8), images)
+
+
+def warp(images: Any, seed: Any, rotation_degrees: float, translation_share: float) -> Any:
+    """Turn each picture by up to `rotation_degrees`, and move it by up to a share of its sides.
+
+    Both ways and about its centre, bilinear; what comes into view is the picture mirrored at its
+    edges.
+    """
+    batch, height, width, _ = images.shape
+    unit = tf.random.stateless_uniform((3, batch), seed, -1.0, 1.0, alg="philox")
+    angle = unit[0] * (rotation_degrees * math.pi / 180)
+    cos, sin = tf.cos(angle), tf.sin(angle)
+    # Where an output pixel (x, y) comes from: the inverse turn about the centre, then the move.
+    centre_x, centre_y = (width - 1) / 2, (height - 1) / 2
+    shift_x = unit[1] * (translation_share * width) + centre_x - cos * centre_x - sin * centre_y
+    shift_y = unit[2] * (translation_share * height) + centre_y + sin * centre_x - cos * centre_y
+    zeros = tf.zeros_like(cos)
+    moved = tf.raw_ops.ImageProjectiveTransformV3(
+        images=tf.cast(images, tf.float32),
+        transforms=tf.stack([cos, sin, shift_x, -sin, cos, shift_y, zeros, zeros], axis=1),
+        output_shape=tf.constant([height, width]),
+        fill_value=0.0,
+        interpolation="BILINEAR",
+        fill_mode="REFLECT",
+    )
+    return tf.saturate_cast(tf.round(moved), tf.uint8)
+
+
+def jitter_colors(images: Any, seed: Any, strength: float) -> Any:
+    """Change brightness, contrast and saturation of each picture by up to a share of `strength`.
+
+    Each by a factor of its own from [1 - strength, 1 + strength], in this order: of all values, of
+    the distance to the picture's mean grey, of the distance to each pixel's grey (ITU-R BT.601).
+    """
+    batch = images.shape[0]
+    factors = tf.random.stateless_uniform(
+        (3, batch, 1, 1, 1), seed, 1.0 - strength, 1.0 + strength, alg="philox"
+    )
+    bright = tf.minimum(tf.cast(images, tf.float32) * factors[0], 255.0)
+    weights = tf.constant([0.299, 0.587, 0.114])
+    mean = tf.reduce_mean(tf.reduce_sum(bright * weights, -1, keepdims=True), (1, 2), keepdims=True)
+    contrasted = tf.clip_by_value(mean + (bright - mean) * factors[1], 0.0, 255.0)
+    grey = tf.reduce_sum(contrasted * weights, -1, keepdims=True)
+    return tf.saturate_cast(tf.round(grey + (contrasted - grey) * factors[2]), tf.uint8)
 
 
 def mix_up(images: Any, targets: Any, seed: Any, alpha: float) -> tuple[Any, Any]:

@@ -123,6 +123,14 @@ def _augment(
         images = augmentation.crop_with_reflection(images, seeds[0], settings.crop_padding_px)
     if settings.flip:
         images = augmentation.flip_horizontally(images, seeds[1])
+    if settings.rotation_degrees or settings.translation_share:
+        warp_seed = tf.random.fold_in(seed, 4, alg="philox")
+        images = augmentation.warp(
+            images, warp_seed, settings.rotation_degrees, settings.translation_share
+        )
+    if settings.color_jitter:
+        color_seed = tf.random.fold_in(seed, 5, alg="philox")
+        images = augmentation.jitter_colors(images, color_seed, settings.color_jitter)
     if settings.cutout_px:
         images = augmentation.cut_out(images, seeds[2], settings.cutout_px)
     floats = normalise(_resize_batch(images, resolution_px))

@@ -1,22 +1,30 @@
 """Block kinds: the vocabulary in which a paper's table is written down; no TensorFlow.
 
-A model is a tuple of these rows. A new kind of row needs one function in `cost.py` and one in
-`keras_builder.py`, registered there by its class; nothing else changes.
+A model is a tuple of these rows. A new kind of row needs one function in `assembly.py`, registered
+there by its class; costs and Keras layers both come from it.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Literal, get_args
+
+from mobilenet_tf.recipe import ActivationName
 
 StridePlan = Literal["cifar", "imagenet"]
 STRIDE_PLANS: tuple[StridePlan, ...] = get_args(StridePlan)
 SMALL_SIDE_PX = 96  # below three of the imagenet plan's 32-pixel strides, little is left to pool
 
+Scaling = Literal["alpha", "input", "widen", "fixed"]
+"""How alpha changes a row's channels: in proportion; in proportion to what comes in (a ratio of
+the table's columns); only above 1, where the papers keep the last layers wide; not at all."""
+
 
 @dataclass(frozen=True)
 class Strides:
-    """The stride of one row under each plan.
+    """A number of one row, most often its stride, under each plan.
 
     `imagenet` is the paper's column, made for inputs of 128 to 224 pixels. `cifar` keeps the full
     resolution in the stem and the first rows, for inputs around 32 pixels.
@@ -26,23 +34,34 @@ class Strides:
     cifar: int
 
     def under(self, plan: StridePlan) -> int:
-        """Return this row's stride under `plan`."""
+        """Return this row's number under `plan`."""
         return self.imagenet if plan == "imagenet" else self.cifar
+
+
+KEPT = Strides(imagenet=1, cifar=1)
+
+
+class Residual:
+    """The base of blocks that a residual connection may bridge; stochastic depth counts them."""
 
 
 @dataclass(frozen=True)
 class ConvBlock:
-    """Full convolution, batch normalization, ReLU6; layers `name`, `name`_bn, `name`_relu."""
+    """Full convolution, batch normalization, activation; layers `name`, `name`_bn, `name`_relu."""
 
     name: str
     filters: int  # at alpha 1
     strides: Strides
-    kernel_px: int = 3
+    kernel_px: int | Strides = 3
+    activation: ActivationName = "paper"  # the table's own
+    scaling: Scaling = "alpha"
+    norm_name: str = ""  # where the reference's names follow no rule
+    activated_name: str = ""
 
 
 @dataclass(frozen=True)
 class DepthwiseSeparableBlock:
-    """3x3 depthwise then 1x1 pointwise convolution, each with batch normalization and ReLU6.
+    """3x3 depthwise then 1x1 pointwise convolution, each normalized and activated.
 
     Layers conv_dw_`index` and conv_pw_`index`, as tf_keras.applications numbers them. The stride
     is the depthwise convolution's. arXiv 1704.04861, figure 3, right.
@@ -55,35 +74,158 @@ class DepthwiseSeparableBlock:
 
 
 @dataclass(frozen=True)
-class PooledClassifier:
-    """Global average pooling, dropout, and a fully connected layer written as a 1x1 convolution.
+class InvertedResiduals(Residual):
+    """A line of MobileNetV2's table 2, columns t, c, n and s: n inverted residuals.
 
-    The convolution (layer `name`) has the same numbers as a dense layer, and int8 training and
-    export give its kernel one scale a class, which a dense layer would not get.
+    Expand by t, 3x3 depthwise (stride s in the first), project without activation; added to what
+    came in where both have one shape. arXiv 1801.04381, table 1 and figure 4d.
+    """
+
+    expansion: int
+    filters: int
+    repeats: int
+    strides: Strides
+
+
+@dataclass(frozen=True)
+class Bottleneck(Residual):
+    """A `bneck` line of MobileNetV3's tables, columns operator, exp size, #out, SE, NL and s.
+
+    An inverted residual with another kernel, squeeze-and-excitation after the depthwise
+    convolution where SE says so, and its own nonlinearity. arXiv 1905.02244, figure 4.
+    """
+
+    kernel_px: int
+    expanded: int
+    filters: int
+    squeeze_excitation: bool
+    activation: ActivationName
+    strides: Strides
+
+
+@dataclass(frozen=True)
+class UniversalBottleneck(Residual):
+    """A UIB line of MobileNetV4's tables: DW K1, DW K2, expanded dim, output dim, stride.
+
+    A depthwise convolution before the expansion (0: none), one after it (0: none), and the
+    projection. Both make ExtraDW, the second alone IB, the first alone ConvNext, neither FFN.
+    Without the second, the first strides. arXiv 2404.10518, figure 4.
+    """
+
+    start_px: int
+    middle_px: int
+    expanded: int
+    filters: int
+    strides: Strides
+
+
+@dataclass(frozen=True)
+class FusedBottleneck(Residual):
+    """A FusedIB line of MobileNetV4's tables: K, expanded dim, output dim, stride.
+
+    One full convolution expands and strides, a 1x1 convolution projects; `activated` says whether
+    the reference code activates the output too (it does in Conv-S, and then adds nothing).
+    """
+
+    kernel_px: int
+    expanded: int
+    filters: int
+    strides: Strides
+    activated: bool = False
+
+
+@dataclass(frozen=True)
+class MaxPool:
+    """Maximum over overlapping windows."""
+
+    name: str
+    strides: Strides
+    kernel_px: int = 3
+
+
+@dataclass(frozen=True)
+class GlobalPool:
+    """The mean over the whole picture, (1, 1, channels)."""
+
+
+@dataclass(frozen=True)
+class DenseBlock:
+    """A fully connected layer over the whole picture with bias and activation.
+
+    Written as a convolution whose kernel is the picture (1x1 after pooling): the same numbers, and
+    int8 gives its kernel one scale an output, which a dense layer would not get.
     """
 
     name: str
+    filters: int
+    activation: ActivationName = "paper"
+    scaling: Scaling = "alpha"
+    dropped: bool = False  # dropout on what comes in
 
 
-Block = ConvBlock | DepthwiseSeparableBlock | PooledClassifier
+@dataclass(frozen=True)
+class Classifier:
+    """Dropout, the optional hidden layer, and the layer of the classes, as `DenseBlock` is."""
+
+    name: str
+    flat_name: str = "flatten"
+
+
+Block = (
+    ConvBlock
+    | DepthwiseSeparableBlock
+    | InvertedResiduals
+    | Bottleneck
+    | UniversalBottleneck
+    | FusedBottleneck
+    | MaxPool
+    | GlobalPool
+    | DenseBlock
+    | Classifier
+)
 
 
 @dataclass(frozen=True)
 class ModelTable:
-    """One architecture: its rows in the paper's order, and what the paper published."""
+    """One architecture: its rows in the paper's order, and what the paper published.
+
+    `block_names` are those of the first bottleneck and of the others by number. `cannot` says for
+    an option why this model does not take it.
+    """
 
     name: str
     alias: str  # in artifact names: v1_050_r32
     title: str
     source: str
+    activation: ActivationName
     blocks: tuple[Block, ...]
     published_alphas: tuple[float, ...]
     published_resolutions_px: tuple[int, ...]
+    norm_suffix: str = "bn"
+    block_names: tuple[str, str] = ("block_0", "block_{}")
+    cannot: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
     def total_stride(self, plan: StridePlan) -> int:
         """Return by how much `plan` divides the input's side before pooling."""
         total = 1
         for block in self.blocks:
-            if not isinstance(block, PooledClassifier):
+            if not isinstance(block, (GlobalPool, DenseBlock, Classifier)):
                 total *= block.strides.under(plan)
         return total
+
+    @property
+    def narrowest(self) -> int:
+        """The smallest number of channels that alpha multiplies."""
+        return min(
+            block.filters
+            for block in self.blocks
+            if not isinstance(block, (MaxPool, GlobalPool, Classifier))
+            and getattr(block, "scaling", "alpha") == "alpha"
+        )
+
+    @property
+    def bottleneck_count(self) -> int:
+        """How many blocks there are that a residual connection may bridge."""
+        return sum(
+            getattr(block, "repeats", 1) for block in self.blocks if isinstance(block, Residual)
+        )

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from mobilenet_tf.models.blocks import ConvBlock, DepthwiseSeparableBlock, PooledClassifier
+from mobilenet_tf.models.assembly import Assembler
+from mobilenet_tf.models.options import Options
 from mobilenet_tf.models.variant import Variant, make_variant
 
 Shape = tuple[int, int, int]  # height, width, channels
@@ -68,100 +68,97 @@ def count_costs(
     resolution_px: int | tuple[int, int],
     classes: int,
     stride_plan: str,
+    options: Options | None = None,
 ) -> Cost:
     """Count a model's parameters and multiply-accumulates (convolutions only, as the papers do).
 
-    Agrees with arXiv 1704.04861, tables 4, 6 and 7. Arguments as in `make_variant`.
+    Agrees with the tables of arXiv 1704.04861, 1801.04381, 1905.02244 and 2404.10518. Arguments
+    as in `make_variant`.
 
     Raises:
         UsageError: an argument is out of its range.
     """
-    variant = make_variant(
-        name,
-        alpha=alpha,
-        resolution_px=resolution_px,
-        classes=classes,
-        stride_plan=stride_plan,
-    )
-    shape: Shape = variant.input_shape
-    layers: list[LayerCost] = []
-    for block in variant.table.blocks:
-        layers += _COUNTERS[type(block)](block, shape, variant)
-        shape = layers[-1].output_shape
-    return Cost(tuple(layers))
-
-
-def _count_conv_block(block: ConvBlock, shape: Shape, variant: Variant) -> Iterator[LayerCost]:
-    filters = variant.channels(block.filters)
-    stride = block.strides.under(variant.stride_plan)
-    yield from _conv_with_norm(block.name, shape, filters, block.kernel_px, stride)
-
-
-def _count_separable_block(
-    block: DepthwiseSeparableBlock, shape: Shape, variant: Variant
-) -> Iterator[LayerCost]:
-    stride = block.strides.under(variant.stride_plan)
-    height, width, channels = _strided(shape, stride)
-    weights = block.kernel_px**2 * channels
-    yield LayerCost(
-        f"conv_dw_{block.index}",
-        (height, width, channels),
-        parameters=weights,
-        trainable_parameters=weights,
-        macs=weights * height * width,
-        folded_weights=weights,
-        folded_biases=channels,
-    )
-    yield _norm(f"conv_dw_{block.index}_bn", (height, width, channels))
-    filters = variant.channels(block.filters)
-    yield from _conv_with_norm(f"conv_pw_{block.index}", (height, width, channels), filters, 1, 1)
-
-
-def _count_classifier(
-    block: PooledClassifier, shape: Shape, variant: Variant
-) -> Iterator[LayerCost]:
-    weights = shape[2] * variant.classes
-    yield LayerCost(
-        block.name,
-        (1, 1, variant.classes),
-        parameters=weights + variant.classes,
-        trainable_parameters=weights + variant.classes,
-        macs=weights,
-        folded_weights=weights,
-        folded_biases=variant.classes,
+    return count_variant_costs(
+        make_variant(
+            name,
+            alpha=alpha,
+            resolution_px=resolution_px,
+            classes=classes,
+            stride_plan=stride_plan,
+            options=options,
+        )
     )
 
 
-def _conv_with_norm(
-    name: str, shape: Shape, filters: int, kernel_px: int, stride: int
-) -> Iterator[LayerCost]:
-    height, width, channels = _strided(shape, stride)
-    weights = kernel_px**2 * channels * filters
-    yield LayerCost(
-        name,
-        (height, width, filters),
-        parameters=weights,
-        trainable_parameters=weights,
-        macs=weights * height * width,
-        folded_weights=weights,
-        folded_biases=filters,
-    )
-    yield _norm(f"{name}_bn", (height, width, filters))
+def count_variant_costs(variant: Variant) -> Cost:
+    """Count a checked variant's parameters and multiply-accumulates."""
+    counter = _Counter()
+    Assembler(variant, counter).run(variant.input_shape)
+    return Cost(tuple(counter.layers))
 
 
-def _norm(name: str, shape: Shape) -> LayerCost:
-    channels = shape[2]  # gamma and beta are trained; mean and variance are counted along
-    return LayerCost(name, shape, parameters=4 * channels, trainable_parameters=2 * channels)
+class _Counter:
+    """`assembly.Ops` on shapes: writes down what every layer with weights costs."""
+
+    def __init__(self) -> None:
+        self.layers: list[LayerCost] = []
+
+    def channels(self, x: Shape) -> int:
+        return x[2]
+
+    def conv(self, x: Shape, name: str, filters: int, kernel_px: int, stride: int) -> Shape:
+        return self._add(name, kernel_px**2 * x[2] * filters, (*_strided(x, stride), filters))
+
+    def depthwise(self, x: Shape, name: str, kernel_px: int, stride: int) -> Shape:
+        return self._add(name, kernel_px**2 * x[2], (*_strided(x, stride), x[2]))
+
+    def dense(self, x: Shape, name: str, units: int) -> Shape:
+        return self._add(name, math.prod(x) * units, (1, 1, units), biases=units)
+
+    def norm(self, x: Shape, name: str) -> Shape:
+        # gamma and beta are trained; mean and variance are counted along
+        self.layers.append(LayerCost(name, x, parameters=4 * x[2], trainable_parameters=2 * x[2]))
+        return x
+
+    def activate(self, x: Shape, name: str, activation: str) -> Shape:
+        return x
+
+    def add(self, x: Shape, other: Shape, name: str) -> Shape:
+        return x
+
+    def multiply(self, x: Shape, gate: Shape, name: str) -> Shape:
+        return x
+
+    def max_pool(self, x: Shape, name: str, size_px: int, stride: int) -> Shape:
+        return (*_strided(x, stride), x[2])
+
+    def global_pool(self, x: Shape, name: str) -> Shape:
+        return (1, 1, x[2])
+
+    def dropout(self, x: Shape, name: str, rate: float) -> Shape:
+        return x
+
+    def drop_path(self, x: Shape, name: str, rate: float) -> Shape:
+        return x
+
+    def flatten(self, x: Shape, name: str) -> Shape:
+        return x
+
+    def _add(self, name: str, weights: int, output: Shape, biases: int = 0) -> Shape:
+        self.layers.append(
+            LayerCost(
+                name,
+                output,
+                parameters=weights + biases,
+                trainable_parameters=weights + biases,
+                macs=weights * output[0] * output[1],
+                folded_weights=weights,
+                folded_biases=output[2],
+            )
+        )
+        return output
 
 
-def _strided(shape: Shape, stride: int) -> Shape:
-    """Return the shape after a stride with "same" padding: the sides divided, rounded up."""
-    height, width, channels = shape
-    return math.ceil(height / stride), math.ceil(width / stride), channels
-
-
-_COUNTERS: dict[type, Callable[..., Iterator[LayerCost]]] = {
-    ConvBlock: _count_conv_block,
-    DepthwiseSeparableBlock: _count_separable_block,
-    PooledClassifier: _count_classifier,
-}
+def _strided(shape: Shape, stride: int) -> tuple[int, int]:
+    """Return the sides after a stride with "same" padding: divided, rounded up."""
+    return math.ceil(shape[0] / stride), math.ceil(shape[1] / stride)

@@ -59,7 +59,23 @@ class SeededDropout(keras.layers.Layer):
     def _drop(self, inputs: Any) -> Any:
         step = self.step.assign_add(1)
         uniform = tf.random.stateless_uniform(
-            tf.shape(inputs), seed=tf.stack([tf.constant(self.seed, tf.int64), step]), alg="philox"
+            self._mask_shape(inputs),
+            seed=tf.stack([tf.constant(self.seed, tf.int64), step]),
+            alg="philox",
         )
         kept = tf.cast(uniform >= self.rate, inputs.dtype)
         return inputs * kept / tf.cast(1 - self.rate, inputs.dtype)
+
+    def _mask_shape(self, inputs: Any) -> Any:
+        return tf.shape(inputs)
+
+
+@keras.utils.register_keras_serializable(package="mobilenet_tf")
+class StochasticDepth(SeededDropout):
+    """Dropout of whole samples on a residual branch: what is left is the connection around it.
+
+    Huang et al. 2016, arXiv 1603.09382, in the inverted form. Input and output (B, H, W, C).
+    """
+
+    def _mask_shape(self, inputs: Any) -> Any:
+        return (tf.shape(inputs)[0], *[1] * (inputs.shape.rank - 1))

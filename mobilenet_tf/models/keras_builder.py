@@ -1,10 +1,8 @@
-"""Keras models built from the tables: one function a block kind."""
+"""Keras models built from the tables."""
 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,32 +10,15 @@ import numpy as np
 
 from mobilenet_tf.errors import UsageError
 from mobilenet_tf.keras import keras
-from mobilenet_tf.models.blocks import (
-    SMALL_SIDE_PX,
-    ConvBlock,
-    DepthwiseSeparableBlock,
-    PooledClassifier,
-)
-from mobilenet_tf.models.dropout import SeededDropout
+from mobilenet_tf.models.activations import HardSwish, Scale, Shift
+from mobilenet_tf.models.assembly import Assembler
+from mobilenet_tf.models.blocks import SMALL_SIDE_PX
+from mobilenet_tf.models.dropout import SeededDropout, StochasticDepth
+from mobilenet_tf.models.options import Options, check_share
 from mobilenet_tf.models.variant import IMAGE_CHANNELS, Variant, make_variant
 from mobilenet_tf.models.weights import load_weights
 
 BATCH_NORM_EPSILON = 1e-3  # as tf_keras.applications
-
-
-@dataclass(frozen=True)
-class _Plan:
-    """What the block functions share."""
-
-    variant: Variant
-    dropout: float
-    activation: str | None
-    batch_norm_momentum: float
-    seed: int | None
-
-    def layer_seed(self, layer: str) -> int | None:
-        """Return a seed of the layer's own, so that no two layers start alike."""
-        return None if self.seed is None else zlib.crc32(f"{self.seed}/{layer}".encode())
 
 
 def build_model(
@@ -52,6 +33,7 @@ def build_model(
     batch_size: int | None = None,
     batch_norm_momentum: float = 0.99,
     seed: int | None = None,
+    options: Options | None = None,
 ) -> keras.Model:
     """Build a functional Keras model from its table.
 
@@ -71,21 +53,46 @@ def build_model(
         batch_size: a fixed batch size, or None for any.
         batch_norm_momentum: share of the old moving statistics kept at each step, in [0, 1).
         seed: makes initial weights and dropout repeatable; None takes Keras' global generators.
+        options: departures from the paper's table.
 
     Raises:
-        UsageError: an argument is out of its range.
+        UsageError: an argument is out of its range, or an option that the model cannot take.
     """
     variant = make_variant(
-        name, alpha=alpha, resolution_px=resolution_px, classes=classes, stride_plan=stride_plan
+        name,
+        alpha=alpha,
+        resolution_px=resolution_px,
+        classes=classes,
+        stride_plan=stride_plan,
+        options=options,
     )
-    _check_share("dropout", dropout)
-    _check_share("batch_norm_momentum", batch_norm_momentum)
+    return build_variant(
+        variant,
+        dropout=dropout,
+        activation=activation,
+        batch_size=batch_size,
+        batch_norm_momentum=batch_norm_momentum,
+        seed=seed,
+    )
+
+
+def build_variant(
+    variant: Variant,
+    *,
+    dropout: float = 1e-3,
+    activation: str | None = None,
+    batch_size: int | None = None,
+    batch_norm_momentum: float = 0.99,
+    seed: int | None = None,
+) -> keras.Model:
+    """Build a checked variant; arguments and errors as in `build_model`."""
+    check_share("dropout", dropout)
+    check_share("batch_norm_momentum", batch_norm_momentum)
     _check_activation(activation)
-    plan = _Plan(variant, dropout, activation, batch_norm_momentum, seed)
     image = keras.Input(variant.input_shape, batch_size=batch_size, name="image")
-    x = image
-    for block in variant.table.blocks:
-        x = _BUILDERS[type(block)](block, x, plan)
+    x = Assembler(variant, _KerasOps(seed, batch_norm_momentum), dropout).run(image)
+    if activation is not None:
+        x = keras.layers.Activation(activation, name="predictions", dtype="float32")(x)
     return keras.Model(image, x, name=variant.name)
 
 
@@ -149,64 +156,87 @@ def MobileNetV1(  # noqa: N802  # named as Keras names its applications
     return model
 
 
-def _build_conv_block(block: ConvBlock, x: Any, plan: _Plan) -> Any:
-    stride = block.strides.under(plan.variant.stride_plan)
-    return _conv_bn_relu6(
-        x, plan, block.name, filters=block.filters, kernel_px=block.kernel_px, stride=stride
-    )
+class _KerasOps:
+    """`assembly.Ops` on Keras tensors."""
 
+    def __init__(self, seed: int | None, batch_norm_momentum: float) -> None:
+        self.seed, self.momentum = seed, batch_norm_momentum
 
-def _build_separable_block(block: DepthwiseSeparableBlock, x: Any, plan: _Plan) -> Any:
-    depthwise, pointwise = f"conv_dw_{block.index}", f"conv_pw_{block.index}"
-    x = keras.layers.DepthwiseConv2D(
-        block.kernel_px,
-        strides=block.strides.under(plan.variant.stride_plan),
-        padding="same",
-        use_bias=False,
-        depthwise_initializer=_he_depthwise(plan.layer_seed(depthwise)),
-        name=depthwise,
-    )(x)
-    x = _bn_relu6(x, plan, depthwise)
-    return _conv_bn_relu6(x, plan, pointwise, filters=block.filters, kernel_px=1, stride=1)
+    def layer_seed(self, layer: str) -> int | None:
+        """Return a seed of the layer's own, so that no two layers start alike."""
+        return None if self.seed is None else zlib.crc32(f"{self.seed}/{layer}".encode())
 
+    def drop_seed(self, layer: str) -> int:
+        seed = self.layer_seed(layer)
+        # follows keras.utils.set_random_seed
+        return int(np.random.randint(2**31)) if seed is None else seed
 
-def _build_classifier(block: PooledClassifier, x: Any, plan: _Plan) -> Any:
-    classes = plan.variant.classes
-    x = keras.layers.GlobalAveragePooling2D(keepdims=True, name="global_average_pooling2d")(x)
-    seed = plan.layer_seed("dropout")
-    if seed is None:
-        seed = int(np.random.randint(2**31))  # follows keras.utils.set_random_seed
-    x = SeededDropout(plan.dropout, seed, name="dropout")(x)
-    x = keras.layers.Conv2D(
-        classes, 1, kernel_initializer=_glorot(plan.layer_seed(block.name)), name=block.name
-    )(x)
-    # float32 by name: under a mixed precision policy losses and softmax must not see float16.
-    x = keras.layers.Reshape((classes,), name="reshape_2", dtype="float32")(x)
-    if plan.activation is None:
-        return x
-    return keras.layers.Activation(plan.activation, name="predictions", dtype="float32")(x)
+    def channels(self, x: Any) -> int:
+        return int(x.shape[-1])
 
+    def conv(self, x: Any, name: str, filters: int, kernel_px: int, stride: int) -> Any:
+        return keras.layers.Conv2D(
+            filters,
+            kernel_px,
+            strides=stride,
+            padding="same",
+            use_bias=False,
+            kernel_initializer=_glorot(self.layer_seed(name)),
+            name=name,
+        )(x)
 
-def _conv_bn_relu6(
-    x: Any, plan: _Plan, name: str, *, filters: int, kernel_px: int, stride: int
-) -> Any:
-    x = keras.layers.Conv2D(
-        plan.variant.channels(filters),
-        kernel_px,
-        strides=stride,
-        padding="same",
-        use_bias=False,
-        kernel_initializer=_glorot(plan.layer_seed(name)),
-        name=name,
-    )(x)
-    return _bn_relu6(x, plan, name)
+    def depthwise(self, x: Any, name: str, kernel_px: int, stride: int) -> Any:
+        return keras.layers.DepthwiseConv2D(
+            kernel_px,
+            strides=stride,
+            padding="same",
+            use_bias=False,
+            depthwise_initializer=_he_depthwise(self.layer_seed(name)),
+            name=name,
+        )(x)
 
+    def dense(self, x: Any, name: str, units: int) -> Any:
+        return keras.layers.Conv2D(
+            units, x.shape[1:3], kernel_initializer=_glorot(self.layer_seed(name)), name=name
+        )(x)
 
-def _bn_relu6(x: Any, plan: _Plan, name: str) -> Any:
-    x = keras.layers.BatchNormalization(
-        momentum=plan.batch_norm_momentum, epsilon=BATCH_NORM_EPSILON, name=f"{name}_bn"
-    )(x)
-    return keras.layers.ReLU(6.0, name=f"{name}_relu")(x)
+    def norm(self, x: Any, name: str) -> Any:
+        return keras.layers.BatchNormalization(
+            momentum=self.momentum, epsilon=BATCH_NORM_EPSILON, name=name
+        )(x)
+
+    def activate(self, x: Any, name: str, activation: str) -> Any:
+        if activation == "hard_swish":
+            return HardSwish(name=name)(x)
+        if activation == "silu":  # Ramachandran 2017, arXiv 1710.05941, with beta 1
+            gate = keras.layers.Activation("sigmoid", name=f"{name}_sigmoid")(x)
+            return keras.layers.Multiply(name=name)([x, gate])
+        if activation == "hard_sigmoid":  # relu6(x + 3) / 6
+            x = Shift(3.0, name=f"{name}_shift")(x)
+            return Scale(1 / 6, name=name)(keras.layers.ReLU(6.0, name=f"{name}_relu6")(x))
+        return keras.layers.ReLU(6.0 if activation == "relu6" else None, name=name)(x)
+
+    def add(self, x: Any, other: Any, name: str) -> Any:
+        return keras.layers.Add(name=name)([x, other])
+
+    def multiply(self, x: Any, gate: Any, name: str) -> Any:
+        return keras.layers.Multiply(name=name)([x, gate])
+
+    def max_pool(self, x: Any, name: str, size_px: int, stride: int) -> Any:
+        return keras.layers.MaxPooling2D(size_px, stride, padding="same", name=name)(x)
+
+    def global_pool(self, x: Any, name: str) -> Any:
+        return keras.layers.GlobalAveragePooling2D(keepdims=True, name=name)(x)
+
+    def dropout(self, x: Any, name: str, rate: float) -> Any:
+        return SeededDropout(rate, self.drop_seed(name), name=name)(x)
+
+    def drop_path(self, x: Any, name: str, rate: float) -> Any:
+        return StochasticDepth(rate, self.drop_seed(name), name=name)(x)
+
+    def flatten(self, x: Any, name: str) -> Any:
+        # float32 by name: under a mixed precision policy losses and softmax must not see float16.
+        return keras.layers.Reshape((int(x.shape[-1]),), name=name, dtype="float32")(x)
 
 
 def _glorot(seed: int | None) -> Any:
@@ -225,11 +255,6 @@ def _he_depthwise(seed: int | None) -> Any:
     )
 
 
-def _check_share(name: str, value: float) -> None:
-    if not 0 <= value < 1:
-        raise UsageError(f"{name} {value!r} is not in [0, 1)")
-
-
 def _check_activation(activation: str | None) -> None:
     try:
         keras.activations.get(activation)
@@ -237,10 +262,3 @@ def _check_activation(activation: str | None) -> None:
         raise UsageError(
             f"unknown activation {activation!r}; use a Keras name such as 'softmax', or None"
         ) from error
-
-
-_BUILDERS: dict[type, Callable[..., Any]] = {
-    ConvBlock: _build_conv_block,
-    DepthwiseSeparableBlock: _build_separable_block,
-    PooledClassifier: _build_classifier,
-}

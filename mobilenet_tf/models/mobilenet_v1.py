@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from mobilenet_tf.models.blocks import (
+    Classifier,
     ConvBlock,
     DepthwiseSeparableBlock,
+    GlobalPool,
     ModelTable,
-    PooledClassifier,
     Strides,
 )
 
@@ -15,8 +16,14 @@ MOBILENET_V1 = ModelTable(
     alias="v1",
     title="MobileNetV1",
     source="arXiv 1704.04861, table 1",
+    activation="relu6",
     published_alphas=(0.25, 0.5, 0.75, 1.0),
     published_resolutions_px=(128, 160, 192, 224),
+    cannot={
+        "squeeze_excitation": "it has no bottleneck to squeeze; MobileNetV2, V3 and V4 take it",
+        "stochastic_depth": "it has no residual connection that could stand in for a block;"
+        " MobileNetV2, V3 and V4 take it",
+    },
     blocks=(
         # Output side:                                     imagenet plan at 224 | cifar plan at 32
         ConvBlock("conv1", 32, Strides(imagenet=2, cifar=1)),  # 112 | 32
@@ -34,6 +41,7 @@ MOBILENET_V1 = ModelTable(
         DepthwiseSeparableBlock(12, 1024, Strides(imagenet=2, cifar=2)),  # 7 | 4
         # The table prints s2 here, yet gives 7x7 before and after: the stride is 1.
         DepthwiseSeparableBlock(13, 1024, Strides(imagenet=1, cifar=1)),  # 7 | 4
-        PooledClassifier("conv_preds"),
+        GlobalPool(),
+        Classifier("conv_preds", flat_name="reshape_2"),
     ),
 )

@@ -10,6 +10,7 @@ from numbers import Integral, Real
 from mobilenet_tf.errors import UsageError, suggest
 from mobilenet_tf.models.blocks import STRIDE_PLANS, ModelTable, StridePlan
 from mobilenet_tf.models.catalog import model_table
+from mobilenet_tf.models.options import PAPER, Options, check_options
 
 ALPHA_MAX = 1.5
 CHANNEL_DIVISOR = 8
@@ -26,6 +27,7 @@ class Variant:
     width_px: int
     classes: int
     stride_plan: StridePlan
+    options: Options = PAPER
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
@@ -34,11 +36,15 @@ class Variant:
 
     @property
     def name(self) -> str:
-        """The variant in artifact names: v1_050_r32 (v1_050_r96x128 when not square)."""
+        """The variant in artifact names: v1_050_r32 (v1_050_r96x128 when not square).
+
+        Options follow: v4s_120_r32_silu_se_h512.
+        """
         side = str(self.height_px)
         if self.width_px != self.height_px:
             side += f"x{self.width_px}"
-        return f"{self.table.alias}_{_alpha_digits(self.alpha)}_r{side}"
+        parts = (self.table.alias, _alpha_digits(self.alpha), f"r{side}", *self.options.suffixes)
+        return "_".join(parts)
 
     def channels(self, filters: int) -> int:
         """Return how many channels `filters` of the table become at this alpha."""
@@ -52,6 +58,7 @@ def make_variant(
     resolution_px: int | tuple[int, int],
     classes: int,
     stride_plan: str,
+    options: Options | None = None,
 ) -> Variant:
     """Check a request for a model, and return it as a Variant.
 
@@ -61,12 +68,15 @@ def make_variant(
         resolution_px: side of the square input, or (height, width); at least the plan's stride.
         classes: number of outputs, at least 1.
         stride_plan: "cifar" or "imagenet".
+        options: departures from the paper's table.
 
     Raises:
         UsageError: an argument is out of its range; the message names it and its value.
     """
     table = model_table(name)
-    alpha = _check_alpha(alpha)
+    options = options or PAPER
+    check_options(table, options)
+    alpha = _check_alpha(table, alpha)
     plan = next((plan for plan in STRIDE_PLANS if plan == stride_plan), None)
     if plan is None:
         raise UsageError(
@@ -78,7 +88,7 @@ def make_variant(
     height_px, width_px = (_check_side(table, plan, side) for side in sides_px)
     if not isinstance(classes, Integral) or isinstance(classes, bool) or classes < 1:
         raise UsageError(f"classes {classes!r} is not a whole number of at least 1")
-    return Variant(table, alpha, height_px, width_px, int(classes), plan)
+    return Variant(table, alpha, height_px, width_px, int(classes), plan, options)
 
 
 def round_channels(channels: float) -> int:
@@ -92,11 +102,17 @@ def round_channels(channels: float) -> int:
     return rounded + CHANNEL_DIVISOR if rounded < 0.9 * channels else rounded
 
 
-def _check_alpha(alpha: float) -> float:
+def _check_alpha(table: ModelTable, alpha: float) -> float:
     is_number = isinstance(alpha, Real) and not isinstance(alpha, bool)
     if not is_number or not 0 < alpha <= ALPHA_MAX:  # NaN fails both comparisons
         raise UsageError(
             f"alpha {alpha!r} is not in (0, {ALPHA_MAX}]; usual values are 0.25, 0.5, 0.75 and 1.0"
+        )
+    if alpha * table.narrowest < 0.5:
+        smallest = math.ceil(50 / table.narrowest) / 100
+        raise UsageError(
+            f"alpha {float(alpha):g} leaves no channel of the {table.narrowest} of"
+            f" {table.name}'s narrowest layer; use at least {smallest:g}"
         )
     return float(alpha)
 

@@ -99,12 +99,21 @@ def read_weights(path: Path) -> tuple[dict[str, Array], dict[str, str]]:
 def copy_weights(source: keras.Model, target: keras.Model) -> None:
     """Copy every weight from `source` to `target` by name.
 
-    Nothing is changed unless every name and shape agrees.
+    Slashes in the names of the source's layers are underscores here ("Conv/BatchNorm/gamma" is
+    "Conv_BatchNorm/gamma"), and a dense kernel (in, out) is that of a 1x1 convolution. Nothing is
+    changed unless every name and shape agrees.
 
     Raises:
         MtfError: a weight is missing, is one too many, or has another shape.
     """
-    tensors = {name: variable.numpy() for name, variable in weight_variables(source).items()}
+    wanted = weight_variables(target)
+    tensors = {}
+    for path, variable in weight_variables(source).items():
+        layer, _, weight = path.rpartition("/")
+        name, array = f"{layer.replace('/', '_')}/{weight}", variable.numpy()
+        if name in wanted and tuple(wanted[name].shape) == (1, 1, *array.shape):
+            array = array[np.newaxis, np.newaxis]
+        tensors[name] = array
     _assign(target, tensors, f"model {source.name}")
 
 

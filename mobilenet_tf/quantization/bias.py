@@ -13,6 +13,7 @@ from mobilenet_tf.keras import keras, tf
 from mobilenet_tf.quantization.debug import read_kernel
 from mobilenet_tf.quantization.quantizers import (
     IMAGE_SCALE,
+    FixedQuantizer,
     ImageQuantization,
     measure_kernel_ranges,
 )
@@ -49,6 +50,10 @@ def find_input_scale(layer: Any) -> float | None:
         layer = source
         if isinstance(layer, ImageQuantization):
             return IMAGE_SCALE
+        if isinstance(layer, QuantizeWrapperV2):
+            for quantizer in layer.quantize_config.get_output_quantizers(layer.layer):
+                if isinstance(quantizer, FixedQuantizer):
+                    return (quantizer.high - quantizer.low) / ACTIVATION_LEVELS
         bounds = [
             float(weight)
             for ending in ("/output_min:0", "/output_max:0")

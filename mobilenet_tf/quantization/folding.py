@@ -26,11 +26,7 @@ def fold_batch_norm(model: Any) -> Any:
     Raises:
         UsageError: a batch normalisation stands elsewhere; the message names it.
     """
-    norms = {
-        layer.name: find_folded_layer(model, layer)
-        for layer in model.layers
-        if isinstance(layer, keras.layers.BatchNormalization)
-    }
+    norms = find_norms(model)
     config = model.get_config()
     config["layers"] = [entry for entry in config["layers"] if entry["name"] not in norms]
     for entry in config["layers"]:
@@ -47,6 +43,15 @@ def fold_batch_norm(model: Any) -> Any:
         else:
             layer.set_weights(source.get_weights())
     return folded
+
+
+def find_norms(model: Any) -> dict[str, str]:
+    """Return every batch normalisation of a model and the layer that takes it in, by name."""
+    return {
+        layer.name: find_folded_layer(model, layer)
+        for layer in model.layers
+        if isinstance(layer, keras.layers.BatchNormalization)
+    }
 
 
 def find_folded_layer(model: Any, norm: Any) -> str:

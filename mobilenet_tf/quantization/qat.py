@@ -9,46 +9,112 @@ import numpy as np
 from mobilenet_tf.data.pipeline import normalise
 from mobilenet_tf.errors import MtfError, UsageError
 from mobilenet_tf.keras import keras, tf
-from mobilenet_tf.quantization.folding import fold_batch_norm, redirect
+from mobilenet_tf.quantization.batch_norm import FoldedBatchNormalization
+from mobilenet_tf.quantization.folding import find_norms, fold_batch_norm, redirect
 from mobilenet_tf.quantization.quantizers import ImageQuantization, Mode
-from mobilenet_tf.quantization.scheme import activation_quantizers, quantize_layer
+from mobilenet_tf.quantization.scheme import activation_quantizers, quantize_layer, quantize_norm
 
 IMAGE_QUANTIZATION = "image_quantization"
 WRAPPER_PREFIX = "quant_"  # what tfmot puts before the name of a layer it wraps
 
 
 def quantize_model(model: Any) -> Any:
-    """Return the fake-quantized twin of a float functional model; ranges still to be calibrated.
+    """Return the fake-quantized twin of a float functional model, as it is deployed.
 
-    Input (B, R, R, 3) float32 in [-1, 127/128], output (B, C) logits, as the float model's.
+    Batch normalisation is folded; ranges are still to be calibrated. Input (B, R, R, 3) float32
+    in [-1, 127/128], output (B, C) logits, as the float model's.
 
     Raises:
         UsageError: it is no tf_keras model, or has a layer that the scheme does not know.
     """
+    check_model(model)
+    source = quantize_input(fold_batch_norm(model))
+    quantized = keras.models.clone_model(source, clone_function=quantize_layer)
+    copy_float(source, quantized)
+    return quantized
+
+
+def quantize_for_training(model: Any) -> Any:
+    """Return the fake-quantized twin that is fine-tuned; `deploy` makes the deployed one of it.
+
+    It differs from that by its batch normalisations: each kernel takes its own in before it is
+    rounded, at every step, and keeps the parameters it was trained with.
+
+    Raises:
+        UsageError: it is no tf_keras model, or has a layer that the scheme does not know.
+    """
+    check_model(model)
+    source = quantize_input(model)
+    twins: dict[str, FoldedBatchNormalization] = {}
+    norm_after: dict[str, FoldedBatchNormalization] = {}
+    for name, folded in find_norms(source).items():
+        norm = source.get_layer(name)
+        twins[name] = FoldedBatchNormalization.from_config(norm.get_config())
+        with tf.name_scope(name):
+            twins[name].build(norm.input_shape)
+        norm_after[folded] = twins[name]
+
+    def clone(layer: Any) -> Any:
+        if layer.name in twins:
+            return quantize_norm(layer, twins[layer.name])
+        return quantize_layer(layer, norm_after.get(layer.name))
+
+    quantized = keras.models.clone_model(source, clone_function=clone)
+    copy_float(source, quantized)
+    return quantized
+
+
+def deploy(trained: Any, float_model: Any) -> Any:
+    """Return the deployed twin of a model of `quantize_for_training`, its ranges frozen.
+
+    `float_model` is what that was made from; it takes over the weights.
+    """
+    norms = find_norms(float_model)
+    copy_float(trained, float_model)
+    quantized = quantize_model(float_model)
+    ranges = {
+        norms.get(layer, layer) + "/" + bound: variable
+        for variable in trained.variables
+        if "/output_m" in variable.name
+        for layer, bound in [plain_name(variable).split("/")]
+    }
+    for variable in quantized.variables:
+        if "/output_m" in variable.name:
+            variable.assign(ranges[plain_name(variable)])
+    set_mode(quantized, "frozen")
+    return quantized
+
+
+def check_model(model: Any) -> None:
+    """Refuse what is no tf_keras model."""
     if not isinstance(model, keras.Model):
         raise UsageError(
             f"{type(model).__module__}.{type(model).__name__} is not a tf_keras model; Keras 3"
             " models cannot be quantized: build it with `import tf_keras`"
         )
-    folded = quantize_input(fold_batch_norm(model))
-    quantized = keras.models.clone_model(folded, clone_function=quantize_layer)
-    copy_trained(folded, quantized)
-    return quantized
 
 
-def copy_trained(source: Any, target: Any) -> None:
-    """Copy the kernels and biases between a folded network and its fake-quantized twin, by name.
+def copy_float(source: Any, target: Any) -> None:
+    """Copy every weight of a network but ranges to its twin, either way, by name.
 
     Raises:
         MtfError: one has weights that the other lacks.
     """
-    trained = {plain_name(variable): variable for variable in source.trainable_variables}
-    names = [plain_name(variable) for variable in target.trainable_variables]
-    if set(names) != set(trained):
-        lost = ", ".join(sorted(set(names) ^ set(trained)))
+    given, taken = float_variables(source), float_variables(target)
+    if given.keys() != taken.keys():
+        lost = ", ".join(sorted(given.keys() ^ taken.keys()))
         raise MtfError(f"the float network and its quantized twin do not share the weights {lost}")
-    for variable, name in zip(target.trainable_variables, names, strict=True):
-        variable.assign(trained[name])
+    for name, variable in taken.items():
+        variable.assign(given[name])
+
+
+def float_variables(model: Any) -> dict[str, Any]:
+    """Return the weights that a network and its twin share, by their name in the former."""
+    return {
+        plain_name(variable): variable
+        for variable in model.variables
+        if variable.dtype.is_floating and "/output_m" not in variable.name
+    }
 
 
 def plain_name(variable: Any) -> str:
@@ -85,6 +151,17 @@ def set_mode(model: Any, mode: Mode) -> bool:
     for quantizer in activation_quantizers(model):
         changed |= quantizer.mode != mode
         quantizer.mode = mode
+    return changed
+
+
+def set_norms(model: Any, *, live: bool) -> bool:
+    """Say whether batch normalisation follows the batches; True if that changed anything."""
+    changed = False
+    for layer in model.layers:
+        norm = getattr(layer, "layer", layer)  # inside its wrapper, if it has one
+        if isinstance(norm, FoldedBatchNormalization):
+            changed |= norm.live != live
+            norm.live = live
     return changed
 
 

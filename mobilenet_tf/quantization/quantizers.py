@@ -14,6 +14,7 @@ from typing import Any, Literal
 from tensorflow_model_optimization.quantization.keras.quantizers import Quantizer
 
 from mobilenet_tf.keras import keras, tf
+from mobilenet_tf.quantization.batch_norm import FoldedBatchNormalization
 
 IMAGE_SCALE = 1 / 128
 MOVING_AVERAGE = 0.99
@@ -53,16 +54,33 @@ def measure_kernel_ranges(kernel: Any) -> Any:
     return tf.maximum(widest, 1e-30)
 
 
+@tf.custom_gradient
+def quantize_positive(values: Any, high: Any) -> Any:
+    """Round values that are not below 0 to the 256 levels of [0, high], at one pass less."""
+    rounded = tf.quantization.fake_quant_with_min_max_vars(values, 0.0, high, num_bits=8)
+
+    def gradient(upstream: Any) -> tuple[Any, None]:
+        return tf.where(values <= high, upstream, tf.zeros_like(upstream)), None
+
+    return rounded, gradient
+
+
 class KernelQuantizer(Quantizer):
-    """Per-channel kernels (h, w, in, out), (h, w, channels, multiplier) or (in, out)."""
+    """Per-channel kernels (h, w, in, out), (h, w, channels, multiplier) or (in, out).
+
+    `norm` is the batch normalisation whose gain goes into the kernel before it is rounded.
+    """
+
+    def __init__(self, norm: FoldedBatchNormalization | None = None) -> None:
+        self.norm = norm
 
     def build(self, tensor_shape: Any, name: str, layer: Any) -> dict[str, Any]:
         """Return no variables: the range is a function of the kernel."""
         return {}
 
     def __call__(self, inputs: Any, training: Any, weights: Any, **kwargs: Any) -> Any:
-        """Return the kernel on its 8-bit grid."""
-        return quantize_kernel(inputs)
+        """Return the kernel, folded if there is a norm, on its 8-bit grid."""
+        return quantize_kernel(inputs if self.norm is None else inputs * self.norm.gain())
 
     def get_config(self) -> dict[str, Any]:
         """Return no settings: there are none."""
@@ -76,14 +94,19 @@ class DepthwiseKernelQuantizer(KernelQuantizer):
         """Return the kernel on its 8-bit grid."""
         height, width, channels, multiplier = inputs.shape
         flat = tf.reshape(inputs, (height, width, channels * multiplier))
-        return tf.reshape(quantize_kernel(flat), inputs.shape)
+        rounded = super().__call__(flat, training, weights, **kwargs)
+        return tf.reshape(rounded, inputs.shape)
 
 
 class ActivationQuantizer(Quantizer):
-    """Per-tensor activations; `mode` says whether the range is found, followed or fixed."""
+    """Per-tensor activations; `mode` says whether the range is found, followed or fixed.
 
-    def __init__(self) -> None:
+    `positive` ones, a ReLU's, begin at 0: nobody need look for the lowest.
+    """
+
+    def __init__(self, *, positive: bool = False) -> None:
         self.mode: Mode = "calibrate"
+        self.positive = positive
 
     def build(self, tensor_shape: Any, name: str, layer: Any) -> dict[str, Any]:
         """Return the variables of the range; 0 is always in it, as int8 needs."""
@@ -105,16 +128,40 @@ class ActivationQuantizer(Quantizer):
             high.assign(tf.maximum(high, tf.reduce_max(inputs)))
             return tf.identity(inputs)
         if self.mode == "observe" and training:
-            for bound, seen in (
-                (low, tf.minimum(tf.reduce_min(inputs), 0.0)),
-                (high, tf.maximum(tf.reduce_max(inputs), 0.0)),
-            ):
-                bound.assign(bound * MOVING_AVERAGE + seen * (1 - MOVING_AVERAGE))
+            follow(high, tf.maximum(tf.reduce_max(inputs), 0.0))
+            if not self.positive:
+                follow(low, tf.minimum(tf.reduce_min(inputs), 0.0))
+        if self.positive:
+            return quantize_positive(inputs, high)
         return quantize_activation(inputs, low, high)
 
     def get_config(self) -> dict[str, Any]:
         """Return no settings: the mode belongs to the moment."""
         return {}
+
+
+def follow(bound: Any, seen: Any) -> None:
+    """Move a range's bound a little towards what was seen."""
+    bound.assign(bound * MOVING_AVERAGE + seen * (1 - MOVING_AVERAGE))
+
+
+class FixedQuantizer(Quantizer):
+    """Per-tensor activations in a range that TFLite prescribes for the op."""
+
+    def __init__(self, low: float, high: float) -> None:
+        self.low, self.high = low, high
+
+    def build(self, tensor_shape: Any, name: str, layer: Any) -> dict[str, Any]:
+        """Return no variables: the range is fixed."""
+        return {}
+
+    def __call__(self, inputs: Any, training: Any, weights: Any, **kwargs: Any) -> Any:
+        """Return the activations on their 8-bit grid."""
+        return quantize_activation(inputs, self.low, self.high)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the range."""
+        return {"low": self.low, "high": self.high}
 
 
 class ImageQuantization(keras.layers.Layer):

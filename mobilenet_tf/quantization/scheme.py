@@ -2,10 +2,17 @@
 
 | layer | kernel | output |
 |---|---|---|
-| convolution, dense | per channel | none before an activation, else per tensor |
-| depthwise convolution | per channel | none before an activation, else per tensor |
-| ReLU and its kin, pooling | - | per tensor |
-| reshape, dropout | - | none: values pass unchanged |
+| convolution, dense | per channel | none before a ReLU or ReLU6, else per tensor |
+| depthwise convolution | per channel | the same |
+| a constant added (hard sigmoid's 3) | - | the same: it goes into the bias before it |
+| ReLU, ReLU6, hard-swish, a constant factor | - | per tensor |
+| average pooling, add, multiply | - | per tensor |
+| sigmoid | - | TFLite's fixed one: scale 1/256, zero point -128 |
+| reshape, dropout, stochastic depth, max pooling | - | none: values pass unchanged |
+
+Only what the file computes in one op goes without a range in between: it fuses ReLU and ReLU6
+into the convolution before them. Hard-swish is an op of its own and reads int8, silu is two
+(LOGISTIC and MUL), a hard sigmoid is a convolution with ReLU6 and a MUL.
 
 The input has the fixed range of bytes. The softmax, added at export, has TFLite's fixed output
 (scale 1/256, zero point -128).
@@ -21,9 +28,11 @@ from tensorflow_model_optimization.python.core.quantization.keras.quantize_wrapp
 from tensorflow_model_optimization.quantization.keras import QuantizeConfig
 
 from mobilenet_tf.errors import UsageError
+from mobilenet_tf.quantization.batch_norm import FoldedBatchNormalization
 from mobilenet_tf.quantization.quantizers import (
     ActivationQuantizer,
     DepthwiseKernelQuantizer,
+    FixedQuantizer,
     KernelQuantizer,
 )
 
@@ -32,10 +41,29 @@ KERNELS = {
     "Dense": ("kernel", KernelQuantizer),
     "DepthwiseConv2D": ("depthwise_kernel", DepthwiseKernelQuantizer),
 }
-ACTIVATIONS = ("ReLU", "Activation")
-OUTPUTS = ("GlobalAveragePooling2D", "AveragePooling2D", "Add")
-PASSING = ("InputLayer", "Reshape", "Flatten", "SeededDropout", "Dropout", "ImageQuantization")
-SUPPORTED = (*KERNELS, *ACTIVATIONS, *OUTPUTS, *PASSING)
+OUTPUTS = (
+    "ReLU",
+    "Activation",
+    "HardSwish",
+    "Scale",
+    "GlobalAveragePooling2D",
+    "AveragePooling2D",
+    "Add",
+    "Multiply",
+)
+FUSABLE = ("Shift",)  # with KERNELS: no range before a fused activation
+FIXED = {"sigmoid": (0.0, 255 / 256)}  # of `Activation`: ranges that TFLite prescribes
+PASSING = (
+    "InputLayer",
+    "Reshape",
+    "Flatten",
+    "SeededDropout",
+    "StochasticDepth",
+    "Dropout",
+    "MaxPooling2D",
+    "ImageQuantization",
+)
+SUPPORTED = (*KERNELS, *FUSABLE, *OUTPUTS, *PASSING)
 
 
 class LayerQuantization(QuantizeConfig):
@@ -71,8 +99,11 @@ class LayerQuantization(QuantizeConfig):
         return {}
 
 
-def quantize_layer(layer: Any) -> Any:
+def quantize_layer(layer: Any, norm: FoldedBatchNormalization | None = None) -> Any:
     """Return the layer, rebuilt and wrapped with what the scheme has for it.
+
+    `norm` is the batch normalisation that reads a convolution: it goes into the kernel, and the
+    range of the two is the norm's.
 
     Raises:
         UsageError: the scheme does not know the layer.
@@ -88,26 +119,55 @@ def quantize_layer(layer: Any) -> Any:
             " --quantization float16"
         )
     kernel, make_quantizer = KERNELS.get(kind, (None, None))
-    needs_range = kind in OUTPUTS or kind in ACTIVATIONS or not feeds_activation(layer)
+    ranged = norm is None and (kind in OUTPUTS or not feeds_activation(layer))
     config = LayerQuantization(
         kernel,
-        make_quantizer() if make_quantizer else None,
-        ActivationQuantizer() if needs_range else None,
+        make_quantizer(norm) if make_quantizer else None,
+        make_output_quantizer(layer) if ranged else None,
     )
     return QuantizeWrapperV2(rebuilt, config)
 
 
+def quantize_norm(layer: Any, norm: FoldedBatchNormalization) -> Any:
+    """Return the batch normalisation `norm`, which stands for `layer`, with the output's range."""
+    if feeds_activation(layer):
+        return norm
+    return QuantizeWrapperV2(norm, LayerQuantization(None, None, make_output_quantizer(layer)))
+
+
+def make_output_quantizer(layer: Any) -> Any:
+    """Return the quantizer of a layer's output: a range of its own, or the one TFLite fixes."""
+    if type(layer).__name__ == "Activation":
+        fixed = FIXED.get(layer.activation.__name__)
+        if fixed:
+            return FixedQuantizer(*fixed)
+    return ActivationQuantizer(positive=ends_in_relu(layer))
+
+
+def ends_in_relu(layer: Any) -> bool:
+    """Tell whether a layer is a ReLU or ReLU6: no output below 0, and fused where it can be."""
+    kind = type(layer).__name__
+    if kind == "Activation":
+        return layer.activation.__name__ in ("relu", "relu6")
+    plain = kind == "ReLU" and not layer.negative_slope and not layer.threshold
+    return plain and layer.max_value in (None, 6.0)
+
+
 def feeds_activation(layer: Any) -> bool:
-    """Tell whether the only reader of a layer is an activation, which the file fuses into it."""
+    """Tell whether the only reader of a layer is an activation that the file fuses into it."""
     readers = [node.outbound_layer for node in layer.outbound_nodes]
-    return len(readers) == 1 and type(readers[0]).__name__ in ACTIVATIONS
+    if len(readers) != 1:
+        return False
+    (reader,) = readers
+    return feeds_activation(reader) if type(reader).__name__ in FUSABLE else ends_in_relu(reader)
 
 
 def activation_quantizers(model: Any) -> list[ActivationQuantizer]:
-    """Return the quantizers of a quantized model's activations."""
+    """Return the quantizers of a quantized model's activations whose range is its own."""
     return [
         quantizer
         for layer in model.layers
         if isinstance(layer, QuantizeWrapperV2)
         for quantizer in layer.quantize_config.get_output_quantizers(layer.layer)
+        if isinstance(quantizer, ActivationQuantizer)
     ]

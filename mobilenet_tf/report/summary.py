@@ -44,6 +44,7 @@ class Artifact:
     latency_p90_ms: float | None
     threads: float | None
     peak_memory_bytes: float | None
+    augmented_top1: float | None = None  # mean over views of each picture
     delta_points: float | None = None
     size_share: float | None = None
 
@@ -281,6 +282,7 @@ def _artifact(row: Mapping[str, Any]) -> Artifact:
         latency_p90_ms=number(row.get("latency_p90_ms")),
         threads=number(row.get("threads")),
         peak_memory_bytes=number(row.get("peak_memory_bytes")),
+        augmented_top1=number(mapping(row.get("test_time_augmentation")).get("top1")),
     )
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from mobilenet_tf.report.summary import Artifact, Summary, mapping, ms_decimals, number
+from mobilenet_tf.report.summary import Artifact, Summary, mapping, ms_decimals, number, sequence
 
 MISSING = "-"
 LONG_TABLE_CLASSES = 20
@@ -88,13 +88,16 @@ def format_table(
 
 
 def stage_columns(artifacts: Sequence[Artifact]) -> tuple[Column, ...]:
-    """Return the columns of `stage_rows`; top-5 is there when some artifact has it."""
+    """Return the columns of `stage_rows`; top-5 and TTA are there when some artifact has them."""
     unit = _size_unit(artifacts)[0]
     top5 = (Column("top-5 %"),) if any(row.top5 is not None for row in artifacts) else ()
+    augmented = any(row.augmented_top1 is not None for row in artifacts)
+    views = (Column("top-1 % over views", "TTA %"),) if augmented else ()
     return (
         Column("step", align="left"),
         Column("top-1 %"),
         *top5,
+        *views,
         Column("points to float", "vs float"),
         Column(f"size {unit}"),
         Column("% of float32", "size %"),
@@ -111,12 +114,14 @@ def stage_rows(artifacts: Sequence[Artifact]) -> list[tuple[str, ...]]:
     """
     _, divisor, decimals = _size_unit(artifacts)
     with_top5 = any(row.top5 is not None for row in artifacts)
+    augmented = any(row.augmented_top1 is not None for row in artifacts)
     median_decimals = _latency_decimals([row.latency_median_ms for row in artifacts])
     return [
         (
             row.label,
             _fixed(row.top1, 100, 2),
             *((_fixed(row.top5, 100, 2),) if with_top5 else ()),
+            *((_fixed(row.augmented_top1, 100, 2),) if augmented else ()),
             MISSING if row.delta_points is None else signed(row.delta_points),
             _fixed(row.size_bytes, 1 / divisor, decimals),
             _fixed(row.size_share, 100, 1),
@@ -141,6 +146,9 @@ def stage_table(summary: Summary) -> Table:
     if runs is not None:
         latency += f", over {runs:,.0f} runs"
         latency += "" if warmup is None else f" after {warmup:,.0f} to warm up"
+    if any(row.augmented_top1 is not None for row in summary.artifacts):
+        views = " and ".join(map(str, sequence(settings.get("test_time_augmentation"))))
+        notes.append(f"Over views ({views}): the mean of each picture's probabilities.")
     notes += [f"{latency}.", "1 KB is 1,000 bytes."]
     artifacts = summary.artifacts
     emphasis = artifacts.index(summary.headline) if summary.headline else None

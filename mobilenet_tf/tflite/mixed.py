@@ -59,6 +59,8 @@ class _Rewriter:
             if index >= 0 and self._is_constant(tensors[index]):
                 if left:
                     self._set_constant(tensors[index], left.pop(0))
+                elif _is_int8(tensors[index]):  # a factor, such as a hard sigmoid's 1/6
+                    self._set_constant(tensors[index], self._dequantize(tensors[index]))
             elif index >= 0 and index not in self.twins and _is_int8(tensors[index]):
                 self.twins[index] = self._add_twin(index)
                 before.append(self._make_op("DEQUANTIZE", index, self.twins[index]))
@@ -78,10 +80,16 @@ class _Rewriter:
         data = self.file.buffers[tensor.buffer].data
         return data is not None and len(data) > 0
 
+    def _dequantize(self, tensor: Any) -> np.ndarray:
+        levels = np.frombuffer(bytes(self.file.buffers[tensor.buffer].data), np.int8)
+        scale, zero_point = tensor.quantization.scale[0], tensor.quantization.zeroPoint[0]
+        real = (levels.astype(np.float32) - np.float32(zero_point)) * np.float32(scale)
+        return real.reshape(_shape(tensor))
+
     def _set_constant(self, tensor: Any, values: np.ndarray) -> None:
-        if tuple(map(int, tensor.shape)) != values.shape:
+        if _shape(tensor) != values.shape:
             raise MtfError(
-                f"{tensor.name.decode()} has shape {tuple(map(int, tensor.shape))} in the file and"
+                f"{tensor.name.decode()} has shape {_shape(tensor)} in the file and"
                 f" {values.shape} in the Keras model; export the run again"
             )
         old = tensor.buffer
@@ -117,6 +125,10 @@ class _Rewriter:
             inputs=np.array([source], np.int32),
             outputs=np.array([target], np.int32),
         )
+
+
+def _shape(tensor: Any) -> tuple[int, ...]:
+    return () if tensor.shape is None else tuple(map(int, tensor.shape))  # a scalar may have none
 
 
 def _is_int8(tensor: Any) -> bool:

@@ -20,10 +20,12 @@ from mobilenet_tf.data.pipeline import make_training_batches, steps_per_epoch
 from mobilenet_tf.data.sources import Split
 from mobilenet_tf.errors import MtfError
 from mobilenet_tf.evaluate import Score, evaluate, make_keras_predict_fn
+from mobilenet_tf.interrupt import raise_if_interrupted
 from mobilenet_tf.keras import keras, tf
 from mobilenet_tf.recipe import AugmentationSettings, FitSettings
 from mobilenet_tf.run_folder import CHECKPOINT_FILE
 from mobilenet_tf.training.checkpoint import load_checkpoint, save_checkpoint
+from mobilenet_tf.training.distillation import Teacher
 from mobilenet_tf.training.history import log_scalars, save_history
 from mobilenet_tf.training.optimizer import build_optimizer, decay, select_decayed
 from mobilenet_tf.training.schedule import learning_rate_at
@@ -51,9 +53,10 @@ class Fitted:
 class Trainer:
     """A model, its optimizer and what else training changes, addressed by name."""
 
-    def __init__(self, model: Any, settings: FitSettings) -> None:
+    def __init__(self, model: Any, settings: FitSettings, teacher: Teacher | None = None) -> None:
         self.model = model
         self.settings = settings
+        self.teacher = teacher
         self.optimizer = build_optimizer(settings, model.trainable_variables)
         self.averaged = {  # exponential moving averages of weights and batch-norm statistics
             v.name: tf.Variable(v, trainable=False)
@@ -68,7 +71,7 @@ class Trainer:
         variables = model.trainable_variables
         decayed = select_decayed(variables) if settings.weight_decay else []
         averaged = [(v, self.averaged[v.name]) for v in model.variables if v.name in self.averaged]
-        smoothing = settings.label_smoothing
+        smoothing, teacher = settings.label_smoothing, self.teacher
 
         @tf.function
         def step(images: Any, labels: Any) -> tuple[Any, Any]:
@@ -76,6 +79,8 @@ class Trainer:
                 logits = model(images, training=True)
                 target = labels * (1 - smoothing) + smoothing / labels.shape[-1]
                 loss = tf.reduce_mean(tf.nn.softmax_cross_entropy_with_logits(target, logits))
+                if teacher is not None:
+                    loss = teacher.blend(loss, images, logits)
             gradients = tape.gradient(loss, variables)
             decay(decayed, settings.weight_decay * optimizer.learning_rate)
             optimizer.apply_gradients(zip(gradients, variables, strict=True))
@@ -115,6 +120,7 @@ def fit(
     echo: Echo,
     progress: bool,
     phase: Phase | None = None,
+    teacher: Teacher | None = None,
 ) -> Fitted:
     """Fit `model` (images (B, R, R, 3) float32 -> logits (B, C)) and leave it at its best epoch.
 
@@ -125,7 +131,7 @@ def fit(
     Raises:
         MtfError: the loss is not finite, or the checkpoint is damaged.
     """
-    trainer = Trainer(model, settings)
+    trainer = Trainer(model, settings, teacher)
     state: dict[str, Any] = {"history": [], "best_epoch": 0, "best_accuracy": -1.0}
     best: dict[str, np.ndarray] = {}
     held = load_checkpoint(folder)
@@ -207,6 +213,7 @@ def run_epoch(
     )
     with bar:
         for i in range(steps):
+            raise_if_interrupted()
             step = epoch * steps + i
             rate = learning_rate_at(step, settings, steps)
             trainer.optimizer.learning_rate.assign(rate)

@@ -10,16 +10,24 @@ from typing import Any
 import numpy as np
 
 from mobilenet_tf.artifacts import recipe_variant, weights_name
-from mobilenet_tf.data.catalog import dataset_info
 from mobilenet_tf.data.pipeline import resize_bytes
 from mobilenet_tf.data.sources import Split, load_training_split
 from mobilenet_tf.data.splits import fingerprint, hold_out_validation
 from mobilenet_tf.evaluate import evaluate, make_keras_predict_fn
-from mobilenet_tf.models.keras_builder import build_model
+from mobilenet_tf.models.keras_builder import build_variant
 from mobilenet_tf.models.weights import count_parameters, load_weights, save_weights
 from mobilenet_tf.quantization.bias import round_biases
-from mobilenet_tf.quantization.qat import calibrate, quantize_model, set_mode
+from mobilenet_tf.quantization.folding import fold_batch_norm
+from mobilenet_tf.quantization.qat import (
+    calibrate,
+    deploy,
+    quantize_for_training,
+    quantize_model,
+    set_mode,
+    set_norms,
+)
 from mobilenet_tf.recipe import Recipe
+from mobilenet_tf.training.distillation import Teacher
 from mobilenet_tf.training.fit import Fitted, fit, seed_everything
 
 Echo = Callable[[str], None]
@@ -47,12 +55,8 @@ def load_training_data(recipe: Recipe, data_dir: Path | None) -> TrainingData:
 def build_float_model(recipe: Recipe, trained: Path | None = None) -> Any:
     """Build the float network of a recipe, with the weights of a finished train stage if given."""
     settings = recipe.model
-    model = build_model(
-        settings.name,
-        alpha=settings.alpha,
-        resolution_px=settings.resolution_px,
-        classes=dataset_info(recipe.data.name).class_count,
-        stride_plan=settings.stride_plan,
+    model = build_variant(
+        recipe_variant(recipe),
         dropout=settings.dropout,
         batch_norm_momentum=settings.batch_norm_momentum,
         seed=recipe.seed,
@@ -116,23 +120,37 @@ def train_quantized(
     data_dir: Path | None,
     echo: Echo,
     progress: bool,
+    seed: int | None = None,
 ) -> tuple[dict[str, Any], dict[str, str]]:
-    """Fine-tune with fake quantization; return its metrics and the fingerprints of the data."""
-    seed_everything(recipe.seed, recipe.deterministic)
+    """Fine-tune with fake quantization; return its metrics and the fingerprints of the data.
+
+    `seed` changes the order of pictures, the crops and the calibration, not the split.
+    """
+    seed = recipe.seed if seed is None else seed
+    seed_everything(seed, recipe.deterministic)
     data = load_training_data(recipe, data_dir)
-    model = quantize_model(build_float_model(recipe, float_folder))
+    float_model = build_float_model(recipe, float_folder)
+    teacher = None
+    if recipe.qat.distill_share:
+        folded = fold_batch_norm(float_model)  # the same outputs at less cost
+        teacher = Teacher(folded, recipe.qat.distill_share, recipe.qat.distill_temperature)
+    model = quantize_for_training(float_model)
     pictures = choose_calibration(
-        data.train, recipe.qat.calibration_count, recipe.model.resolution_px, recipe.seed
+        data.train, recipe.qat.calibration_count, recipe.model.resolution_px, seed
     )
     calibrate(model, pictures)
     echo(
-        f"qat: batch normalisation folded, {len(pictures)} pictures for the ranges,"
-        f" followed for {recipe.qat.freeze_ranges_share:.0%} of the steps"
+        f"qat: ranges of {len(pictures)} pictures, followed for"
+        f" {recipe.qat.freeze_ranges_share:.0%} of the epochs, batch normalisation for"
+        f" {recipe.qat.freeze_batch_norm_share:.0%}"
     )
+    if teacher is not None:
+        echo(f"qat: the float network teaches, at temperature {teacher.temperature:g}")
 
     def phase(share_done: float) -> bool:
         observe = share_done < recipe.qat.freeze_ranges_share
-        return set_mode(model, "observe" if observe else "frozen")
+        changed = set_mode(model, "observe" if observe else "frozen")
+        return set_norms(model, live=share_done < recipe.qat.freeze_batch_norm_share) or changed
 
     before = None
     if data.validation is not None:
@@ -145,15 +163,17 @@ def train_quantized(
         data.validation,
         recipe.augmentation,
         recipe.qat,
-        seed=(recipe.seed + 1) % 2**31,  # other crops than in the first epochs of float training
+        seed=(seed + 1) % 2**31,  # other crops than in the first epochs of float training
         folder=folder,
         label="qat",
         echo=echo,
         progress=progress,
         phase=phase,
+        teacher=teacher,
     )
-    save_chosen(model, folder / weights_name(recipe, "int8_qat"), recipe)
-    metrics = describe_fit(fitted, model, data)
+    deployed = deploy(model, float_model)
+    save_chosen(deployed, folder / weights_name(recipe, "int8_qat"), recipe)
+    metrics = describe_fit(fitted, deployed, data)
     return metrics | {"validation_top1_before": before}, data.fingerprints
 
 

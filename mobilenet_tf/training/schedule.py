@@ -11,8 +11,9 @@ def learning_rate_at(step: int, settings: FitSettings, steps_per_epoch: int) -> 
     """Return the learning rate of one step, counted from 0.
 
     Every schedule rises linearly over the first `warmup_share` of the steps. Then `one_cycle`
-    falls linearly to 0 (Smith 2018, arXiv 1803.09820), `cosine` along half a cosine (Loshchilov
-    2017, arXiv 1608.03983), and `step` is multiplied by `step_factor` every `step_epochs`.
+    falls linearly to `final_learning_rate` (Smith 2018, arXiv 1803.09820), `cosine` along half a
+    cosine (Loshchilov 2017, arXiv 1608.03983), and `step` is multiplied by `step_factor` every
+    `step_epochs`.
     """
     total = settings.epochs * steps_per_epoch
     warmup = settings.warmup_share * total
@@ -22,6 +23,8 @@ def learning_rate_at(step: int, settings: FitSettings, steps_per_epoch: int) -> 
         drops = step // steps_per_epoch // settings.step_epochs
         return settings.learning_rate * settings.step_factor**drops
     passed = (step - warmup) / max(total - warmup, 1)
-    if settings.schedule == "one_cycle":
-        return settings.learning_rate * (1 - passed)
-    return settings.learning_rate * (1 + math.cos(math.pi * passed)) / 2
+    left = 1 - passed
+    if settings.schedule == "cosine":
+        left = (1 + math.cos(math.pi * passed)) / 2
+    final = settings.final_learning_rate
+    return final + (settings.learning_rate - final) * left

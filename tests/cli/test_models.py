@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from mobilenet_tf.cli.main import run_command
+from mobilenet_tf.models.catalog import model_names, model_table
 from mobilenet_tf.models.cost import count_costs
 
 Capture = pytest.CaptureFixture[str]
@@ -21,20 +22,25 @@ def models(capsys: Capture, *arguments: str) -> list[dict]:
 
 def test_the_table_has_a_row_for_each_alpha_and_resolution(capsys: Capture) -> None:
     rows = models(capsys)
-    assert {row["alpha"] for row in rows} == {0.25, 0.5, 0.75, 1.0}
+    assert {row["model"] for row in rows} == set(model_names())
+    for name in model_names():
+        alphas = {row["alpha"] for row in rows if row["model"] == name}
+        assert alphas == set(model_table(name).published_alphas)
     assert {row["resolution_px"]: row["stride_plan"] for row in rows} == {
         32: "cifar",
-        128: "imagenet",
         224: "imagenet",
     }
     assert run_command(["models"]) == 0
     text = capsys.readouterr().out
     assert all(row["name"] in text and f"{row['parameters']:,}" in text for row in rows)
     assert max(map(len, text.splitlines())) <= 80
+    assert "alexnet (Krizhevsky 2012, section 3.5)\n  does not take head_units, squ" in text
+    assert "hard_swish is an op of its own" in text
 
 
 def test_the_paper_is_met_with_its_classes(capsys: Capture) -> None:
-    (row,) = models(capsys, "--alpha", "1", "--resolution", "224", "--classes", "1000")
+    v1 = ["--model", "mobilenet_v1"]
+    (row,) = models(capsys, *v1, "--alpha", "1", "--resolution", "224", "--classes", "1000")
     assert (row["parameters"], row["macs"]) == (4_253_864, 568_740_352)
 
 

@@ -44,6 +44,8 @@ def test_no_run_at_all(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
         (["--optimizer", "adam"], "did you mean 'adamw'"),
         (["--learning-rate", "nan"], "qat.learning_rate is nan"),
         (["--learning-rate", "0"], "qat.learning_rate is 0"),
+        (["--temperature", "4"], "give --distill too"),
+        (["--distill", "--temperature", "0"], "qat.distill_temperature is 0"),
         (["--batch-size", "500"], "qat.batch_size 500 is larger than the 448 training pictures"),
     ],
 )
@@ -90,3 +92,13 @@ def test_done_again_with_other_settings_only_when_asked(
     assert len(list((finished_run / "previous").glob("qat-*"))) == 1
     assert not (run.stage("qat") / CHECKPOINT_FILE).exists()
     assert run.load_recipe().qat.learning_rate == 0.02
+
+
+def test_distillation_is_an_option(finished_run: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert qat(finished_run, "--distill", "--temperature", "4", "--overwrite", "--json") == 0
+    said = capfd.readouterr()
+    assert "the float network teaches, at temperature 4" in said.err
+    settings = json.loads(said.out)["settings"]["qat"]
+    assert (settings["distill_share"], settings["distill_temperature"]) == (0.5, 4.0)
+    assert qat(finished_run, "--no-distill", "--overwrite") == 0
+    assert "teaches" not in capfd.readouterr().out

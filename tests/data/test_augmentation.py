@@ -112,3 +112,64 @@ def test_changes_depend_on_the_seed_alone(images: np.ndarray, change: str) -> No
     tf.random.set_seed(2)
     np.testing.assert_array_equal(once, function(tf.constant(images), SEED).numpy())
     assert (once != function(tf.constant(images), (7, 12)).numpy()).any()
+
+
+def test_a_turn_of_nothing_and_a_move_of_nothing_change_nothing(images: np.ndarray) -> None:
+    warped = augmentation.warp(tf.constant(images), SEED, 0.0, 0.0).numpy()
+    assert warped.dtype == np.uint8
+    np.testing.assert_array_equal(warped, images)
+
+
+def test_pictures_turn_about_their_centre_both_ways() -> None:
+    side = 33
+    picture = np.zeros((1, side, side, 3), np.uint8)
+    picture[:, 15:18] = 255  # a horizontal bar through the centre
+    batch = tf.constant(np.repeat(picture, 64, axis=0))
+    turned = augmentation.warp(batch, SEED, 15.0, 0.0).numpy().astype(float)[..., 0]
+    assert (turned[:, 16, 16] > 250).all()
+    rows = np.arange(side)
+    left = (turned[:, :, 2] * rows[None]).sum(1) / turned[:, :, 2].sum(1)
+    right = (turned[:, :, -3] * rows[None]).sum(1) / turned[:, :, -3].sum(1)
+    np.testing.assert_allclose(left + right, 2 * 16, atol=0.5)  # one end rises as the other falls
+    degrees = np.degrees(np.arctan2(right - left, side - 5))
+    assert degrees.min() < -8
+    assert degrees.max() > 8
+    assert np.abs(degrees).max() < 15.5
+
+
+def test_pictures_move_by_a_share_of_their_sides() -> None:
+    picture = np.zeros((1, 20, 20, 3), np.uint8)
+    picture[:, 9:11, 9:11] = 255
+    batch = tf.constant(np.repeat(picture, 200, axis=0))
+    moved = augmentation.warp(batch, SEED, 0.0, 0.2).numpy().astype(float)[..., 0]
+    for axis in (1, 2):
+        weights = moved.sum(3 - axis)
+        places = (weights * np.arange(20)).sum(1) / weights.sum(1) - 9.5
+        assert np.abs(places).max() <= 4.1
+        assert places.min() < -3
+        assert places.max() > 3
+
+
+def test_colors_change_within_their_strength(images: np.ndarray) -> None:
+    grey = np.full((300, 4, 4, 3), 100, np.uint8)
+    jittered = augmentation.jitter_colors(tf.constant(grey), SEED, 0.3).numpy()
+    assert (jittered == jittered[:, :1, :1, :1]).all()  # grey stays grey, and even
+    values = jittered[:, 0, 0, 0]
+    assert 69 <= values.min() < 75
+    assert 125 < values.max() <= 131
+    changed = augmentation.jitter_colors(tf.constant(images), SEED, 0.3).numpy()
+    assert len({bytes(picture) for picture in changed}) == len(images)
+    unchanged = augmentation.jitter_colors(tf.constant(images), SEED, 0.0).numpy()
+    assert np.abs(unchanged.astype(int) - images).max() <= 1
+
+
+@pytest.mark.parametrize("change", ["warp", "jitter"])
+def test_the_seed_alone_decides_turns_and_colors(images: np.ndarray, change: str) -> None:
+    def run(seed: tuple[int, int]) -> np.ndarray:
+        batch = tf.constant(images)
+        if change == "warp":
+            return augmentation.warp(batch, seed, 15.0, 0.1).numpy()
+        return augmentation.jitter_colors(batch, seed, 0.2).numpy()
+
+    np.testing.assert_array_equal(run(SEED), run(SEED))
+    assert not np.array_equal(run(SEED), run((7, 12)))

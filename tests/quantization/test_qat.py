@@ -10,7 +10,14 @@ from mobilenet_tf.evaluate import make_keras_predict_fn
 from mobilenet_tf.keras import keras, tf
 from mobilenet_tf.models.keras_builder import build_model
 from mobilenet_tf.quantization.folding import spread_channels
-from mobilenet_tf.quantization.qat import calibrate, quantize_model, set_mode
+from mobilenet_tf.quantization.qat import (
+    calibrate,
+    deploy,
+    quantize_for_training,
+    quantize_model,
+    set_mode,
+    set_norms,
+)
 from mobilenet_tf.quantization.quantizers import (
     DepthwiseKernelQuantizer,
     KernelQuantizer,
@@ -193,3 +200,85 @@ def test_a_keras_3_model_is_refused_by_name() -> None:
     image = keras3.Input((8, 8, 3))
     with pytest.raises(UsageError, match="Keras 3"):
         quantize_model(keras3.Model(image, keras3.layers.Flatten()(image)))
+
+
+def train_a_little(network: Any, pictures: np.ndarray, steps: int = 5) -> None:
+    optimizer = keras.optimizers.SGD(0.05)
+    labels = np.arange(len(pictures)) % 10
+    images = (pictures.astype(np.float32) - 128) / 128
+    for _ in range(steps):
+        with tf.GradientTape() as tape:
+            logits = network(images, training=True)
+            loss = keras.losses.sparse_categorical_crossentropy(labels, logits, from_logits=True)
+        variables = network.trainable_variables
+        optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
+
+
+@pytest.mark.parametrize("live", [False, True])
+def test_what_was_trained_is_what_is_deployed(model: Any, pictures: np.ndarray, live: bool) -> None:
+    network = keras.models.clone_model(model)
+    network.set_weights(model.get_weights())
+    trained = quantize_for_training(network)
+    calibrate(trained, pictures)
+    before = make_keras_predict_fn(trained)(pictures)
+    np.testing.assert_allclose(
+        before, predict_deployed(network, pictures), atol=0.02
+    )  # the same network before the first step
+    set_mode(trained, "observe")
+    assert set_norms(trained, live=live) == live
+    assert not set_norms(trained, live=live)
+    train_a_little(trained, pictures)
+    after = make_keras_predict_fn(trained)(pictures)
+    assert np.abs(after - before).max() > 0.05
+    deployed = deploy(trained, network)
+    np.testing.assert_allclose(make_keras_predict_fn(deployed)(pictures), after, atol=0.02)
+    moved = np.abs(
+        network.get_layer("conv1_bn").moving_mean - model.get_layer("conv1_bn").moving_mean
+    )
+    assert (moved.max() > 1e-4) == live
+
+
+def predict_deployed(network: Any, pictures: np.ndarray) -> np.ndarray:
+    deployed = quantize_model(network)
+    calibrate(deployed, pictures)
+    return make_keras_predict_fn(deployed)(pictures)
+
+
+@pytest.mark.parametrize("factor", [1.0, 1000.0])
+def test_live_normalisation_is_that_of_the_float_network(
+    model: Any, pictures: np.ndarray, factor: float
+) -> None:
+    """Outputs and moving statistics, up to the rounding of one kernel and the input."""
+    network = keras.models.clone_model(model)
+    network.set_weights(model.get_weights())
+    spread_channels(network, factor)
+    images = (pictures.astype(np.float32) - 128) / 128
+    name = "conv1_bn"
+    expected = keras.Model(network.input, network.get_layer(name).output)
+    twin = quantize_for_training(keras.Model(network.input, network.get_layer("conv1_relu").output))
+    set_norms(twin, live=True)
+    twin_norm = twin.get_layer(name)
+    twin_norm.moving_variance.assign(twin_norm.moving_variance * 1.7)  # folded with stale ones
+    outputs = keras.Model(twin.input, twin_norm.output)(images, training=True)
+    np.testing.assert_allclose(outputs, expected(images, training=True), atol=0.1)
+    norm = network.get_layer(name)  # momentum 0: the batch's own
+    np.testing.assert_allclose(twin_norm.moving_variance, norm.moving_variance, rtol=0.02)
+    scale = np.sqrt(norm.moving_variance)
+    np.testing.assert_allclose(twin_norm.moving_mean / scale, norm.moving_mean / scale, atol=0.02)
+
+
+def test_a_channel_without_gain_survives_live_normalisation(
+    model: Any, pictures: np.ndarray
+) -> None:
+    network = keras.models.clone_model(model)
+    network.set_weights(model.get_weights())
+    norm = network.get_layer("conv1_bn")
+    norm.gamma.assign(norm.gamma * np.float32([0, -1] + [1] * (norm.gamma.shape[0] - 2)))
+    images = (pictures.astype(np.float32) - 128) / 128
+    expected = keras.Model(network.input, norm.output)(images, training=True)
+    twin = quantize_for_training(keras.Model(network.input, network.get_layer("conv1_relu").output))
+    set_norms(twin, live=True)
+    twin_norm = twin.get_layer("conv1_bn")
+    outputs = keras.Model(twin.input, twin_norm.output)(images, training=True)
+    np.testing.assert_allclose(outputs, expected, atol=0.1)
+    assert np.isfinite(twin_norm.moving_variance).all()

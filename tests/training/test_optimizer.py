@@ -5,7 +5,7 @@ import pytest
 
 from mobilenet_tf.keras import tf
 from mobilenet_tf.models.keras_builder import build_model
-from mobilenet_tf.quantization.qat import quantize_model
+from mobilenet_tf.quantization.qat import quantize_for_training
 from mobilenet_tf.recipe import FitSettings
 from mobilenet_tf.training.optimizer import build_optimizer, decay, select_decayed
 
@@ -27,7 +27,7 @@ def test_decay_is_for_kernels_and_not_for_depthwise_ones(model) -> None:
 
 
 def test_the_quantized_twin_decays_the_same_kernels(model) -> None:
-    twin = quantize_model(model)
+    twin = quantize_for_training(model)
     decayed = {v.name.removeprefix("quant_") for v in select_decayed(twin.trainable_variables)}
     assert decayed == {v.name for v in select_decayed(model.trainable_variables)}
 

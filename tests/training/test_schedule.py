@@ -69,3 +69,11 @@ def test_a_rate_depends_on_its_step_alone() -> None:
     forwards = [learning_rate_at(step, settings, 7) for step in range(70)]
     backwards = [learning_rate_at(step, settings, 7) for step in reversed(range(70))]
     assert forwards == backwards[::-1]
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "one_cycle"])
+def test_rates_fall_to_the_final_one(schedule: str) -> None:
+    found = rates(schedule, warmup_share=0.0, final_learning_rate=0.1)
+    assert found[0] == pytest.approx(0.5)
+    assert found[35] == pytest.approx(0.3)
+    assert 0.1 < found[-1] < 0.107

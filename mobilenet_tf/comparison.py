@@ -1,0 +1,157 @@
+"""Several runs side by side: what each model costs and what it is worth, from the runs on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from mobilenet_tf.artifacts import recipe_variant
+from mobilenet_tf.errors import UsageError
+from mobilenet_tf.models.cost import count_variant_costs
+from mobilenet_tf.recipe import Recipe
+from mobilenet_tf.report import Column, format_table
+from mobilenet_tf.results import StageResult
+from mobilenet_tf.run_folder import RunFolder
+
+INT8 = ("int8_qat", "int8_ptq")  # which file is shown is decided by its kind, not its accuracy
+TRAINING = ("train", "qat")
+MISSING = "-"
+
+
+def compare_runs(runs: Sequence[RunFolder]) -> list[dict[str, Any]]:
+    """Return one row a run, as plain values, in the order given.
+
+    Accuracies are shares of the test pictures, the float one of the Keras model; size and latency
+    (one picture, median) are those of the int8 file, QAT's where there is one. `training_time_s`
+    is that of all epochs, float and QAT, wherever and however often they were resumed.
+
+    Raises:
+        UsageError: a folder is no run, or a run has no benchmark yet.
+        MtfError: a result is damaged, or of another version.
+    """
+    return [_describe(run) for run in runs]
+
+
+def format_comparison(rows: Sequence[dict[str, Any]], *, markdown: bool) -> str:
+    """Return the rows as a table, and the sentences that say what it holds."""
+    columns = [
+        Column("run", align="left"),
+        Column("model", align="left"),
+        Column("alpha"),
+        Column("parameters", "params"),
+        Column("M MACs"),
+        Column("float top-1 %", "float %"),
+        Column("int8 top-1 %", "int8 %"),
+        Column("int8 KB"),
+        Column("int8 ms"),
+        Column("training min", "train min"),
+    ]
+    augmented = any(row["int8_augmented_top1"] is not None for row in rows)
+    if augmented:
+        columns.insert(7, Column("int8 top-1 % over views", "TTA %"))
+    cells = []
+    for row in rows:
+        line = [
+            row["run"],
+            row["model"],
+            f"{row['alpha']:g}",
+            f"{row['parameters']:,}",
+            _fixed(row["macs"], 1e-6, 1),
+            _fixed(row["float_top1"], 100, 2),
+            _fixed(row["int8_top1"], 100, 2),
+            _fixed(row["int8_size_bytes"], 1e-3, 1),
+            _fixed(row["int8_latency_median_ms"], 1, 3),
+            _fixed(row["training_time_s"], 1 / 60, 1),
+        ]
+        if augmented:
+            line.insert(7, _fixed(row["int8_augmented_top1"], 100, 2))
+        cells.append(tuple(line))
+    table = format_table(columns, cells, "markdown" if markdown else "text")
+    return "\n".join([table, "", " ".join(_notes(rows))])
+
+
+def _describe(run: RunFolder) -> dict[str, Any]:
+    recipe = run.load_recipe()
+    if not run.is_finished("benchmark"):
+        raise UsageError(f"{run.path} has no benchmark yet; run mtf benchmark {run.path}")
+    benchmark = run.load_stage("benchmark", verify=False)
+    rows = benchmark.metrics["rows"]
+    floating = _first(rows, format="keras", quantization="float32")
+    files = (_first(rows, format="tflite", quantization=kind) for kind in INT8)
+    integer = next((row for row in files if row), {})
+    variant = recipe_variant(recipe)
+    return {
+        "run": run.name,
+        "variant": variant.name,
+        "model": variant.table.name,
+        "alpha": variant.alpha,
+        "resolution_px": recipe.model.resolution_px,
+        "dataset": recipe.data.name,
+        "seed": recipe.seed,
+        **_count(recipe),
+        "float_top1": floating.get("top1"),
+        "int8_top1": integer.get("top1"),
+        "int8_augmented_top1": integer.get("test_time_augmentation", {}).get("top1"),
+        "int8_quantization": integer.get("quantization"),
+        "int8_size_bytes": integer.get("size_bytes"),
+        "int8_latency_median_ms": integer.get("latency_median_ms"),
+        "threads": benchmark.metrics["threads"],
+        "test_count": benchmark.metrics["test_count"],
+        "training_time_s": _sum_training(run),
+        "machine": _name_machine(benchmark),
+    }
+
+
+def _count(recipe: Recipe) -> dict[str, int]:
+    cost = count_variant_costs(recipe_variant(recipe))
+    return {"parameters": cost.parameters, "macs": cost.macs}
+
+
+def _first(rows: Sequence[dict[str, Any]], **wanted: str) -> dict[str, Any]:
+    found = (row for row in rows if all(row.get(key) == value for key, value in wanted.items()))
+    return next(found, {})
+
+
+def _sum_training(run: RunFolder) -> float | None:
+    times = [
+        run.load_stage(stage, verify=False).metrics.get("fit_time_s")
+        for stage in TRAINING
+        if run.is_finished(stage)
+    ]
+    known = [float(time) for time in times if time is not None]
+    return round(sum(known), 1) if known and len(known) == len(times) else None
+
+
+def _name_machine(result: StageResult) -> str:
+    machine = result.machine
+    return f"{machine.get('processor') or 'unknown processor'}, {machine.get('cores', '?')} cores"
+
+
+def _notes(rows: Sequence[dict[str, Any]]) -> list[str]:
+    notes = []
+    datasets = sorted({row["dataset"] for row in rows})
+    counts = sorted({row["test_count"] for row in rows})
+    if len(datasets) == 1 and len(counts) == 1:
+        notes.append(f"{datasets[0]}, {counts[0]:,} test pictures.")
+    else:
+        named = {row["dataset"]: row["test_count"] for row in rows}
+        listed = ", ".join(f"{name} ({count:,} test pictures)" for name, count in named.items())
+        notes.append(f"Different data, so accuracies do not compare: {listed}.")
+    kinds = {row["int8_quantization"] for row in rows}
+    if kinds == {"int8_qat"}:
+        notes.append("int8 after QAT.")
+    elif "int8_ptq" in kinds:
+        listed = ", ".join(row["run"] for row in rows if row["int8_quantization"] == "int8_ptq")
+        notes.append(f"int8 after QAT, without it (calibrated only): {listed}.")
+    threads = sorted({row["threads"] for row in rows})
+    notes.append(f"Latency of one picture, {' or '.join(map(str, threads))} thread(s).")
+    machines = sorted({row["machine"] for row in rows})
+    if len(machines) > 1:
+        notes.append(f"Measured on different machines: {'; '.join(machines)}.")
+    else:
+        notes.append(f"{machines[0]}.")
+    return notes
+
+
+def _fixed(value: float | None, factor: float, decimals: int) -> str:
+    return MISSING if value is None else f"{value * factor:,.{decimals}f}"

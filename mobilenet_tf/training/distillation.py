@@ -1,0 +1,35 @@
+"""Learning from a teacher: its probabilities as soft targets beside the labels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from mobilenet_tf.keras import tf
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """A trained network (images (B, R, R, 3) -> logits (B, C)) and how much its word counts.
+
+    `share` of the loss is its, in [0, 1]; `temperature`, above 0, divides both sides' logits:
+    the higher, the more the classes that are not the answer count.
+    """
+
+    model: Any
+    share: float
+    temperature: float
+
+    def blend(self, loss: Any, images: Any, logits: Any) -> Any:
+        """Return the loss against labels mixed with the cross-entropy against the teacher.
+
+        The latter times the temperature's square, which keeps its gradients as large as the
+        labels' (Hinton 2015, arXiv 1503.02531, section 2).
+        """
+        soft_target = tf.nn.softmax(self.model(images, training=False) / self.temperature)
+        soft_logits = logits / self.temperature
+        entropy = tf.nn.softmax_cross_entropy_with_logits(
+            tf.stop_gradient(soft_target), soft_logits
+        )
+        soft_loss = tf.reduce_mean(entropy) * self.temperature**2
+        return (1 - self.share) * loss + self.share * soft_loss

@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from mobilenet_tf.cli.main import run_command
+from mobilenet_tf.models.cost import count_costs
+
+Capture = pytest.CaptureFixture[str]
+
+
+def edit_benchmark(run: Path, **changes: object) -> None:
+    file = run / "benchmark" / "result.json"
+    result = json.loads(file.read_text())
+    for row in result["metrics"]["rows"]:
+        if (row["format"], row["quantization"]) == ("tflite", "int8_qat"):
+            row.update(changes)
+    file.write_text(json.dumps(result))
+
+
+def test_runs_stand_side_by_side(finished_run: Path, tmp_path: Path, capsys: Capture) -> None:
+    other = Path(shutil.copytree(finished_run, tmp_path / "other"))
+    edit_benchmark(other, top1=0.5, test_time_augmentation={"top1": 0.625})
+    assert run_command(["compare", str(finished_run), str(other), "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert [row["run"] for row in rows] == ["run", "other"]
+    cost = count_costs(
+        "mobilenet_v1", alpha=0.05, resolution_px=32, classes=10, stride_plan="cifar"
+    )
+    metrics = json.loads((finished_run / "benchmark" / "result.json").read_text())["metrics"]
+    file = metrics["rows"][-1]
+    first = rows[0]
+    assert (first["model"], first["alpha"]) == ("mobilenet_v1", 0.05)
+    assert (first["parameters"], first["macs"]) == (cost.parameters, cost.macs)
+    assert first["float_top1"] == metrics["rows"][0]["top1"]
+    assert first["int8_top1"] == file["top1"]
+    assert first["int8_size_bytes"] == file["size_bytes"]
+    assert first["int8_latency_median_ms"] == file["latency_median_ms"]
+    assert first["int8_augmented_top1"] is None
+    fits = [
+        json.loads((finished_run / stage / "result.json").read_text())["metrics"]["fit_time_s"]
+        for stage in ("train", "qat")
+    ]
+    assert first["training_time_s"] == pytest.approx(sum(fits), abs=0.1)
+    assert run_command(["compare", str(finished_run), str(other)]) == 0
+    text = capsys.readouterr().out
+    assert "TTA %" in text
+    assert "62.50" in text
+    assert "synthetic, 128 test pictures. int8 after QAT." in text
+    assert run_command(["compare", str(finished_run), "--markdown"]) == 0
+    markdown = capsys.readouterr().out
+    assert markdown.startswith("| run ")
+    assert "views" not in markdown
+
+
+def test_other_files_and_data_are_said(finished_run: Path, tmp_path: Path, capsys: Capture) -> None:
+    other = Path(shutil.copytree(finished_run, tmp_path / "other"))
+    edit_benchmark(other, quantization="float16")
+    recipe = json.loads((other / "recipe.json").read_text())
+    recipe["data"]["name"] = "cifar10"
+    (other / "recipe.json").write_text(json.dumps(recipe))
+    assert run_command(["compare", str(finished_run), str(other)]) == 0
+    text = capsys.readouterr().out
+    assert "without it (calibrated only): other" in text
+    assert "Different data, so accuracies do not compare" in text
+
+
+def test_a_run_without_figures_names_the_command(finished_run: Path, capsys: Capture) -> None:
+    shutil.rmtree(finished_run / "benchmark")
+    assert run_command(["compare", str(finished_run)]) == 2
+    assert f"run mtf benchmark {finished_run}" in capsys.readouterr().err
+
+
+def test_no_run_is_named(tmp_path: Path, capsys: Capture) -> None:
+    assert run_command(["compare", str(tmp_path)]) == 2
+    assert "is not the folder of a run" in capsys.readouterr().err
+    assert run_command(["compare"]) == 2

@@ -1,0 +1,157 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mobilenet_tf.errors import UsageError
+from mobilenet_tf.keras import keras, tf
+from mobilenet_tf.models.activations import HardSwish
+from mobilenet_tf.models.catalog import MODELS, model_names
+from mobilenet_tf.models.dropout import StochasticDepth
+from mobilenet_tf.models.keras_builder import build_model
+from mobilenet_tf.models.options import Options
+from mobilenet_tf.models.variant import make_variant
+
+
+def build(name: str, **options: Any) -> Any:
+    return build_model(
+        name,
+        alpha=0.25,
+        resolution_px=16,
+        classes=4,
+        stride_plan="cifar",
+        seed=1,
+        options=Options(**options),
+    )
+
+
+def variant(name: str, **options: Any) -> Any:
+    return make_variant(
+        name,
+        alpha=0.5,
+        resolution_px=32,
+        classes=10,
+        stride_plan="cifar",
+        options=Options(**options),
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("mobilenet_v1", {"squeeze_excitation": "on"}, "mobilenet_v1 cannot take squeeze_exc.*V3"),
+        ("alexnet", {"squeeze_excitation": "on"}, "alexnet cannot take squeeze_excitation: .*"),
+        ("mobilenet_v3_small_minimalistic", {"squeeze_excitation": "on"}, "means without it"),
+        ("mobilenet_v1", {"stochastic_depth": 0.1}, "no residual connection"),
+        ("alexnet", {"head_units": 128}, "fc6 and fc7"),
+        ("mobilenet_v2", {"activation": "swish"}, "unknown activation 'swish'.*hard_swish"),
+        ("mobilenet_v2", {"squeeze_excitation": "yes"}, "unknown squeeze_excitation 'yes'"),
+        ("mobilenet_v2", {"stochastic_depth": 1.0}, "stochastic_depth 1.0 is not in"),
+        ("mobilenet_v2", {"stochastic_depth": float("nan")}, "stochastic_depth nan is not in"),
+        ("mobilenet_v2", {"head_units": 1.5}, "head_units 1.5 is not a whole number"),
+        ("mobilenet_v2", {"head_units": -1}, "head_units -1"),
+        ("mobilenet_v2", {"head_dropout": 0.2}, "head_units is 0; give head_units too"),
+    ],
+)
+def test_what_a_model_cannot_take_is_refused_with_a_reason(
+    name: str, options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(UsageError, match=message):
+        variant(name, **options)
+
+
+def test_without_squeeze_and_excitation_is_no_change_where_there_is_none() -> None:
+    variant("mobilenet_v1", squeeze_excitation="off")
+
+
+@pytest.mark.parametrize("name", model_names())
+def test_alpha_that_leaves_no_channel_is_refused(name: str) -> None:
+    narrowest = MODELS[name].narrowest
+    with pytest.raises(UsageError, match=rf"no channel of the {narrowest} .*use at least 0\.0"):
+        make_variant(name, alpha=0.4 / narrowest, resolution_px=32, classes=10, stride_plan="cifar")
+    make_variant(name, alpha=0.1, resolution_px=32, classes=10, stride_plan="cifar")
+
+
+@pytest.mark.parametrize("name", model_names())
+def test_resolution_below_the_total_stride_is_refused(name: str) -> None:
+    with pytest.raises(UsageError, match="use at least 32 pixels, or the cifar stride plan"):
+        make_variant(name, alpha=0.5, resolution_px=31, classes=10, stride_plan="imagenet")
+
+
+def test_names_tell_options_apart() -> None:
+    assert variant("mobilenet_v3_small").name == "v3s_050_r32"
+    full = variant(
+        "mobilenet_v4_conv_small", activation="silu", squeeze_excitation="on", head_units=512
+    )
+    assert full.name == "v4s_050_r32_silu_se_h512"
+    without = variant("mobilenet_v3_small", squeeze_excitation="off", activation="hard_swish")
+    assert without.name == "v3s_050_r32_hardswish_nose"
+    assert variant("mobilenet_v2", stochastic_depth=0.1).name == "v2_050_r32"
+
+
+def test_an_activation_replaces_all_of_a_network() -> None:
+    model = build("mobilenet_v3_small", activation="relu6", squeeze_excitation="off")
+    kinds = {type(layer).__name__ for layer in model.layers}
+    assert not kinds & {"HardSwish", "Multiply", "Shift", "Scale"}
+    relus = [layer for layer in model.layers if isinstance(layer, keras.layers.ReLU)]
+    assert {float(layer.max_value) for layer in relus} == {6.0}
+    swished = build("mobilenet_v2", activation="hard_swish")
+    assert not any(isinstance(layer, keras.layers.ReLU) for layer in swished.layers)
+    assert sum(isinstance(layer, HardSwish) for layer in swished.layers) == 35
+
+
+def test_activations_are_the_papers_functions() -> None:
+    x = np.linspace(-6, 6, 101, dtype=np.float32).reshape(1, 1, 1, -1)
+    expected = x * np.clip(x + 3, 0, 6) / 6
+    np.testing.assert_allclose(HardSwish()(x), expected, rtol=1e-5, atol=1e-6)
+    model = build("mobilenet_v2", activation="silu")
+    layer = model.get_layer("Conv1_silu")
+    silu = keras.Model(layer.input[0], layer.output)
+    given = np.random.default_rng(0).normal(0, 3, (1, *layer.input[0].shape[1:]))
+    expected = tf.nn.silu(given.astype(np.float32))
+    np.testing.assert_allclose(silu(given), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_squeeze_and_excitation_is_where_it_is_asked_for() -> None:
+    def count(model: Any) -> int:
+        return sum(layer.name.endswith("_squeeze_excite_Mul") for layer in model.layers)
+
+    assert count(build("mobilenet_v3_small")) == 9
+    assert count(build("mobilenet_v3_small", squeeze_excitation="on")) == 11
+    assert count(build("mobilenet_v2", squeeze_excitation="on")) == 17
+    assert count(build("mobilenet_v4_conv_small", squeeze_excitation="on")) == 12
+
+
+def test_stochastic_depth_grows_with_depth_and_keeps_whole_samples() -> None:
+    model = build("mobilenet_v2", stochastic_depth=0.2)
+    drops = [layer for layer in model.layers if isinstance(layer, StochasticDepth)]
+    rates = [layer.rate for layer in drops]
+    assert len(drops) == sum(isinstance(layer, keras.layers.Add) for layer in model.layers)
+    assert rates == sorted(rates)
+    assert rates[-1] == pytest.approx(0.2 * 16 / 17)  # the 17th has no residual connection
+    assert len({layer.seed for layer in drops}) == len(drops)
+    layer = StochasticDepth(0.5, seed=3)
+    kept = layer(tf.ones((400, 2, 2, 3)), training=True).numpy()
+    per_sample = kept.reshape(400, -1)
+    assert set(np.unique(per_sample)) == {0.0, 2.0}
+    assert (per_sample.min(1) == per_sample.max(1)).all()
+    assert (per_sample[:, 0] > 0).mean() == pytest.approx(0.5, abs=0.1)
+    np.testing.assert_array_equal(layer(kept, training=False), kept)
+
+
+def test_the_hidden_head_layer_and_both_dropouts() -> None:
+    model = build_model(
+        "mobilenet_v4_conv_small",
+        alpha=0.25,
+        resolution_px=16,
+        classes=4,
+        stride_plan="cifar",
+        dropout=0.3,
+        options=Options(head_units=48, head_dropout=0.15),
+    )
+    assert model.get_layer("head").output_shape == (None, 1, 1, 48)
+    assert model.get_layer("dropout").rate == 0.3
+    assert model.get_layer("head_dropout").rate == 0.15
+    assert model.get_layer("classifier").input_shape == (None, 1, 1, 48)

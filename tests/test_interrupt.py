@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+
+import pytest
+
+from mobilenet_tf.interrupt import raise_if_interrupted, remember_interrupts
+
+
+@pytest.fixture(autouse=True)
+def handler() -> Iterator[None]:
+    before = signal.getsignal(signal.SIGINT)
+    remember_interrupts()
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+class Dropping:
+    """Swallows what is raised in it, as Python does in a destructor."""
+
+    def __del__(self) -> None:
+        signal.raise_signal(signal.SIGINT)
+
+
+def test_an_interrupt_is_raised_at_once() -> None:
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):  # whoever swallowed it: the loop ends
+        raise_if_interrupted()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_an_interrupt_that_python_drops_is_raised_by_the_loop() -> None:
+    Dropping()
+    with pytest.raises(KeyboardInterrupt):
+        raise_if_interrupted()
+    raise_if_interrupted()  # once is enough
+
+
+def test_nothing_is_raised_without_an_interrupt() -> None:
+    raise_if_interrupted()
