@@ -5,6 +5,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+CLOSE = 0.6  # share of letters in common that makes a suggestion worth giving
+
 
 class MtfError(Exception):
     """A failure while working; the command ends with exit code 1."""
@@ -21,6 +23,11 @@ class UsageError(MtfError):
 def suggest(name: str, choices: Iterable[str]) -> str:
     """Return the sentence that lists `choices` and, where one is close to `name`, points at it."""
     known = sorted(choices)
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
-    hint = f"did you mean {near[0]!r}? " if near else ""
+    matcher = difflib.SequenceMatcher(b=name)
+    closeness = {}
+    for choice in known:
+        matcher.set_seq1(choice)
+        closeness[choice] = matcher.ratio()
+    near = max(known, key=closeness.__getitem__, default="")  # the first of equals
+    hint = f"did you mean {near!r}? " if closeness.get(near, 0) >= CLOSE else ""
     return f"{hint}known: {', '.join(known)}"

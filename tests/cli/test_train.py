@@ -26,7 +26,7 @@ def train(*arguments: object) -> int:
         (["--resolution", "31.5"], ["--resolution", "'31.5'"]),
         (["--resolution", "0"], ["model.resolution_px is 0"]),
         (["--dataset", "cifar"], ["unknown dataset 'cifar'", "did you mean 'cifar1"]),
-        (["--model", "mobilenet"], ["'mobilenet'", "'mobilenet_v1'"]),
+        (["--model", "mobilenet"], ["'mobilenet'", "did you mean 'mobilenet_v1'"]),
         (["--optimizer", "adam"], ["train.optimizer is 'adam'", "did you mean 'adamw'"]),
         (["--schedule", "linear"], ["train.schedule is 'linear'", "one_cycle"]),
         (["--validation", "50000"], ["data.validation_count 50000", "50,000"]),
