@@ -8,7 +8,6 @@ import pytest
 from mobilenet_tf.data.sources import load_training_split
 from mobilenet_tf.evaluate import make_keras_predict_fn
 from mobilenet_tf.keras import keras
-from mobilenet_tf.models.keras_builder import build_model
 from mobilenet_tf.quantization.bias import find_input_scale, round_biases
 from mobilenet_tf.quantization.qat import calibrate, quantize_model
 from mobilenet_tf.tflite import schema
@@ -25,17 +24,8 @@ def pictures() -> np.ndarray:
 
 
 @pytest.fixture
-def quantized(pictures: np.ndarray) -> Any:
-    network = build_model(
-        "mobilenet_v1",
-        alpha=0.1,
-        resolution_px=32,
-        classes=10,
-        stride_plan="cifar",
-        seed=3,
-        batch_norm_momentum=0.0,
-    )
-    network((pictures.astype(np.float32) - 128) / 128, training=True)
+def quantized(build_settled: Any, pictures: np.ndarray) -> Any:
+    network = build_settled(pictures)
     model = quantize_model(network)
     calibrate(model, pictures)
     return model

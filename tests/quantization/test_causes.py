@@ -9,7 +9,6 @@ import pytest
 from mobilenet_tf.data.sources import load_training_split
 from mobilenet_tf.diagnosis import find_layers, make_reader
 from mobilenet_tf.errors import UsageError
-from mobilenet_tf.models.keras_builder import build_model
 from mobilenet_tf.quantization.causes import Cause, LayerDifference, explain_difference
 from mobilenet_tf.quantization.debug import FloatGraph
 from mobilenet_tf.quantization.qat import calibrate, quantize_model
@@ -28,18 +27,9 @@ def pictures() -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def made(pictures: np.ndarray) -> tuple[Any, list[np.ndarray], bytes]:
+def made(build_settled: Any, pictures: np.ndarray) -> tuple[Any, list[np.ndarray], bytes]:
     """A small fake-quantized network, its weights, and its file."""
-    network = build_model(
-        "mobilenet_v1",
-        alpha=0.1,
-        resolution_px=32,
-        classes=10,
-        stride_plan="cifar",
-        seed=3,
-        batch_norm_momentum=0.0,
-    )
-    network((pictures.astype(np.float32) - 128) / 128, training=True)
+    network = build_settled(pictures)
     model = quantize_model(network)
     calibrate(model, pictures)
     content = convert(model, quantization="int8_qat", classes=CLASSES, description="a test")

@@ -12,7 +12,6 @@ from mobilenet_tf.data.sources import load_training_split
 from mobilenet_tf.errors import MtfError, UsageError
 from mobilenet_tf.evaluate import make_keras_predict_fn
 from mobilenet_tf.keras import keras
-from mobilenet_tf.models.keras_builder import build_model
 from mobilenet_tf.quantization.advice import advise
 from mobilenet_tf.quantization.debug import (
     HIGHEST_DB,
@@ -38,19 +37,10 @@ def pictures() -> np.ndarray:
     return load_training_split("synthetic", None).images[:64]
 
 
-def build_folded(pictures: np.ndarray) -> Any:
-    """Return a small folded network whose activations are neither dead nor of one size."""
-    network = build_model(
-        "mobilenet_v1",
-        alpha=0.1,
-        resolution_px=32,
-        classes=10,
-        stride_plan="cifar",
-        seed=3,
-        batch_norm_momentum=0.0,
-    )
-    network((pictures.astype(np.float32) - 128) / 128, training=True)
-    return fold_batch_norm(network)
+@pytest.fixture(scope="module")
+def build_folded(build_settled: Any) -> Callable[[np.ndarray], Any]:
+    """Build a small folded network whose activations are neither dead nor of one size."""
+    return lambda pictures: fold_batch_norm(build_settled(pictures))
 
 
 def scale_one_channel(model: Any) -> None:
@@ -106,7 +96,7 @@ def keep(model: Any, content: bytes, *names: str) -> bytes:
 
 
 @pytest.fixture(scope="module")
-def sound(pictures: np.ndarray) -> tuple[Any, bytes]:
+def sound(build_folded: Any, pictures: np.ndarray) -> tuple[Any, bytes]:
     model = build_folded(pictures)
     return model, convert_ptq(model, pictures)
 
@@ -142,7 +132,7 @@ def test_own_error_and_piled_up_error_are_the_same_at_the_first_layer(
     ("factor", "words"), [(0.1, "lie outside its range"), (100.0, "of the int8 range")]
 )
 def test_a_ruined_activation_range_is_found(
-    factor: float, words: str, pictures: np.ndarray
+    build_folded: Any, factor: float, words: str, pictures: np.ndarray
 ) -> None:
     model = build_folded(pictures)
     quantized = quantize_model(model)
@@ -164,7 +154,7 @@ def test_a_ruined_activation_range_is_found(
 
 
 def test_a_channel_that_takes_all_the_range_is_found_behind_a_good_ratio(
-    sound: tuple[Any, bytes], pictures: np.ndarray
+    build_folded: Any, sound: tuple[Any, bytes], pictures: np.ndarray
 ) -> None:
     model = build_folded(pictures)
     before = make_keras_predict_fn(model)(pictures)
@@ -188,7 +178,7 @@ def test_a_channel_that_takes_all_the_range_is_found_behind_a_good_ratio(
 
 
 def test_a_ruined_kernel_is_found_and_float_gives_it_back(
-    sound: tuple[Any, bytes], pictures: np.ndarray
+    build_folded: Any, sound: tuple[Any, bytes], pictures: np.ndarray
 ) -> None:
     model = build_folded(pictures)
     load_dead_input(model)

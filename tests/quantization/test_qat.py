@@ -8,7 +8,6 @@ import pytest
 from mobilenet_tf.errors import UsageError
 from mobilenet_tf.evaluate import make_keras_predict_fn
 from mobilenet_tf.keras import keras, tf
-from mobilenet_tf.models.keras_builder import build_model
 from mobilenet_tf.quantization.folding import spread_channels
 from mobilenet_tf.quantization.qat import (
     calibrate,
@@ -36,19 +35,9 @@ def pictures() -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def model(pictures: np.ndarray) -> Any:
+def model(build_settled: Any, pictures: np.ndarray) -> Any:
     """A small network whose batch-norm statistics are those of its own activations."""
-    network = build_model(
-        "mobilenet_v1",
-        alpha=0.25,
-        resolution_px=32,
-        classes=10,
-        stride_plan="cifar",
-        seed=3,
-        batch_norm_momentum=0.0,
-    )
-    network((pictures.astype(np.float32) - 128) / 128, training=True)
-    return network
+    return build_settled(pictures, alpha=0.25)
 
 
 def grid_steps(kernel: np.ndarray) -> np.ndarray:
