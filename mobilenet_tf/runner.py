@@ -24,8 +24,10 @@ from mobilenet_tf.stages import (
     is_wanted,
     wanted_needs,
 )
+from mobilenet_tf.teacher import check_teacher, find_teacher, teacher_digest
 
 Echo = Callable[[str], None]
+TEACHER = "teacher"  # among the inputs of a train stage: SHA-256 of the weights it learns from
 
 
 @dataclass(frozen=True)
@@ -76,8 +78,14 @@ def find_stale_input(
             return f"{name} is new"
         if not run.is_finished(name) or result.inputs[name] != run.digest(name):
             return f"{name} was made again"
-    gone = sorted(set(result.inputs) - set(needs))
-    return f"{gone[0]} is no longer part of the recipe" if gone else None
+    gone = sorted(set(result.inputs) - {*needs, TEACHER})
+    if gone:
+        return f"{gone[0]} is no longer part of the recipe"
+    teacher = find_teacher(recipe) if TEACHER in result.inputs else None
+    if teacher is None or not teacher.is_finished("train"):
+        return None  # one that is gone has not changed what was learned from it
+    changed = teacher_digest(teacher) != result.inputs[TEACHER]
+    return f"the teacher {teacher.path} has other weights" if changed else None
 
 
 def run_stage(
@@ -99,7 +107,7 @@ def run_stage(
     """
     inputs = load_inputs(stage, run, recipe)
     needs = list(inputs)
-    digests = {name: run.digest(name) for name in needs}
+    digests = {name: run.digest(name) for name in needs} | identify_teacher(stage, run, recipe)
     settings = settings_of(recipe, stage.sections)
     begin_partial(
         stage, run, settings | {"inputs": digests}, resume=resume, overwrite=overwrite, echo=echo
@@ -136,6 +144,23 @@ def run_stage(
     results.save_result(result, folder)
     run.commit(stage.name)
     return result
+
+
+def identify_teacher(stage: Stage, run: RunFolder, recipe: Recipe) -> dict[str, str]:
+    """Return the weights that float training learns from, as an input of it; none for the others.
+
+    Raises:
+        UsageError: there is no such run, it is this one, or it cannot teach it.
+    """
+    teacher = find_teacher(recipe) if stage.name == "train" else None
+    if teacher is None:
+        return {}
+    if teacher.path.resolve() == run.path.resolve():
+        raise UsageError(
+            f"train.teacher {teacher.path} is the run itself; give another --out, or another run"
+        )
+    check_teacher(teacher, recipe)
+    return {TEACHER: teacher_digest(teacher)}
 
 
 def load_inputs(stage: Stage, run: RunFolder, recipe: Recipe) -> dict[str, StageResult]:
