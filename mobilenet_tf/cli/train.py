@@ -26,6 +26,7 @@ from mobilenet_tf.cli import options
 @click.option("--learning-rate", type=float, help="The highest of the schedule.")
 @click.option("--optimizer", help="sgd (with Nesterov momentum) or adamw.")
 @click.option("--schedule", help="one_cycle, cosine or step.")
+@click.option("--teacher", metavar="RUN", help="Finished run that this one learns from, too.")
 @click.option("--seed", type=int, help="Of the held-out pictures, weights, order, augmentation.")
 @click.option(
     "--deterministic",
@@ -64,6 +65,7 @@ def command(
     learning_rate: float | None,
     optimizer: str | None,
     schedule: str | None,
+    teacher: str | None,
     seed: int | None,
     deterministic: bool | None,
     overrides: tuple[str, ...],
@@ -82,6 +84,7 @@ def command(
     Example:
       mtf train --dataset cifar10 --alpha 0.5 --epochs 30
       mtf train --model mobilenet_v4_conv_small --alpha 1.2 --activation silu
+      mtf train --alpha 0.25 --teacher artifacts/cifar10_v1_100_r32
       mtf train --dataset digits --alpha 0.25 --out artifacts/digits
       mtf train --out artifacts/digits --resume
     """
@@ -98,6 +101,7 @@ def command(
         "learning_rate": learning_rate,
         "optimizer": optimizer,
         "schedule": schedule,
+        "teacher": teacher,
     }
     network = {
         "name": model,
