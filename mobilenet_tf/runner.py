@@ -27,6 +27,7 @@ from mobilenet_tf.stages import (
 from mobilenet_tf.teacher import check_teacher, find_teacher, teacher_digest
 
 Echo = Callable[[str], None]
+CHANGES = "changed_on_the_way"  # settings that a stage was continued with, unlike it was begun
 TEACHER = "teacher"  # among the inputs of a train stage: SHA-256 of the weights it learns from
 
 
@@ -61,10 +62,11 @@ def check_state(stage: Stage, run: RunFolder, recipe: Recipe) -> State:
     stale = find_stale_input(stage, run, recipe, result)
     if stale:
         return State(False, stale)
-    if run.has_checkpoint(stage.name) and run.partial_settings(stage.name) == (
-        result.settings | {"inputs": result.inputs}
-    ):
-        return State(False, "making it again is unfinished")
+    if run.has_checkpoint(stage.name):
+        held = run.partial_settings(stage.name) or {}
+        held.pop(CHANGES, None)
+        if held == result.settings | {"inputs": result.inputs}:
+            return State(False, "making it again is unfinished")
     return State(True, "same settings, same inputs, files intact")
 
 
@@ -96,6 +98,7 @@ def run_stage(
     data_dir: Path | None,
     resume: bool,
     overwrite: bool,
+    allow_changes: bool,
     echo: Echo,
     progress: bool,
 ) -> StageResult:
@@ -109,8 +112,14 @@ def run_stage(
     needs = list(inputs)
     digests = {name: run.digest(name) for name in needs} | identify_teacher(stage, run, recipe)
     settings = settings_of(recipe, stage.sections)
-    begin_partial(
-        stage, run, settings | {"inputs": digests}, resume=resume, overwrite=overwrite, echo=echo
+    changes = begin_partial(
+        stage,
+        run,
+        settings | {"inputs": digests},
+        resume=resume,
+        overwrite=overwrite,
+        allow_changes=allow_changes,
+        echo=echo,
     )
     run.save_recipe(recipe)
     folder = run.partial(stage.name)
@@ -136,7 +145,7 @@ def run_stage(
         machine=hardware.describe_machine(),
         command=results.describe_command(),
         data=outcome.data,
-        metrics=outcome.metrics,
+        metrics=outcome.metrics | ({CHANGES: changes} if changes else {}),
         files=results.record_files(folder, leave_out=WORKING_FILES),
         started_at=started.isoformat(timespec="seconds"),
         wall_time_s=round(time.monotonic() - clock, 2),
@@ -195,12 +204,17 @@ def begin_partial(
     *,
     resume: bool,
     overwrite: bool,
+    allow_changes: bool,
     echo: Echo,
-) -> None:
+) -> list[str]:
     """Prepare the folder a stage works in: fresh, or where the killed one stopped.
 
     One that never finished an epoch has nothing to lose. One that was begun from stages which
-    have been made again since cannot be continued; it goes to previous/.
+    have been made again since cannot be continued; it goes to previous/. Return the settings that
+    were changed on the way, which `allow_changes` lets one continue with.
+
+    Raises:
+        UsageError: it was begun with other settings, or there is no leave to continue it.
     """
     partial = run.partial(stage.name)
     held = None
@@ -212,19 +226,26 @@ def begin_partial(
         held = None
     if held is None:
         run.discard_partial(stage.name)
-    else:
-        differences = list_differences(with_defaults(held), settings)
-        if differences:
-            raise UsageError(
-                f"{partial} was begun with other settings ({'; '.join(differences)}); give the"
-                " same ones to continue it, or remove that folder to start the stage over"
-            )
-        if not resume:
-            raise UsageError(
-                f"{run.path} holds an unfinished {stage.name}; --resume continues it,"
-                " --overwrite starts over"
-            )
-    run.begin(stage.name, settings)
+        run.begin(stage.name, settings)
+        return []
+    changes: list[str] = held.pop(CHANGES, [])
+    differences = list_differences(with_defaults(held), settings)
+    if differences and not allow_changes:
+        raise UsageError(
+            f"{partial} was begun with other settings ({'; '.join(differences)}); give the same"
+            " ones to continue it, --allow-changes to go on with these, or --overwrite to start"
+            " over"
+        )
+    if not resume:
+        raise UsageError(
+            f"{run.path} holds an unfinished {stage.name}; --resume continues it,"
+            " --overwrite starts over"
+        )
+    if differences:
+        echo(f"{stage.name}: going on with other settings ({'; '.join(differences)})")
+        changes = [*changes, *differences]
+    run.begin(stage.name, settings | ({CHANGES: changes} if changes else {}))
+    return changes
 
 
 def run_one(
@@ -237,6 +258,7 @@ def run_one(
     overwrite: bool,
     echo: Echo,
     progress: bool,
+    allow_changes: bool = False,
 ) -> StageResult:
     """Run one stage by name; a finished one is made again only if asked.
 
@@ -267,6 +289,7 @@ def run_one(
         data_dir=data_dir,
         resume=resume,
         overwrite=overwrite,
+        allow_changes=allow_changes,
         echo=echo,
         progress=progress,
     )
@@ -280,6 +303,7 @@ def run_pipeline(
     overwrite: bool,
     echo: Echo,
     progress: bool,
+    allow_changes: bool = False,
 ) -> dict[str, StageResult]:
     """Run every stage that is missing or out of date, in order; return all results."""
     done: dict[str, StageResult] = {}
@@ -303,6 +327,7 @@ def run_pipeline(
             data_dir=data_dir,
             resume=True,
             overwrite=overwrite,
+            allow_changes=allow_changes,
             echo=echo,
             progress=progress,
         )

@@ -21,6 +21,7 @@ from mobilenet_tf.cli import options
 )
 @options.out_option("artifacts/RECIPE")
 @options.data_dir_option
+@options.allow_changes_option
 @options.overwrite_option
 @options.json_option
 @options.verbosity
@@ -30,6 +31,7 @@ def command(
     overrides: tuple[str, ...],
     out: Path | None,
     data_dir: Path | None,
+    allow_changes: bool,
     overwrite: bool,
     as_json: bool,
     quiet: bool,
@@ -61,6 +63,7 @@ def command(
             run,
             settings,
             data_dir=data_dir,
+            allow_changes=allow_changes,
             overwrite=overwrite,
             echo=echo,
             progress=options.shows_progress(quiet),

@@ -44,6 +44,7 @@ from mobilenet_tf.cli import options
 @options.out_option("artifacts/DATASET_VARIANT")
 @options.data_dir_option
 @options.resume_option
+@options.allow_changes_option
 @options.overwrite_option
 @options.json_option
 @options.verbosity
@@ -72,6 +73,7 @@ def command(
     out: Path | None,
     data_dir: Path | None,
     resume: bool,
+    allow_changes: bool,
     overwrite: bool,
     as_json: bool,
     quiet: bool,
@@ -133,6 +135,7 @@ def command(
             settings,
             data_dir=data_dir,
             resume=resume,
+            allow_changes=allow_changes,
             overwrite=overwrite,
             echo=options.make_echo(as_json),
             progress=options.shows_progress(quiet),

@@ -252,10 +252,11 @@ def run_epoch(
             losses.append(float(loss))
             accuracies.append(float(accuracy))
             if not math.isfinite(losses[-1]):
+                kept = f"; epoch {epoch} is kept, --allow-changes goes on from it" if epoch else ""
                 raise MtfError(
                     f"the loss became {losses[-1]} at step {step + 1} (epoch {epoch + 1}) with"
                     f" learning rate {rate:.3g}; start over with a lower {label}.learning_rate,"
-                    f" say {settings.learning_rate / 4:.3g}, or with {label}.clip_norm 1"
+                    f" say {settings.learning_rate / 4:.3g}, or with {label}.clip_norm 1{kept}"
                 )
             images_seen += int(images.shape[0])
             bar.update()
