@@ -24,8 +24,8 @@ from mobilenet_tf.hardware import describe_machine
 from mobilenet_tf.recipe import load_recipe
 from mobilenet_tf.results import find_commit
 from mobilenet_tf.run_folder import RunFolder
-from mobilenet_tf.runner import run_one
-from mobilenet_tf.stages import check_recipe, format_duration
+from mobilenet_tf.runner import check_request, run_one
+from mobilenet_tf.stages import format_duration
 from mobilenet_tf.workdir import write_text
 
 BASE = "base"
@@ -116,8 +116,8 @@ def train(
 ) -> dict[str, Any]:
     """Return what came of one training, from `folder` where it is finished already."""
     asked = load_recipe(recipe, settings)
-    check_recipe(asked)
     run = RunFolder(folder)
+    check_request(run, asked)
     with run.lock(asked):
         result = run_one(
             "train",

@@ -19,6 +19,7 @@ from mobilenet_tf.stages import (
     STAGES,
     Stage,
     Work,
+    check_recipe,
     find_stage,
     format_duration,
     is_wanted,
@@ -110,7 +111,9 @@ def run_stage(
     """
     inputs = load_inputs(stage, run, recipe)
     needs = list(inputs)
-    digests = {name: run.digest(name) for name in needs} | identify_teacher(stage, run, recipe)
+    digests = {name: run.digest(name) for name in needs}
+    if stage.name == "train":
+        digests |= identify_teacher(run, recipe)
     settings = settings_of(recipe, stage.sections)
     changes = begin_partial(
         stage,
@@ -155,13 +158,24 @@ def run_stage(
     return result
 
 
-def identify_teacher(stage: Stage, run: RunFolder, recipe: Recipe) -> dict[str, str]:
-    """Return the weights that float training learns from, as an input of it; none for the others.
+def check_request(run: RunFolder, recipe: Recipe) -> None:
+    """Refuse before its folder is made what a run would refuse later.
+
+    Raises:
+        UsageError: the recipe contradicts itself, or its teacher cannot teach this run.
+    """
+    check_recipe(recipe)
+    if not run.is_finished("train"):
+        identify_teacher(run, recipe)
+
+
+def identify_teacher(run: RunFolder, recipe: Recipe) -> dict[str, str]:
+    """Return the weights that float training learns from, as an input of it, if there are any.
 
     Raises:
         UsageError: there is no such run, it is this one, or it cannot teach it.
     """
-    teacher = find_teacher(recipe) if stage.name == "train" else None
+    teacher = find_teacher(recipe)
     if teacher is None:
         return {}
     if teacher.path.resolve() == run.path.resolve():

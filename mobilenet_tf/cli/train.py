@@ -94,8 +94,7 @@ def command(
     from mobilenet_tf.data.catalog import dataset_info
     from mobilenet_tf.recipe import load_recipe
     from mobilenet_tf.run_folder import RunFolder
-    from mobilenet_tf.runner import resume_command, run_one
-    from mobilenet_tf.stages import check_recipe
+    from mobilenet_tf.runner import check_request, resume_command, run_one
 
     fit = {
         "epochs": epochs,
@@ -126,8 +125,8 @@ def command(
         settings = RunFolder(out).load_recipe(tuple(given))
     else:
         settings = load_recipe(recipe or dataset_info(dataset or "cifar10").recipe, tuple(given))
-    check_recipe(settings)
     run = RunFolder(out or Path("artifacts") / default_run_name(settings))
+    check_request(run, settings)
     with options.resumable(resume_command("train", run, data_dir)), run.lock(settings):
         result = run_one(
             "train",
