@@ -67,15 +67,20 @@ class ModelSettings(Settings, frozen=True, kw_only=True):
 
 
 class AugmentationSettings(Settings, frozen=True, kw_only=True):
-    """What is done to whole training batches; 0 or false turns a part off."""
+    """What is done to whole training batches; 0 or false turns a part off.
+
+    All but crop and flip are strong: they end after `strong_share` of the epochs.
+    """
 
     crop_padding_px: Annotated[int, Meta(ge=0, le=64)] = 4
-    flip: bool = True
+    flip: bool | Literal["alternating"] = True
     rotation_degrees: Annotated[float, Meta(ge=0, le=180)] = 0.0
     translation_share: Annotated[float, Meta(ge=0, lt=0.5)] = 0.0
     color_jitter: Annotated[float, Meta(ge=0, lt=1)] = 0.0
     cutout_px: Annotated[int, Meta(ge=0, le=512)] = 0
     mixup_alpha: NonNegative = 0.0
+    cutmix_alpha: NonNegative = 0.0
+    strong_share: Share = 1.0
 
 
 class FitSettings(Settings, frozen=True, kw_only=True):
@@ -96,6 +101,17 @@ class FitSettings(Settings, frozen=True, kw_only=True):
     clip_norm: NonNegative = 0.0
     ema_decay: Annotated[float, Meta(ge=0, lt=1)] = 0.0
     early_stopping_epochs: Count = 0
+
+
+class TrainSettings(FitSettings, frozen=True, kw_only=True):
+    """Float training: what it has beside the fit that it shares with fine-tuning."""
+
+    progressive_px: tuple[PositiveCount, ...] = ()
+    progressive_share: Share = 0.6
+    recalibrate_batch_norm_count: Count = 0
+    teacher: str = ""
+    distill_share: Share = 0.5
+    distill_temperature: Positive = 2.0
 
 
 class QatSettings(FitSettings, frozen=True, kw_only=True):
@@ -146,7 +162,7 @@ class Recipe(Settings, frozen=True, kw_only=True):
     data: DataSettings = DataSettings()
     model: ModelSettings = ModelSettings()
     augmentation: AugmentationSettings = AugmentationSettings()
-    train: FitSettings = FitSettings()
+    train: TrainSettings = TrainSettings()
     qat: QatSettings = QatSettings()
     export: ExportSettings = ExportSettings()
     benchmark: BenchmarkSettings = BenchmarkSettings()
@@ -267,7 +283,9 @@ def explain(message: str, content: dict[str, Any]) -> str:
 
 
 def list_choices(hint: Any) -> list[str]:
-    """Return the words that a type hint allows: those of a Literal, alone or in a tuple."""
+    """Return the words that a type hint allows: those of a Literal, alone or in another type."""
+    if hint is bool:
+        return ["true", "false"]
     if get_origin(hint) is Literal:
         return [str(choice) for choice in get_args(hint)]
     return [choice for inner in get_args(hint) for choice in list_choices(inner)]

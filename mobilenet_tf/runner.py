@@ -19,13 +19,17 @@ from mobilenet_tf.stages import (
     STAGES,
     Stage,
     Work,
+    check_recipe,
     find_stage,
     format_duration,
     is_wanted,
     wanted_needs,
 )
+from mobilenet_tf.teacher import check_teacher, find_teacher, teacher_digest
 
 Echo = Callable[[str], None]
+CHANGES = "changed_on_the_way"  # settings that a stage was continued with, unlike it was begun
+TEACHER = "teacher"  # among the inputs of a train stage: SHA-256 of the weights it learns from
 
 
 @dataclass(frozen=True)
@@ -59,10 +63,11 @@ def check_state(stage: Stage, run: RunFolder, recipe: Recipe) -> State:
     stale = find_stale_input(stage, run, recipe, result)
     if stale:
         return State(False, stale)
-    if run.has_checkpoint(stage.name) and run.partial_settings(stage.name) == (
-        result.settings | {"inputs": result.inputs}
-    ):
-        return State(False, "making it again is unfinished")
+    if run.has_checkpoint(stage.name):
+        held = run.partial_settings(stage.name) or {}
+        held.pop(CHANGES, None)
+        if held == result.settings | {"inputs": result.inputs}:
+            return State(False, "making it again is unfinished")
     return State(True, "same settings, same inputs, files intact")
 
 
@@ -76,8 +81,14 @@ def find_stale_input(
             return f"{name} is new"
         if not run.is_finished(name) or result.inputs[name] != run.digest(name):
             return f"{name} was made again"
-    gone = sorted(set(result.inputs) - set(needs))
-    return f"{gone[0]} is no longer part of the recipe" if gone else None
+    gone = sorted(set(result.inputs) - {*needs, TEACHER})
+    if gone:
+        return f"{gone[0]} is no longer part of the recipe"
+    teacher = find_teacher(recipe) if TEACHER in result.inputs else None
+    if teacher is None or not teacher.is_finished("train"):
+        return None  # one that is gone has not changed what was learned from it
+    changed = teacher_digest(teacher) != result.inputs[TEACHER]
+    return f"the teacher {teacher.path} has other weights" if changed else None
 
 
 def run_stage(
@@ -88,6 +99,7 @@ def run_stage(
     data_dir: Path | None,
     resume: bool,
     overwrite: bool,
+    allow_changes: bool,
     echo: Echo,
     progress: bool,
 ) -> StageResult:
@@ -100,9 +112,17 @@ def run_stage(
     inputs = load_inputs(stage, run, recipe)
     needs = list(inputs)
     digests = {name: run.digest(name) for name in needs}
+    if stage.name == "train":
+        digests |= identify_teacher(run, recipe)
     settings = settings_of(recipe, stage.sections)
-    begin_partial(
-        stage, run, settings | {"inputs": digests}, resume=resume, overwrite=overwrite, echo=echo
+    changes = begin_partial(
+        stage,
+        run,
+        settings | {"inputs": digests},
+        resume=resume,
+        overwrite=overwrite,
+        allow_changes=allow_changes,
+        echo=echo,
     )
     run.save_recipe(recipe)
     folder = run.partial(stage.name)
@@ -128,7 +148,7 @@ def run_stage(
         machine=hardware.describe_machine(),
         command=results.describe_command(),
         data=outcome.data,
-        metrics=outcome.metrics,
+        metrics=outcome.metrics | ({CHANGES: changes} if changes else {}),
         files=results.record_files(folder, leave_out=WORKING_FILES),
         started_at=started.isoformat(timespec="seconds"),
         wall_time_s=round(time.monotonic() - clock, 2),
@@ -136,6 +156,34 @@ def run_stage(
     results.save_result(result, folder)
     run.commit(stage.name)
     return result
+
+
+def check_request(run: RunFolder, recipe: Recipe) -> None:
+    """Refuse before its folder is made what a run would refuse later.
+
+    Raises:
+        UsageError: the recipe contradicts itself, or its teacher cannot teach this run.
+    """
+    check_recipe(recipe)
+    if not run.is_finished("train"):
+        identify_teacher(run, recipe)
+
+
+def identify_teacher(run: RunFolder, recipe: Recipe) -> dict[str, str]:
+    """Return the weights that float training learns from, as an input of it, if there are any.
+
+    Raises:
+        UsageError: there is no such run, it is this one, or it cannot teach it.
+    """
+    teacher = find_teacher(recipe)
+    if teacher is None:
+        return {}
+    if teacher.path.resolve() == run.path.resolve():
+        raise UsageError(
+            f"train.teacher {teacher.path} is the run itself; give another --out, or another run"
+        )
+    check_teacher(teacher, recipe)
+    return {TEACHER: teacher_digest(teacher)}
 
 
 def load_inputs(stage: Stage, run: RunFolder, recipe: Recipe) -> dict[str, StageResult]:
@@ -170,12 +218,17 @@ def begin_partial(
     *,
     resume: bool,
     overwrite: bool,
+    allow_changes: bool,
     echo: Echo,
-) -> None:
+) -> list[str]:
     """Prepare the folder a stage works in: fresh, or where the killed one stopped.
 
     One that never finished an epoch has nothing to lose. One that was begun from stages which
-    have been made again since cannot be continued; it goes to previous/.
+    have been made again since cannot be continued; it goes to previous/. Return the settings that
+    were changed on the way, which `allow_changes` lets one continue with.
+
+    Raises:
+        UsageError: it was begun with other settings, or there is no leave to continue it.
     """
     partial = run.partial(stage.name)
     held = None
@@ -187,19 +240,26 @@ def begin_partial(
         held = None
     if held is None:
         run.discard_partial(stage.name)
-    else:
-        differences = list_differences(with_defaults(held), settings)
-        if differences:
-            raise UsageError(
-                f"{partial} was begun with other settings ({'; '.join(differences)}); give the"
-                " same ones to continue it, or remove that folder to start the stage over"
-            )
-        if not resume:
-            raise UsageError(
-                f"{run.path} holds an unfinished {stage.name}; --resume continues it,"
-                " --overwrite starts over"
-            )
-    run.begin(stage.name, settings)
+        run.begin(stage.name, settings)
+        return []
+    changes: list[str] = held.pop(CHANGES, [])
+    differences = list_differences(with_defaults(held), settings)
+    if differences and not allow_changes:
+        raise UsageError(
+            f"{partial} was begun with other settings ({'; '.join(differences)}); give the same"
+            " ones to continue it, --allow-changes to go on with these, or --overwrite to start"
+            " over"
+        )
+    if not resume:
+        raise UsageError(
+            f"{run.path} holds an unfinished {stage.name}; --resume continues it,"
+            " --overwrite starts over"
+        )
+    if differences:
+        echo(f"{stage.name}: going on with other settings ({'; '.join(differences)})")
+        changes = [*changes, *differences]
+    run.begin(stage.name, settings | ({CHANGES: changes} if changes else {}))
+    return changes
 
 
 def run_one(
@@ -212,6 +272,7 @@ def run_one(
     overwrite: bool,
     echo: Echo,
     progress: bool,
+    allow_changes: bool = False,
 ) -> StageResult:
     """Run one stage by name; a finished one is made again only if asked.
 
@@ -242,6 +303,7 @@ def run_one(
         data_dir=data_dir,
         resume=resume,
         overwrite=overwrite,
+        allow_changes=allow_changes,
         echo=echo,
         progress=progress,
     )
@@ -255,6 +317,7 @@ def run_pipeline(
     overwrite: bool,
     echo: Echo,
     progress: bool,
+    allow_changes: bool = False,
 ) -> dict[str, StageResult]:
     """Run every stage that is missing or out of date, in order; return all results."""
     done: dict[str, StageResult] = {}
@@ -278,6 +341,7 @@ def run_pipeline(
             data_dir=data_dir,
             resume=True,
             overwrite=overwrite,
+            allow_changes=allow_changes,
             echo=echo,
             progress=progress,
         )

@@ -6,6 +6,8 @@ folder of its own and hands over files and a result, never live objects.
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +19,7 @@ from mobilenet_tf import results
 from mobilenet_tf.artifacts import recipe_variant
 from mobilenet_tf.data.catalog import dataset_info
 from mobilenet_tf.errors import UsageError
+from mobilenet_tf.models.blocks import GlobalPool
 from mobilenet_tf.recipe import QUANTIZATIONS, Recipe
 from mobilenet_tf.results import StageResult
 from mobilenet_tf.run_folder import RunFolder
@@ -184,6 +187,12 @@ def check_recipe(recipe: Recipe) -> None:
                 f"{section}.early_stopping_epochs {fit.early_stopping_epochs} needs a validation"
                 " split; set data.validation_count, or 0 epochs"
             )
+    check_progressive(recipe)
+    if recipe.train.teacher and not recipe.train.distill_share:
+        raise UsageError(
+            f"train.teacher {recipe.train.teacher} has no say, train.distill_share is 0; give a"
+            " share, or no teacher"
+        )
     views = recipe.benchmark.test_time_augmentation
     if len(set(views)) < len(views):
         raise UsageError(
@@ -206,6 +215,46 @@ def check_recipe(recipe: Recipe) -> None:
             "export.quantizations is int8_qat alone and qat.epochs is 0; give qat.epochs, or"
             " export int8_ptq"
         )
+
+
+def check_progressive(recipe: Recipe) -> None:
+    """Refuse a plan of growing resolutions that the network cannot follow.
+
+    Sides are multiples of the network's total stride: where a stride meets an odd side, `same`
+    padding moves the features by half a pixel, and the last epochs would have to unlearn it.
+
+    Raises:
+        UsageError: a side is not such a multiple below the full one, or they do not grow.
+    """
+    sides, full_px = recipe.train.progressive_px, recipe.model.resolution_px
+    if not sides:
+        return
+    variant = recipe_variant(recipe)
+    table = variant.table
+    given = f"train.progressive_px {list(sides)}"
+    if not any(isinstance(block, GlobalPool) for block in table.blocks):
+        raise UsageError(
+            f"{given}: {table.name} has a dense layer as large as its features, which takes one"
+            " resolution only; leave it empty"
+        )
+    stride = table.total_stride(variant.stride_plan)
+    allowed = list(range(stride, full_px, stride))
+    wrong = [side for side in sides if side not in allowed]
+    if wrong:
+        raise UsageError(
+            f"{given}: {wrong[0]} is no multiple of {table.name}'s total stride {stride} below"
+            f" model.resolution_px {full_px}; "
+            + (f"choose from {', '.join(map(str, allowed))}" if allowed else "leave it empty")
+        )
+    epochs, share = recipe.train.epochs, recipe.train.progressive_share
+    if (epochs - 1) / epochs < share:
+        raise UsageError(
+            f"{given}: train.progressive_share {share:g} of train.epochs {epochs} leaves none at"
+            f" {full_px} px, which the network is for; give a share of at most"
+            f" {math.floor((epochs - 1) / epochs * 100) / 100:g}, or more epochs"
+        )
+    if any(after <= before for before, after in itertools.pairwise(sides)):
+        raise UsageError(f"{given} does not grow; give each side once, the smallest first")
 
 
 def describe_run(run: RunFolder, recipe: Recipe, done: Mapping[str, StageResult]) -> dict[str, Any]:

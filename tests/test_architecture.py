@@ -18,6 +18,7 @@ FLOORS = (  # a module may import from floors below its own, and from its own fo
     ("run_folder",),
     ("models", "data"),
     ("artifacts", "evaluate", "parity"),
+    ("teacher",),
     ("quantization", "tflite", "bundle"),
     ("training",),
     ("export", "predict", "doctor", "report"),

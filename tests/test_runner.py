@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,10 +11,11 @@ from pathlib import Path
 import pytest
 
 from mobilenet_tf import results, runner, stages
+from mobilenet_tf.artifacts import weights_name
 from mobilenet_tf.errors import MtfError, UsageError
 from mobilenet_tf.recipe import Recipe, load_recipe
 from mobilenet_tf.results import StageResult
-from mobilenet_tf.run_folder import CHECKPOINT_FILE, SETTINGS_FILE, RunFolder
+from mobilenet_tf.run_folder import CHECKPOINT_FILE, SETTINGS_FILE, WORKING_FILES, RunFolder
 from mobilenet_tf.runner import resume_command
 from mobilenet_tf.stages import Outcome, Work
 
@@ -50,18 +52,28 @@ class Bench:
     def set(self, *overrides: str) -> None:
         self.recipe = load_recipe("quickstart", overrides)
 
-    def pipeline(self, *, overwrite: bool = False) -> dict[str, StageResult]:
+    def pipeline(
+        self, *, overwrite: bool = False, allow_changes: bool = False
+    ) -> dict[str, StageResult]:
         self.ran, self.messages = [], []
         return runner.run_pipeline(
             self.run,
             self.recipe,
             data_dir=None,
             overwrite=overwrite,
+            allow_changes=allow_changes,
             echo=self.messages.append,
             progress=False,
         )
 
-    def one(self, name: str, *, resume: bool = False, overwrite: bool = False) -> StageResult:
+    def one(
+        self,
+        name: str,
+        *,
+        resume: bool = False,
+        overwrite: bool = False,
+        allow_changes: bool = False,
+    ) -> StageResult:
         self.ran, self.messages = [], []
         return runner.run_one(
             name,
@@ -70,6 +82,7 @@ class Bench:
             data_dir=None,
             resume=resume,
             overwrite=overwrite,
+            allow_changes=allow_changes,
             echo=self.messages.append,
             progress=False,
         )
@@ -234,6 +247,137 @@ def test_an_unfinished_stage_is_neither_lost_nor_continued_unasked(bench: Bench)
     bench.set()
     bench.one("train", resume=True)
     assert bench.content("train") == "continued"
+
+
+def test_changed_settings_are_continued_with_where_that_is_asked_for(bench: Bench) -> None:
+    bench.failing = "train"
+    with pytest.raises(MtfError):
+        bench.pipeline()
+    bench.set("train.epochs=99")
+    with pytest.raises(UsageError, match=r"12 there, 99 asked.*--allow-changes.*--overwrite"):
+        bench.pipeline()
+    with pytest.raises(MtfError, match="power"):
+        bench.pipeline(allow_changes=True)
+    assert "train: going on with other settings (train.epochs: 12 there, 99 asked)" in (
+        bench.messages
+    )
+    bench.set("train.epochs=99", "train.learning_rate=0.05")
+    with pytest.raises(UsageError, match="--resume continues"):
+        bench.one("train", allow_changes=True)
+    bench.failing = None
+    done = bench.one("train", resume=True, allow_changes=True)
+    assert bench.content("train") == "continued"
+    assert done.settings["train"]["epochs"] == 99
+    assert done.metrics["changed_on_the_way"] == [
+        "train.epochs: 12 there, 99 asked",
+        "train.learning_rate: 0.1 there, 0.05 asked",
+    ]
+    bench.one("train", resume=True)
+    assert bench.ran == []
+    assert "changed_on_the_way" not in bench.one("train", overwrite=True).metrics
+
+
+def make_teacher(path: Path, weights: bytes, *overrides: str) -> RunFolder:
+    """Make the folder of a run whose float training has finished."""
+    run, recipe = RunFolder(path), load_recipe("quickstart", overrides)
+    run.claim(recipe)
+    run.begin("train", {})
+    (run.partial("train") / weights_name(recipe, "float32")).write_bytes(weights)
+    result = StageResult(
+        stage="train",
+        settings={},
+        inputs={},
+        versions={},
+        commit=None,
+        machine={},
+        command="mtf train",
+        data={},
+        metrics={},
+        files=results.record_files(run.partial("train"), leave_out=WORKING_FILES),
+        started_at="",
+        wall_time_s=1.0,
+    )
+    results.save_result(result, run.partial("train"))
+    run.commit("train")
+    return run
+
+
+def test_a_teacher_with_other_weights_makes_what_learned_from_it_out_of_date(bench: Bench) -> None:
+    teacher = make_teacher(bench.run.path.parent / "teacher", b"one")
+    bench.set(f"train.teacher={teacher.path}")
+    inputs = bench.pipeline()["train"].inputs
+    assert inputs == {"teacher": hashlib.sha256(b"one").hexdigest()}
+    make_teacher(teacher.path, b"one")  # made again, to the same
+    bench.pipeline()
+    assert bench.ran == []
+    make_teacher(teacher.path, b"two")
+    with pytest.raises(UsageError, match=r"out of date .*teacher.* has other weights"):
+        bench.one("qat", overwrite=True)
+    bench.pipeline()
+    assert bench.ran == ALL
+    assert f"train: running (the teacher {teacher.path} has other weights)" in bench.messages
+    shutil.rmtree(teacher.path)  # nothing that was learned is lost with it
+    bench.pipeline()
+    assert bench.ran == []
+    with pytest.raises(UsageError, match=r"train\.teacher .* does not exist"):
+        bench.pipeline(overwrite=True)
+    bench.set()
+    bench.pipeline()
+    assert bench.ran == ALL
+
+
+def test_a_training_begun_with_a_teacher_that_was_made_again_starts_over(bench: Bench) -> None:
+    teacher = make_teacher(bench.run.path.parent / "teacher", b"one")
+    bench.set(f"train.teacher={teacher.path}")
+    bench.failing = "train"
+    with pytest.raises(MtfError):
+        bench.pipeline()
+    bench.failing = None
+    make_teacher(teacher.path, b"two")
+    bench.pipeline()
+    assert bench.content("train") == "fresh"
+    assert any("begun from other weights" in message for message in bench.messages)
+
+
+def test_a_run_does_not_teach_itself(bench: Bench) -> None:
+    bench.set(f"train.teacher={bench.run.path}")
+    with pytest.raises(UsageError, match="is the run itself"):
+        bench.one("train")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ("missing", "does not exist; give the folder of a finished run"),
+        ("empty", "is not the folder of a run"),
+        ("unfinished", r"has not finished its training; .*--resume"),
+        ("data.name=synthetic", "knows the classes of synthetic, and this run is on digits"),
+        ("model.resolution_px=40", "takes pictures of 40 px, .*resolution_px 32"),
+    ],
+)
+def test_who_cannot_teach_is_refused_before_anything_is_begun(
+    change: str, words: str, bench: Bench
+) -> None:
+    path = bench.run.path.parent / "teacher"
+    if change == "empty":
+        path.mkdir()
+    elif change == "unfinished":
+        RunFolder(path).claim(bench.recipe)
+    elif change != "missing":
+        make_teacher(path, b"one", change)
+    bench.set(f"train.teacher={path}")
+    with pytest.raises(UsageError, match=words):
+        bench.one("train")
+    assert bench.ran == []
+    assert not bench.run.partial("train").exists()
+
+
+def test_damaged_teachers_are_not_learned_from(bench: Bench) -> None:
+    teacher = make_teacher(bench.run.path.parent / "teacher", b"one")
+    next(teacher.stage("train").glob("*.safetensors")).write_bytes(b"two")
+    bench.set(f"train.teacher={teacher.path}")
+    with pytest.raises(MtfError, match="is damaged"):
+        bench.one("train")
 
 
 def test_overwrite_starts_an_unfinished_stage_over(bench: Bench) -> None:

@@ -54,6 +54,25 @@ def test_recipes_that_ship_can_be_run(name: str) -> None:
     [
         (["data.name=cifar01"], ["unknown dataset 'cifar01'", "did you mean 'cifar10'"]),
         (["model.name=mobilenetv1"], ["mobilenetv1", "did you mean 'mobilenet_v1'"]),
+        (["train.progressive_px=[20]"], ["20 is no multiple", "stride 8", "from 8, 16, 24"]),
+        (["train.progressive_px=[4, 16]"], ["4 is no multiple", "from 8, 16, 24"]),
+        (["train.progressive_px=[16, 32]"], ["32 is no multiple", "below", "resolution_px 32"]),
+        (["train.progressive_px=[16, 40]"], ["40 is no multiple", "below", "resolution_px 32"]),
+        (["train.progressive_px=[24, 16]"], ["[24, 16] does not grow", "smallest first"]),
+        (["train.progressive_px=[16, 16]"], ["does not grow", "each side once"]),
+        (
+            ["train.progressive_px=[16]", "model.stride_plan=imagenet"],
+            ["16 is no multiple", "stride 32", "leave it empty"],
+        ),
+        (
+            ["train.progressive_px=[16]", "model.name=alexnet", "model.alpha=1"],
+            ["alexnet", "one resolution only"],
+        ),
+        (
+            ["train.progressive_px=[16]", "train.epochs=2"],
+            ["progressive_share 0.6", "train.epochs 2", "at most 0.5"],
+        ),
+        (["train.teacher=x", "train.distill_share=0"], ["train.teacher x", "distill_share is 0"]),
         (["data.validation_count=50000"], ["data.validation_count 50000", "50,000"]),
         (["data.validation_count=49990"], ["train.batch_size 128", "the 10 training pictures"]),
         (["qat.batch_size=45001"], ["qat.batch_size 45001", "give at most 45000"]),

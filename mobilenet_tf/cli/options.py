@@ -34,6 +34,13 @@ resume_option = click.option(
 )
 
 
+allow_changes_option = click.option(
+    "--allow-changes",
+    is_flag=True,
+    help="Continue an unfinished training although settings differ; the result lists them.",
+)
+
+
 class FolderPath(click.Path):
     """A folder that may not exist yet; an empty name is a mistake, not the current folder."""
 
@@ -122,6 +129,7 @@ def run_verb(
     as_json: bool,
     quiet: bool,
     following: str | None,
+    allow_changes: bool = False,
 ) -> None:
     """Run one stage of an existing run, with the run's own settings where none are given."""
     from mobilenet_tf.run_folder import RunFolder
@@ -138,6 +146,7 @@ def run_verb(
             settings,
             data_dir=data_dir,
             resume=resume,
+            allow_changes=allow_changes,
             overwrite=overwrite,
             echo=make_echo(as_json),
             progress=shows_progress(quiet),

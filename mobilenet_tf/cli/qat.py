@@ -28,6 +28,7 @@ DISTILL_SHARE = 0.5  # recipes may say another: qat.distill_share
 @click.option("--temperature", type=float, help="What distillation divides the logits by.")
 @options.data_dir_option
 @options.resume_option
+@options.allow_changes_option
 @options.overwrite_option
 @options.json_option
 @options.verbosity
@@ -44,6 +45,7 @@ def command(
     temperature: float | None,
     data_dir: Path | None,
     resume: bool,
+    allow_changes: bool,
     overwrite: bool,
     as_json: bool,
     quiet: bool,
@@ -76,6 +78,7 @@ def command(
         options.make_overrides("qat", values),
         data_dir=data_dir,
         resume=resume,
+        allow_changes=allow_changes,
         overwrite=overwrite,
         as_json=as_json,
         quiet=quiet,

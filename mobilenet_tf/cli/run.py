@@ -21,6 +21,7 @@ from mobilenet_tf.cli import options
 )
 @options.out_option("artifacts/RECIPE")
 @options.data_dir_option
+@options.allow_changes_option
 @options.overwrite_option
 @options.json_option
 @options.verbosity
@@ -30,6 +31,7 @@ def command(
     overrides: tuple[str, ...],
     out: Path | None,
     data_dir: Path | None,
+    allow_changes: bool,
     overwrite: bool,
     as_json: bool,
     quiet: bool,
@@ -47,12 +49,12 @@ def command(
     """
     from mobilenet_tf.recipe import load_recipe
     from mobilenet_tf.run_folder import RunFolder
-    from mobilenet_tf.runner import run_pipeline
-    from mobilenet_tf.stages import check_recipe, describe_run, summarise_run
+    from mobilenet_tf.runner import check_request, run_pipeline
+    from mobilenet_tf.stages import describe_run, summarise_run
 
     settings = load_recipe(recipe, overrides)
-    check_recipe(settings)
     run = RunFolder(out or Path("artifacts") / Path(recipe).stem)
+    check_request(run, settings)
     echo = options.make_echo(as_json)
     words = ["mtf", "run", recipe, *(word for o in overrides for word in ("--set", o))]
     words += ["--out", str(run.path), *(("--data-dir", str(data_dir)) if data_dir else ())]
@@ -61,6 +63,7 @@ def command(
             run,
             settings,
             data_dir=data_dir,
+            allow_changes=allow_changes,
             overwrite=overwrite,
             echo=echo,
             progress=options.shows_progress(quiet),

@@ -26,6 +26,7 @@ from mobilenet_tf.cli import options
 @click.option("--learning-rate", type=float, help="The highest of the schedule.")
 @click.option("--optimizer", help="sgd (with Nesterov momentum) or adamw.")
 @click.option("--schedule", help="one_cycle, cosine or step.")
+@click.option("--teacher", metavar="RUN", help="Finished run that this one learns from, too.")
 @click.option("--seed", type=int, help="Of the held-out pictures, weights, order, augmentation.")
 @click.option(
     "--deterministic",
@@ -43,6 +44,7 @@ from mobilenet_tf.cli import options
 @options.out_option("artifacts/DATASET_VARIANT")
 @options.data_dir_option
 @options.resume_option
+@options.allow_changes_option
 @options.overwrite_option
 @options.json_option
 @options.verbosity
@@ -64,12 +66,14 @@ def command(
     learning_rate: float | None,
     optimizer: str | None,
     schedule: str | None,
+    teacher: str | None,
     seed: int | None,
     deterministic: bool | None,
     overrides: tuple[str, ...],
     out: Path | None,
     data_dir: Path | None,
     resume: bool,
+    allow_changes: bool,
     overwrite: bool,
     as_json: bool,
     quiet: bool,
@@ -82,6 +86,7 @@ def command(
     Example:
       mtf train --dataset cifar10 --alpha 0.5 --epochs 30
       mtf train --model mobilenet_v4_conv_small --alpha 1.2 --activation silu
+      mtf train --alpha 0.25 --teacher artifacts/cifar10_v1_100_r32
       mtf train --dataset digits --alpha 0.25 --out artifacts/digits
       mtf train --out artifacts/digits --resume
     """
@@ -89,8 +94,7 @@ def command(
     from mobilenet_tf.data.catalog import dataset_info
     from mobilenet_tf.recipe import load_recipe
     from mobilenet_tf.run_folder import RunFolder
-    from mobilenet_tf.runner import resume_command, run_one
-    from mobilenet_tf.stages import check_recipe
+    from mobilenet_tf.runner import check_request, resume_command, run_one
 
     fit = {
         "epochs": epochs,
@@ -98,6 +102,7 @@ def command(
         "learning_rate": learning_rate,
         "optimizer": optimizer,
         "schedule": schedule,
+        "teacher": teacher,
     }
     network = {
         "name": model,
@@ -120,8 +125,8 @@ def command(
         settings = RunFolder(out).load_recipe(tuple(given))
     else:
         settings = load_recipe(recipe or dataset_info(dataset or "cifar10").recipe, tuple(given))
-    check_recipe(settings)
     run = RunFolder(out or Path("artifacts") / default_run_name(settings))
+    check_request(run, settings)
     with options.resumable(resume_command("train", run, data_dir)), run.lock(settings):
         result = run_one(
             "train",
@@ -129,6 +134,7 @@ def command(
             settings,
             data_dir=data_dir,
             resume=resume,
+            allow_changes=allow_changes,
             overwrite=overwrite,
             echo=options.make_echo(as_json),
             progress=options.shows_progress(quiet),

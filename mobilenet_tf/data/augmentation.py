@@ -1,7 +1,7 @@
 """Changes to whole training batches, each a pure function of the batch and a seed.
 
-All work on images uint8 (B, H, W, 3) except mixup, and take `seed` as an int tensor (2,) for
-TensorFlow's stateless random functions. The shapes must be known when the graph is built.
+All work on images uint8 (B, H, W, 3), mixup and CutMix on normalised ones; `seed` is an int tensor
+(2,) for TensorFlow's stateless random functions. The shapes must be known when the graph is built.
 """
 
 from __future__ import annotations
@@ -37,11 +37,15 @@ def crop_with_reflection(images: Any, seed: Any, padding_px: int) -> Any:
     return _gather_pixels(images, rows, columns)
 
 
-def flip_horizontally(images: Any, seed: Any) -> Any:
-    """Mirror each picture, left for right, with probability 1/2."""
-    batch = images.shape[0]
-    coins = tf.random.stateless_uniform((batch, 1, 1, 1), seed, 0, 2, dtype=tf.int32, alg="philox")
-    return tf.where(coins == 1, tf.reverse(images, axis=[2]), images)
+def flip_horizontally(images: Any, chosen: Any) -> Any:
+    """Mirror the pictures that are `chosen`, a bool tensor (B,), left for right."""
+    mask = chosen[:, tf.newaxis, tf.newaxis, tf.newaxis]
+    return tf.where(mask, tf.reverse(images, axis=[2]), images)
+
+
+def toss_coins(count: int, seed: Any) -> Any:
+    """Return `count` fair coins, a bool tensor (count,)."""
+    return tf.random.stateless_uniform((count,), seed, 0, 2, dtype=tf.int32, alg="philox") == 1
 
 
 def cut_out(images: Any, seed: Any, size_px: int) -> Any:
@@ -114,6 +118,30 @@ def mix_up(images: Any, targets: Any, seed: Any, alpha: float) -> tuple[Any, Any
     return (
         weight * images + (1.0 - weight) * tf.roll(images, shift=1, axis=0),
         weight * targets + (1.0 - weight) * tf.roll(targets, shift=1, axis=0),
+    )
+
+
+def cut_mix(images: Any, targets: Any, seed: Any, alpha: float) -> tuple[Any, Any]:
+    """Replace one rectangle of each picture by its neighbour's, and blend the targets by area.
+
+    Shapes as in `mix_up`. The rectangle, the same for the whole batch, has the picture's
+    proportions and a share of its area drawn from Beta(alpha, alpha); its centre is any pixel, and
+    what lies outside counts for nothing (Yun et al., arXiv 1905.04899, section 3.1).
+    """
+    _, height, width, _ = images.shape
+    seeds = tf.random.split(seed, 2, alg="philox")
+    side = tf.sqrt(_sample_symmetric_beta(seeds[0], alpha))
+    unit = tf.random.stateless_uniform((2,), seeds[1], alg="philox")
+    masks = []
+    for length, centre in ((height, unit[0]), (width, unit[1])):
+        size = tf.cast(tf.round(side * length), tf.int32)
+        first = tf.cast(centre * length, tf.int32) - size // 2
+        masks.append(_within(tf.range(length), first, size))
+    inside = masks[0][:, tf.newaxis] & masks[1]  # (H, W)
+    share = tf.reduce_mean(tf.cast(inside, targets.dtype))
+    return (
+        tf.where(inside[tf.newaxis, ..., tf.newaxis], tf.roll(images, shift=1, axis=0), images),
+        (1.0 - share) * targets + share * tf.roll(targets, shift=1, axis=0),
     )
 
 

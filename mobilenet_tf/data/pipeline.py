@@ -42,7 +42,7 @@ def resize_bytes(images: NDArray[np.uint8], resolution_px: int) -> NDArray[np.ui
     resized = np.empty((len(images), resolution_px, resolution_px, images.shape[3]), np.uint8)
     for start in range(0, len(images), _RESIZE_CHUNK):
         chunk = tf.constant(images[start : start + _RESIZE_CHUNK])
-        resized[start : start + _RESIZE_CHUNK] = _resize_batch(chunk, resolution_px).numpy()
+        resized[start : start + _RESIZE_CHUNK] = resize_batch(chunk, resolution_px).numpy()
     return resized
 
 
@@ -71,7 +71,7 @@ def make_training_batches(
     first_epoch: int = 0,
     epochs: int = 1,
 ) -> tf.data.Dataset:
-    """Return the batches of epochs `first_epoch`..`epochs` - 1, one after another.
+    """Return the batches of epochs `first_epoch`..`epochs` - 1, of `epochs`, one after another.
 
     Each element is (images, targets): float32 (B, R, R, 3), normalised, and float32 one-hot
     (B, C). An epoch has `steps_per_epoch(len(split), batch_size)` batches in a new order; what
@@ -88,6 +88,7 @@ def make_training_batches(
     check_labels(split, class_count, "training pictures")
     # Captured tensors, not constants of the graph: held once, whatever their size.
     images, labels = tf.constant(split.images), tf.constant(split.labels)
+    mirrored_first = augmentation.toss_coins(len(split), tf.constant([seed, 1], tf.int32))
 
     def make_epoch(epoch: Any) -> tf.data.Dataset:
         shuffle_seed = _epoch_seeds(seed, epoch, 2)[0]
@@ -99,30 +100,58 @@ def make_training_batches(
             (tf.fill((steps,), epoch), tf.range(steps, dtype=tf.int64), order)
         )
 
-    def make_batch(epoch: Any, step: Any, indices: Any) -> tuple[Any, Any]:
-        step_seed = tf.random.fold_in(_epoch_seeds(seed, epoch, 2)[1], step, alg="philox")
-        batch = tf.ensure_shape(tf.gather(images, indices), (batch_size, *split.images.shape[1:]))
-        targets = tf.one_hot(tf.gather(labels, indices), class_count)
-        return _augment(batch, targets, settings, resolution_px, step_seed)
+    def make_epochs(settings: AugmentationSettings, first: int, end: int) -> tf.data.Dataset:
+        def make_batch(epoch: Any, step: Any, indices: Any) -> tuple[Any, Any]:
+            step_seed = tf.random.fold_in(_epoch_seeds(seed, epoch, 2)[1], step, alg="philox")
+            shape = (batch_size, *split.images.shape[1:])
+            batch = tf.ensure_shape(tf.gather(images, indices), shape)
+            targets = tf.one_hot(tf.gather(labels, indices), class_count)
+            mirrored = tf.gather(mirrored_first, indices) ^ (epoch % 2 == 1)
+            return _augment(
+                batch, targets, settings, resolution_px, seed=step_seed, mirrored=mirrored
+            )
 
-    return (
-        tf.data.Dataset.range(first_epoch, epochs)
-        .flat_map(make_epoch)
-        .apply(tf.data.experimental.assert_cardinality(steps * max(0, epochs - first_epoch)))
-        .map(make_batch, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-        .prefetch(2)
-    )
+        return (
+            tf.data.Dataset.range(first, end)
+            .flat_map(make_epoch)
+            .apply(tf.data.experimental.assert_cardinality(steps * (end - first)))
+            .map(make_batch, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+        )
+
+    strong = sum(epoch / epochs < settings.strong_share for epoch in range(epochs))
+    batches = make_epochs(settings, first_epoch, max(first_epoch, strong))
+    if strong < epochs:
+        batches = batches.concatenate(
+            make_epochs(calm(settings), max(first_epoch, strong), max(first_epoch, epochs))
+        )
+    return batches.prefetch(2)
+
+
+def calm(settings: AugmentationSettings) -> AugmentationSettings:
+    """Return what is left of the settings in the epochs after `strong_share`: crop and flip."""
+    return AugmentationSettings(crop_padding_px=settings.crop_padding_px, flip=settings.flip)
 
 
 def _augment(
-    images: Any, targets: Any, settings: AugmentationSettings, resolution_px: int, seed: Any
+    images: Any,
+    targets: Any,
+    settings: AugmentationSettings,
+    resolution_px: int,
+    *,
+    seed: Any,
+    mirrored: Any,
 ) -> tuple[Any, Any]:
-    """Return one batch changed as `settings` say, resized and normalised."""
+    """Return one batch changed as `settings` say, resized and normalised.
+
+    `mirrored`, bool (B,), are the pictures that an alternating flip mirrors in this epoch.
+    """
     seeds = tf.random.split(seed, 4, alg="philox")
     if settings.crop_padding_px:
         images = augmentation.crop_with_reflection(images, seeds[0], settings.crop_padding_px)
     if settings.flip:
-        images = augmentation.flip_horizontally(images, seeds[1])
+        if settings.flip is True:
+            mirrored = augmentation.toss_coins(images.shape[0], seeds[1])
+        images = augmentation.flip_horizontally(images, mirrored)
     if settings.rotation_degrees or settings.translation_share:
         warp_seed = tf.random.fold_in(seed, 4, alg="philox")
         images = augmentation.warp(
@@ -133,20 +162,36 @@ def _augment(
         images = augmentation.jitter_colors(images, color_seed, settings.color_jitter)
     if settings.cutout_px:
         images = augmentation.cut_out(images, seeds[2], settings.cutout_px)
-    floats = normalise(_resize_batch(images, resolution_px))
+    floats = normalise(resize_batch(images, resolution_px))
+    return _mix(floats, targets, settings, seeds[3])
+
+
+def _mix(images: Any, targets: Any, settings: AugmentationSettings, seed: Any) -> tuple[Any, Any]:
+    """Return one batch mixed by mixup or CutMix; with both, a coin decides for the batch."""
+
+    def mix_up() -> tuple[Any, Any]:
+        return augmentation.mix_up(images, targets, seed, settings.mixup_alpha)
+
+    def cut_mix() -> tuple[Any, Any]:
+        return augmentation.cut_mix(images, targets, seed, settings.cutmix_alpha)
+
+    if settings.mixup_alpha and settings.cutmix_alpha:
+        coin = augmentation.toss_coins(1, tf.random.fold_in(seed, 1, alg="philox"))[0]
+        mixed: tuple[Any, Any] = tf.cond(coin, mix_up, cut_mix)
+        return mixed
     if settings.mixup_alpha:
-        floats, targets = augmentation.mix_up(floats, targets, seeds[3], settings.mixup_alpha)
-    return floats, targets
+        return mix_up()
+    return cut_mix() if settings.cutmix_alpha else (images, targets)
 
 
-def _resize_batch(images: Any, resolution_px: int) -> Any:
-    """Return uint8 (B, H, W, 3) tensors as uint8 (B, R, R, 3)."""
+def resize_batch(images: Any, resolution_px: int) -> Any:
+    """Return tensors (B, H, W, 3) as (B, R, R, 3) of the same type, the way of `resize_bytes`."""
     height, width = images.shape[1:3]
     if (height, width) == (resolution_px, resolution_px):
         return images
     shrinks = resolution_px < max(height, width)
     resized = tf.image.resize(images, (resolution_px, resolution_px), antialias=shrinks)
-    return tf.saturate_cast(tf.round(resized), tf.uint8)
+    return tf.saturate_cast(tf.round(resized), tf.uint8) if images.dtype == tf.uint8 else resized
 
 
 def _epoch_seeds(seed: int, epoch: Any, count: int) -> Any:

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import numpy as np
 from tqdm import tqdm
 
-from mobilenet_tf.data.pipeline import make_training_batches, steps_per_epoch
+from mobilenet_tf.data.pipeline import make_training_batches, resize_batch, steps_per_epoch
 from mobilenet_tf.data.sources import Split
 from mobilenet_tf.errors import MtfError
 from mobilenet_tf.evaluate import Score, evaluate, make_keras_predict_fn
@@ -38,6 +38,13 @@ class Phase(Protocol):
 
     def __call__(self, share_done: float) -> bool:
         """Prepare the epoch that begins at `share_done`, in [0, 1)."""
+
+
+class Sides(Protocol):
+    """Which pictures the network trains on in the course of a run."""
+
+    def __call__(self, share_done: float) -> int:
+        """Return the side in pixels for the epoch that begins at `share_done`, in [0, 1)."""
 
 
 @dataclass
@@ -65,8 +72,12 @@ class Trainer:
         }
         self.step = self.build_step()
 
-    def build_step(self) -> Callable[[Any, Any], tuple[Any, Any]]:
-        """Return a compiled step: (images, one-hot labels) -> (mean loss, share right)."""
+    def build_step(self) -> Callable[..., tuple[Any, Any]]:
+        """Return a compiled step: (images, one-hot labels) -> (mean loss, share right).
+
+        Given a third argument, a side in pixels, the network sees the images that large, and the
+        teacher as they are.
+        """
         model, optimizer, settings = self.model, self.optimizer, self.settings
         variables = model.trainable_variables
         decayed = select_decayed(variables) if settings.weight_decay else []
@@ -74,9 +85,10 @@ class Trainer:
         smoothing, teacher = settings.label_smoothing, self.teacher
 
         @tf.function
-        def step(images: Any, labels: Any) -> tuple[Any, Any]:
+        def step(images: Any, labels: Any, side_px: int | None = None) -> tuple[Any, Any]:
+            seen = resize_batch(images, side_px) if side_px else images
             with tf.GradientTape() as tape:
-                logits = model(images, training=True)
+                logits = model(seen, training=True)
                 target = labels * (1 - smoothing) + smoothing / labels.shape[-1]
                 loss = tf.reduce_mean(tf.nn.softmax_cross_entropy_with_logits(target, logits))
                 if teacher is not None:
@@ -121,6 +133,7 @@ def fit(
     progress: bool,
     phase: Phase | None = None,
     teacher: Teacher | None = None,
+    sides: Sides | None = None,
 ) -> Fitted:
     """Fit `model` (images (B, R, R, 3) float32 -> logits (B, C)) and leave it at its best epoch.
 
@@ -132,6 +145,8 @@ def fit(
         MtfError: the loss is not finite, or the checkpoint is damaged.
     """
     trainer = Trainer(model, settings, teacher)
+    if sides:
+        model.input_spec = keras.layers.InputSpec(ndim=4)  # convolutions take any size
     state: dict[str, Any] = {"history": [], "best_epoch": 0, "best_accuracy": -1.0}
     best: dict[str, np.ndarray] = {}
     held = load_checkpoint(folder)
@@ -167,7 +182,15 @@ def fit(
             break
         if phase and epoch > first and phase(epoch / settings.epochs):
             trainer.step = trainer.build_step()
-        row = run_epoch(trainer, batches, epoch=epoch, steps=steps, label=label, progress=progress)
+        row = run_epoch(
+            trainer,
+            batches,
+            epoch=epoch,
+            steps=steps,
+            side_px=sides(epoch / settings.epochs) if sides else None,
+            label=label,
+            progress=progress,
+        )
         if validation is None:
             best, state["best_epoch"] = trainer.deployed_weights(), epoch + 1
         else:
@@ -197,7 +220,14 @@ def fit(
 
 
 def run_epoch(
-    trainer: Trainer, batches: Any, *, epoch: int, steps: int, label: str, progress: bool
+    trainer: Trainer,
+    batches: Any,
+    *,
+    epoch: int,
+    steps: int,
+    side_px: int | None,
+    label: str,
+    progress: bool,
 ) -> dict[str, Any]:
     """Train for one epoch and return its row of the history."""
     settings = trainer.settings
@@ -218,14 +248,15 @@ def run_epoch(
             rate = learning_rate_at(step, settings, steps)
             trainer.optimizer.learning_rate.assign(rate)
             images, labels = next(batches)
-            loss, accuracy = trainer.step(images, labels)
+            loss, accuracy = trainer.step(images, labels, side_px)
             losses.append(float(loss))
             accuracies.append(float(accuracy))
             if not math.isfinite(losses[-1]):
+                kept = f"; epoch {epoch} is kept, --allow-changes goes on from it" if epoch else ""
                 raise MtfError(
                     f"the loss became {losses[-1]} at step {step + 1} (epoch {epoch + 1}) with"
                     f" learning rate {rate:.3g}; start over with a lower {label}.learning_rate,"
-                    f" say {settings.learning_rate / 4:.3g}, or with {label}.clip_norm 1"
+                    f" say {settings.learning_rate / 4:.3g}, or with {label}.clip_norm 1{kept}"
                 )
             images_seen += int(images.shape[0])
             bar.update()
@@ -237,7 +268,7 @@ def run_epoch(
                     refresh=False,
                 )
     elapsed = time.monotonic() - clock
-    return {
+    row = {
         "epoch": epoch + 1,
         "loss": round(float(np.mean(losses)), 5),
         "accuracy": round(float(np.mean(accuracies)), 5),
@@ -245,6 +276,7 @@ def run_epoch(
         "images_per_s": round(images_seen / elapsed, 1),
         "epoch_s": round(elapsed, 2),
     }
+    return row | ({"resolution_px": side_px} if side_px else {})
 
 
 def score_deployed(trainer: Trainer, predict: Any, validation: Split) -> Score:
@@ -301,6 +333,8 @@ def format_epoch(label: str, row: dict[str, Any], epochs: int) -> str:
     )
     if row.get("validation_accuracy") is not None:
         line += f"  validation {row['validation_accuracy']:.2%}"
+    if row.get("resolution_px"):
+        line += f"  {row['resolution_px']} px"
     return f"{line}  {row['images_per_s']:,.0f} pictures/s  {row['epoch_s']:.0f} s"
 
 

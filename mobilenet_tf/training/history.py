@@ -17,6 +17,7 @@ COLUMNS = (
     "validation_loss",
     "validation_accuracy",
     "learning_rate",
+    "resolution_px",
     "images_per_s",
     "epoch_s",
 )

@@ -27,8 +27,11 @@ from mobilenet_tf.quantization.qat import (
     set_norms,
 )
 from mobilenet_tf.recipe import Recipe
+from mobilenet_tf.teacher import check_teacher, find_teacher
 from mobilenet_tf.training.distillation import Teacher
 from mobilenet_tf.training.fit import Fitted, fit, seed_everything
+from mobilenet_tf.training.recalibration import recalibrate_batch_norm
+from mobilenet_tf.training.schedule import resolution_at
 
 Echo = Callable[[str], None]
 
@@ -92,24 +95,66 @@ def train_float(
     seed_everything(recipe.seed, recipe.deterministic)
     data = load_training_data(recipe, data_dir)
     model = build_float_model(recipe)
+    settings, full_px = recipe.train, recipe.model.resolution_px
     echo(
         f"train: {recipe_variant(recipe).name}, {count_parameters(model):,} parameters, on"
         f" {len(data.train.labels):,} pictures of {recipe.data.name}"
     )
+    teacher = load_teacher(recipe, data, echo)
+
+    def sides(share_done: float) -> int:
+        return resolution_at(share_done, settings, full_px)
+
     fitted = fit(
         model,
         data.train,
         data.validation,
         recipe.augmentation,
-        recipe.train,
+        settings,
         seed=recipe.seed,
         folder=folder,
         label="train",
         echo=echo,
         progress=progress,
+        teacher=teacher,
+        sides=sides if settings.progressive_px else None,
     )
+    metrics = describe_fit(fitted, model, data)
+    if settings.recalibrate_batch_norm_count:
+        pictures = choose_calibration(
+            data.train, settings.recalibrate_batch_norm_count, full_px, recipe.seed
+        )
+        recalibrate_batch_norm(model, pictures, settings.batch_size)
+        metrics["recalibration_count"] = len(pictures)
+        metrics["validation_top1_before_recalibration"] = metrics["validation_top1"]
+        metrics["validation_top1"] = score_validation(model, data)
+        echo(f"train: batch normalisation re-estimated on {len(pictures):,} pictures")
     save_chosen(model, folder / weights_name(recipe, "float32"), recipe)
-    return describe_fit(fitted, model, data), data.fingerprints
+    return metrics, data.fingerprints
+
+
+def load_teacher(recipe: Recipe, data: TrainingData, echo: Echo) -> Teacher | None:
+    """Return the float network of the run that a recipe names as its teacher, if any.
+
+    Raises:
+        UsageError: it cannot teach this one; see `mobilenet_tf.teacher.check_teacher`.
+    """
+    run = find_teacher(recipe)
+    if run is None:
+        return None
+    result = check_teacher(run, recipe)
+    taught_by = run.load_recipe()
+    folded = fold_batch_norm(build_float_model(taught_by, run.stage("train")))
+    echo(
+        f"train: {recipe_variant(taught_by).name} of {run.path} teaches, at temperature"
+        f" {recipe.train.distill_temperature:g}"
+    )
+    if data.validation is not None and result.data["train"] != data.fingerprints["train"]:
+        echo(
+            "train: the teacher has learned from pictures that are held out here; the validation"
+            " accuracy may flatter"
+        )
+    return Teacher(folded, recipe.train.distill_share, recipe.train.distill_temperature)
 
 
 def train_quantized(
@@ -152,11 +197,7 @@ def train_quantized(
         changed = set_mode(model, "observe" if observe else "frozen")
         return set_norms(model, live=share_done < recipe.qat.freeze_batch_norm_share) or changed
 
-    before = None
-    if data.validation is not None:
-        before = evaluate(
-            make_keras_predict_fn(model), data.validation, resolution_px=model.input_shape[1]
-        ).top1
+    before = score_validation(model, data)
     fitted = fit(
         model,
         data.train,
@@ -175,6 +216,14 @@ def train_quantized(
     save_chosen(deployed, folder / weights_name(recipe, "int8_qat"), recipe)
     metrics = describe_fit(fitted, deployed, data)
     return metrics | {"validation_top1_before": before}, data.fingerprints
+
+
+def score_validation(model: Any, data: TrainingData) -> float | None:
+    """Return the accuracy on validation pictures; None if there are none."""
+    if data.validation is None:
+        return None
+    predict = make_keras_predict_fn(model)
+    return evaluate(predict, data.validation, resolution_px=model.input_shape[1]).top1
 
 
 def save_chosen(model: Any, path: Path, recipe: Recipe) -> None:

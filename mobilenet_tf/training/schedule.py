@@ -1,10 +1,10 @@
-"""Learning-rate schedules, as pure functions of the step."""
+"""What changes in the course of training, as pure functions of how far it is."""
 
 from __future__ import annotations
 
 import math
 
-from mobilenet_tf.recipe import FitSettings
+from mobilenet_tf.recipe import FitSettings, TrainSettings
 
 
 def learning_rate_at(step: int, settings: FitSettings, steps_per_epoch: int) -> float:
@@ -28,3 +28,17 @@ def learning_rate_at(step: int, settings: FitSettings, steps_per_epoch: int) -> 
         left = (1 + math.cos(math.pi * passed)) / 2
     final = settings.final_learning_rate
     return final + (settings.learning_rate - final) * left
+
+
+def resolution_at(share_done: float, settings: TrainSettings, full_px: int) -> int:
+    """Return the side of the pictures of an epoch that begins at `share_done`, in [0, 1).
+
+    The sides of `progressive_px` take equal parts of the first `progressive_share`; what follows
+    is at `full_px` (progressive resizing: Howard 2018, fast.ai's entry to DAWNBench; Tan and Le
+    2021, arXiv 2104.00298, section 4).
+    """
+    sides = settings.progressive_px
+    if not sides or share_done >= settings.progressive_share:
+        return full_px
+    part = share_done / settings.progressive_share * len(sides)
+    return sides[min(int(part + 1e-9), len(sides) - 1)]  # 0.3 / 0.6 * 2 may come out below 1

@@ -7,6 +7,7 @@ import pytest
 
 from mobilenet_tf.cli.main import run_command
 from mobilenet_tf.run_folder import RunFolder
+from mobilenet_tf.workdir import hash_file
 
 TINY = ["--dataset", "synthetic", "--alpha", "0.05", "--validation", "64", "--epochs", "1"]
 TINY += ["--batch-size", "64"]
@@ -30,6 +31,12 @@ def train(*arguments: object) -> int:
         (["--optimizer", "adam"], ["train.optimizer is 'adam'", "did you mean 'adamw'"]),
         (["--schedule", "linear"], ["train.schedule is 'linear'", "one_cycle"]),
         (["--validation", "50000"], ["data.validation_count 50000", "50,000"]),
+        (["--set", "train.progressive_px=[20]"], ["20 is no multiple", "from 8, 16, 24"]),
+        (
+            ["--set", "augmentation.flip=none"],
+            ["flip is 'none'", "known: alternating, false, true"],
+        ),
+        (["--teacher", "nowhere"], ["train.teacher nowhere does not exist", "finished run"]),
         (["--epochs", "0"], ["train.epochs is 0"]),
         (["--recipe", "nothing"], ["no recipe 'nothing'"]),
         (["--set", "qat.epoch=1"], ["'qat.epoch'", "did you mean 'epochs'"]),
@@ -122,3 +129,27 @@ def test_a_recipe_brings_its_dataset_and_an_option_wins(tmp_path: Path, capsys) 
     assert "does not hold cifar10;" in capsys.readouterr().err
     assert train(*nowhere) == 2
     assert "does not hold cifar10;" in capsys.readouterr().err
+
+
+def test_a_finished_run_teaches_another_and_the_result_names_its_weights(
+    finished_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = [*TINY, "--epochs", "3", "--set", "augmentation.crop_padding_px=2"]
+    parts = ["train.progressive_px=[16]", "train.progressive_share=0.4"]
+    parts += ["train.recalibrate_batch_norm_count=64", "augmentation.cutmix_alpha=1"]
+    parts += ["augmentation.flip=alternating", "augmentation.strong_share=0.5"]
+    options += [word for part in parts for word in ("--set", part)]
+    student = tmp_path / "student"
+    assert train(*options, "--teacher", finished_run, "--out", student, "--json") == 0
+    said = capsys.readouterr()
+    result = json.loads(said.out)
+    assert f"v1_005_r32 of {finished_run} teaches, at temperature 2" in said.err
+    assert "held out" not in said.err  # the same split
+    assert " 16 px " in said.err
+    weights = finished_run / "train" / "v1_005_r32_float32.safetensors"
+    assert result["inputs"] == {"teacher": hash_file(weights)}
+    metrics = result["metrics"]
+    assert metrics["recalibration_count"] == 64
+    assert metrics.keys() >= {"validation_top1", "validation_top1_before_recalibration"}
+    assert train("--out", student, "--resume") == 0
+    assert "train: up to date" in capsys.readouterr().out

@@ -45,12 +45,12 @@ def test_crop_refuses_a_padding_as_large_as_the_picture(images: np.ndarray) -> N
         augmentation.crop_with_reflection(tf.constant(images), SEED, HEIGHT)
 
 
-def test_flip_mirrors_about_half_of_the_pictures(images: np.ndarray) -> None:
-    flipped = augmentation.flip_horizontally(tf.constant(images), SEED).numpy()
-    mirrored = (flipped == images[:, :, ::-1]).all(axis=(1, 2, 3))
-    unchanged = (flipped == images).all(axis=(1, 2, 3))
-    assert (mirrored ^ unchanged).all()
-    assert 70 < mirrored.sum() < 130
+def test_flip_mirrors_the_chosen_pictures_and_a_coin_is_fair(images: np.ndarray) -> None:
+    chosen = augmentation.toss_coins(len(images), SEED)
+    assert 70 < chosen.numpy().sum() < 130
+    flipped = augmentation.flip_horizontally(tf.constant(images), chosen).numpy()
+    np.testing.assert_array_equal(flipped[chosen], images[chosen.numpy()][:, :, ::-1])
+    np.testing.assert_array_equal(flipped[~chosen], images[~chosen.numpy()])
 
 
 @pytest.mark.parametrize("size", [1, 3, 4])
@@ -87,6 +87,29 @@ def test_mixup_blends_pictures_and_targets_with_one_weight() -> None:
     )
 
 
+def test_cutmix_pastes_one_rectangle_and_weighs_targets_by_its_area() -> None:
+    images = np.arange(6, dtype=np.float32).repeat(8 * 10 * 3).reshape(6, 8, 10, 3)
+    targets = np.eye(6, dtype=np.float32)
+    shares = []
+    for seed in range(60):
+        mixed, blended = augmentation.cut_mix(
+            tf.constant(images), tf.constant(targets), (7, seed), 1.0
+        )
+        pasted = (mixed.numpy() != images).all(-1)  # (B, H, W)
+        assert (pasted == pasted[0]).all()
+        rows, columns = np.flatnonzero(pasted[0].any(1)), np.flatnonzero(pasted[0].any(0))
+        assert pasted[0].sum() == len(rows) * len(columns)  # a rectangle, without holes
+        neighbours = np.roll(images, 1, axis=0)
+        np.testing.assert_array_equal(mixed.numpy()[pasted], neighbours[pasted])
+        share = pasted[0].mean()
+        np.testing.assert_allclose(
+            blended, (1 - share) * targets + share * np.roll(targets, 1, 0), atol=1e-6
+        )
+        shares.append(share)
+    assert min(shares) < 0.1
+    assert max(shares) > 0.6
+
+
 @pytest.mark.parametrize(("alpha", "variance"), [(0.01, 0.245), (0.2, 0.1786), (1.0, 1 / 12)])
 def test_mixup_weights_follow_the_beta_distribution(alpha: float, variance: float) -> None:
     sample = tf.function(
@@ -104,7 +127,9 @@ def test_mixup_weights_follow_the_beta_distribution(alpha: float, variance: floa
 def test_changes_depend_on_the_seed_alone(images: np.ndarray, change: str) -> None:
     function = {
         "crop": lambda batch, seed: augmentation.crop_with_reflection(batch, seed, 3),
-        "flip": augmentation.flip_horizontally,
+        "flip": lambda batch, seed: augmentation.flip_horizontally(
+            batch, augmentation.toss_coins(len(batch), seed)
+        ),
         "cutout": lambda batch, seed: augmentation.cut_out(batch, seed, 3),
     }[change]
     tf.random.set_seed(1)

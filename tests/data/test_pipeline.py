@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import itertools
 from typing import Any
 
@@ -102,6 +103,68 @@ def test_every_batch_and_every_seed_has_its_own_random_numbers() -> None:
     assert len({image.tobytes() for images in shown for image in images}) > 150
 
 
+def test_the_batches_of_a_seed_are_the_same_for_ever(split: Split) -> None:
+    """A recipe's figures stay what they are only if the random streams of its parts do."""
+    digest = hashlib.sha256()
+    for images, targets in batches(split, AugmentationSettings(cutout_px=8)):
+        digest.update(images.tobytes() + targets.tobytes())
+    assert digest.hexdigest() == "a832641d0bbd4817b1040d926af8c17d435b9f37a45e8a9f74417cdcab8a51e4"
+
+
+def mirrored(split: Split, settings: AugmentationSettings, seed: int = 5) -> np.ndarray:
+    """Return which pictures were shown mirrored, bool (epochs, N)."""
+    sides = {}
+    for i, image in enumerate(normalise(split.images)):
+        sides[image.tobytes()] = (i, False)
+        sides[image[:, ::-1].tobytes()] = (i, True)
+    found = np.zeros((4, len(split)), bool)
+    shown = batches(split, settings, batch_size=50, epochs=4, seed=seed)
+    for step, (images, _) in enumerate(shown):
+        for image in images:
+            i, side = sides[image.tobytes()]
+            found[step // 2, i] = side
+    return found
+
+
+def test_an_alternating_flip_shows_every_picture_from_both_sides_in_turns(split: Split) -> None:
+    settings = AugmentationSettings(crop_padding_px=0, flip="alternating")
+    found = mirrored(split, settings)
+    np.testing.assert_array_equal(found[1], ~found[0])
+    np.testing.assert_array_equal(found[2:], found[:2])
+    assert 30 < found[0].sum() < 70
+    assert (mirrored(split, settings, seed=6)[0] != found[0]).any()
+    by_chance = mirrored(split, AugmentationSettings(crop_padding_px=0, flip=True))
+    assert (by_chance[1] == by_chance[0]).any()
+
+
+def test_strong_augmentation_ends_after_its_share_of_the_epochs(split: Split) -> None:
+    parts = {
+        "cutout_px": 8,
+        "mixup_alpha": 1.0,
+        "cutmix_alpha": 1.0,
+        "rotation_degrees": 10.0,
+        "translation_share": 0.1,
+        "color_jitter": 0.2,
+    }
+    mild = AugmentationSettings(crop_padding_px=2)
+    strong = AugmentationSettings(crop_padding_px=2, **parts)
+    ending = AugmentationSettings(crop_padding_px=2, strong_share=0.6, **parts)
+    found = batches(split, ending)  # 3 epochs of 6 batches; the third begins at 0.67
+    assert all(map(same, found[:12], batches(split, strong)[:12]))
+    assert all(map(same, found[12:], batches(split, mild)[12:]))
+    assert all(map(same, found[12:], batches(split, ending, first_epoch=2)))
+    assert not any(map(same, found[:12], batches(split, mild)[:12]))
+
+
+def test_mixup_and_cutmix_together_take_turns_by_a_coin(split: Split) -> None:
+    settings = AugmentationSettings(
+        crop_padding_px=0, flip=False, mixup_alpha=1.0, cutmix_alpha=1.0
+    )
+    values = set(normalise(split.images).ravel().tolist())
+    pasted = [set(images.ravel().tolist()) <= values for images, _ in batches(split, settings)]
+    assert 3 <= sum(pasted) <= 15  # of 18; a blend has values that no byte has
+
+
 def test_global_seeds_and_determinism_change_nothing(split: Split) -> None:
     tf.random.set_seed(1)
     once = batches(split, EVERYTHING, epochs=1)
@@ -116,6 +179,7 @@ def test_global_seeds_and_determinism_change_nothing(split: Split) -> None:
         ("flip", AugmentationSettings(crop_padding_px=0, flip=True)),
         ("cutout", AugmentationSettings(crop_padding_px=0, flip=False, cutout_px=8)),
         ("mixup", AugmentationSettings(crop_padding_px=0, flip=False, mixup_alpha=1.0)),
+        ("cutmix", AugmentationSettings(crop_padding_px=0, flip=False, cutmix_alpha=1.0)),
     ],
 )
 def test_each_setting_reaches_the_batches(
@@ -125,7 +189,7 @@ def test_each_setting_reaches_the_batches(
     changed = batches(split, alone, epochs=1)
     for (images, targets), (other_images, other_targets) in zip(plain, changed, strict=True):
         assert (images != other_images).any()
-        assert (targets != other_targets).any() == (part == "mixup")
+        assert (targets != other_targets).any() == (part in ("mixup", "cutmix"))
     greys = [np.mean((images == 0).all(axis=-1)) for images, _ in changed]
     assert (np.mean(greys) > 0.03) == (part == "cutout")  # 8x8 of 32x32 is 1/16, less at edges
 

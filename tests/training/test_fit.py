@@ -210,6 +210,68 @@ def test_pictures_are_validated_at_the_resolution_of_the_model(data, tmp_path: P
     assert fitted.history[0]["validation_accuracy"] >= 0
 
 
+def build_convolutional() -> Any:
+    """Build a network that takes pictures of any size, and sees how large they are."""
+    keras.utils.set_random_seed(1)
+    image = keras.Input((32, 32, 3), name="image")
+    x = keras.layers.Conv2D(8, 3, strides=4, padding="same", name="conv")(image)
+    x = keras.layers.BatchNormalization(momentum=0.5, name="norm")(x)
+    x = keras.layers.ReLU(name="relu")(x)
+    x = keras.layers.GlobalAveragePooling2D(name="pool")(x)
+    return keras.Model(image, keras.layers.Dense(10, name="scores")(x))
+
+
+class Watcher:
+    """A teacher that notes how large the pictures are it is shown."""
+
+    def __init__(self) -> None:
+        self.sides: list[int] = []
+
+    def blend(self, loss: Any, images: Any, logits: Any) -> Any:
+        self.sides.append(images.shape[1])
+        return loss
+
+
+def test_pictures_grow_and_the_teacher_sees_them_at_full_size(data, tmp_path: Path) -> None:
+    settings = replace_settings(SETTINGS, epochs=4)
+    watcher, messages = Watcher(), []
+    model, fitted = run_fit(
+        data,
+        tmp_path / "one",
+        settings,
+        model=build_convolutional(),
+        sides=lambda share_done: 16 if share_done < 0.5 else 32,
+        teacher=watcher,
+        messages=messages,
+    )
+    assert [row["resolution_px"] for row in fitted.history] == [16, 16, 32, 32]
+    assert [row["resolution_px"] for row in load_history(tmp_path / "one")] == [16, 16, 32, 32]
+    assert [" 16 px " in message for message in messages] == [True, True, False, False]
+    assert watcher.sides == [32, 32]  # traced once for each size of its student's pictures
+    norm = model.get_layer("norm")
+    assert (norm.moving_mean.numpy() != 0).all()  # it was trained, not only called
+    assert fitted.history[-1]["loss"] < fitted.history[0]["loss"]
+
+    with pytest.raises(KilledError):
+        run_fit(
+            data,
+            tmp_path / "two",
+            settings,
+            model=build_convolutional(),
+            sides=lambda share_done: 16 if share_done < 0.5 else 32,
+            echo=die_after(1, []),
+        )
+    again, _ = run_fit(
+        data,
+        tmp_path / "two",
+        settings,
+        model=build_convolutional(),
+        sides=lambda share_done: 16 if share_done < 0.5 else 32,
+    )
+    for a, b in zip(model.get_weights(), again.get_weights(), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+
+
 def test_calibration_pictures_are_drawn_from_training_by_the_seed(data) -> None:
     train = data[0]
     one = choose_calibration(train, 40, 32, seed=1)

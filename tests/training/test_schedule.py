@@ -6,8 +6,8 @@ from typing import Literal
 
 import pytest
 
-from mobilenet_tf.recipe import FitSettings
-from mobilenet_tf.training.schedule import learning_rate_at
+from mobilenet_tf.recipe import FitSettings, TrainSettings
+from mobilenet_tf.training.schedule import learning_rate_at, resolution_at
 
 Name = Literal["one_cycle", "cosine", "step"]
 NAMES: tuple[Name, ...] = ("one_cycle", "cosine", "step")
@@ -77,3 +77,20 @@ def test_rates_fall_to_the_final_one(schedule: str) -> None:
     assert found[0] == pytest.approx(0.5)
     assert found[35] == pytest.approx(0.3)
     assert 0.1 < found[-1] < 0.107
+
+
+@pytest.mark.parametrize(
+    ("sides", "share", "expected"),
+    [
+        ((), 0.6, [32] * 10),
+        ((16,), 0.6, [16] * 6 + [32] * 4),
+        ((16, 24), 0.6, [16] * 3 + [24] * 3 + [32] * 4),
+        ((8, 16, 24), 0.9, [8] * 3 + [16] * 3 + [24] * 3 + [32]),
+        ((16, 24), 0.0, [32] * 10),
+    ],
+)
+def test_pictures_grow_in_equal_parts_and_end_at_full_size(
+    sides: tuple[int, ...], share: float, expected: list[int]
+) -> None:
+    settings = TrainSettings(progressive_px=sides, progressive_share=share)
+    assert [resolution_at(epoch / 10, settings, 32) for epoch in range(10)] == expected

@@ -1,0 +1,158 @@
+"""What is each part of the recipe worth? Validation accuracy with one part changed at a time.
+
+    python benchmarks/ablation.py --out ablation
+    python benchmarks/ablation.py --part alternating_flip --part cutout --seed 1 --seed 2
+    python benchmarks/ablation.py --part teacher --teacher artifacts/cifar10_v1_100_r32
+
+Float training of the recipe and of the recipe with one part changed, for every seed. Test pictures
+are not read. Every training is a run in OUT/PART_SEED: a finished one is kept, a killed
+measurement goes on from its last epoch. Prints a Markdown table; OUT/ablation.json has all of it.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+from pathlib import Path
+from typing import Any
+
+import click
+
+from mobilenet_tf.cli.options import shows_progress
+from mobilenet_tf.errors import MtfError
+from mobilenet_tf.hardware import describe_machine
+from mobilenet_tf.recipe import load_recipe
+from mobilenet_tf.results import find_commit
+from mobilenet_tf.run_folder import RunFolder
+from mobilenet_tf.runner import check_request, run_one
+from mobilenet_tf.stages import format_duration
+from mobilenet_tf.workdir import write_text
+
+BASE = "base"
+PARTS = {  # name -> what it changes in the recipe
+    "progressive_24": ("train.progressive_px=[24]",),
+    "progressive_16_24": ("train.progressive_px=[16, 24]",),
+    "cosine": ("train.schedule=cosine",),
+    "half_rate": ("train.learning_rate=0.1",),
+    "double_rate": ("train.learning_rate=0.4",),
+    "half_decay": ("train.weight_decay=0.0025",),
+    "no_label_smoothing": ("train.label_smoothing=0",),
+    "no_crop": ("augmentation.crop_padding_px=0",),
+    "no_flip": ("augmentation.flip=false",),
+    "alternating_flip": ("augmentation.flip=alternating",),
+    "cutout": ("augmentation.cutout_px=8",),
+    "cutout_ending": ("augmentation.cutout_px=8", "augmentation.strong_share=0.8"),
+    "mixup": ("augmentation.mixup_alpha=0.2",),
+    "mixup_ending": ("augmentation.mixup_alpha=0.2", "augmentation.strong_share=0.8"),
+    "cutmix": ("augmentation.cutmix_alpha=1",),
+    "cutmix_ending": ("augmentation.cutmix_alpha=1", "augmentation.strong_share=0.8"),
+    "slow_batch_norm": ("model.batch_norm_momentum=0.99",),
+    "recalibration": ("train.recalibrate_batch_norm_count=5000",),
+    "averaging": ("train.ema_decay=0.998",),
+    "averaging_recalibration": (
+        "train.ema_decay=0.998",
+        "train.recalibrate_batch_norm_count=5000",
+    ),
+    "teacher": (),  # --teacher says which
+}
+
+
+@click.command()
+@click.option(
+    "--part",
+    "parts",
+    type=click.Choice(list(PARTS)),
+    multiple=True,
+    help="[default: all; teacher only with --teacher]",
+)
+@click.option("--recipe", default="cifar10", show_default=True)
+@click.option("--alpha", type=float, default=0.25, show_default=True)
+@click.option("--epochs", type=int, default=10, show_default=True)
+@click.option("--seed", "seeds", type=int, multiple=True, default=(1,), show_default=True)
+@click.option("--set", "overrides", multiple=True, metavar="SECTION.KEY=VALUE", help="Of the base.")
+@click.option("--teacher", help="Folder of a finished, larger run.")
+@click.option("--out", type=click.Path(path_type=Path), default=Path("artifacts/ablation"))
+@click.option("--data-dir", type=click.Path(path_type=Path))
+def main(
+    *,
+    parts: tuple[str, ...],
+    recipe: str,
+    alpha: float,
+    epochs: int,
+    seeds: tuple[int, ...],
+    overrides: tuple[str, ...],
+    teacher: str | None,
+    out: Path,
+    data_dir: Path | None,
+) -> None:
+    """Train the base, then every part, for every seed."""
+    if "teacher" in parts and not teacher:
+        raise click.UsageError("--part teacher needs --teacher RUN")
+    chosen = parts or tuple(name for name in PARTS if teacher or name != "teacher")
+    table = PARTS | {BASE: (), "teacher": (f"train.teacher={json.dumps(teacher)}",)}
+    base = (f"model.alpha={alpha}", f"train.epochs={epochs}", *overrides)
+    report: dict[str, Any] = {
+        "recipe": recipe,
+        "overrides": base,
+        "commit": find_commit(),
+        "machine": describe_machine(),
+        "rows": [],
+    }
+    for part in (BASE, *chosen):
+        for seed in seeds:
+            settings = (*base, *table[part], f"seed={seed}")
+            try:
+                row = train(recipe, settings, out / f"{part}_{seed}", data_dir)
+            except MtfError as error:
+                raise click.ClickException(f"{part}, seed {seed}: {error}") from error
+            report["rows"].append({"part": part, "seed": seed, "changes": list(table[part]), **row})
+            write_text(out / "ablation.json", json.dumps(report, indent=2))
+            click.echo(f"{part}, seed {seed}: {row['validation_top1']:.2%}", err=True)
+    click.echo(format_table(report["rows"]))
+
+
+def train(
+    recipe: str, settings: tuple[str, ...], folder: Path, data_dir: Path | None
+) -> dict[str, Any]:
+    """Return what came of one training, from `folder` where it is finished already."""
+    asked = load_recipe(recipe, settings)
+    run = RunFolder(folder)
+    check_request(run, asked)
+    with run.lock(asked):
+        result = run_one(
+            "train",
+            run,
+            asked,
+            data_dir=data_dir,
+            resume=True,
+            overwrite=False,
+            echo=lambda message: click.echo(message, err=True),
+            progress=shows_progress(quiet=False),
+        )
+    names = ("validation_top1", "best_epoch", "fit_time_s")
+    return {name: result.metrics[name] for name in names}
+
+
+def format_table(rows: list[dict[str, Any]]) -> str:
+    """Return a Markdown table: a line a part, means over the seeds, differences to the base."""
+    lines = [
+        "| part | change | validation | to the base, points | training |",
+        "|---|---|---|---|---|",
+    ]
+    base = {row["seed"]: row["validation_top1"] for row in rows if row["part"] == BASE}
+    for part in dict.fromkeys(row["part"] for row in rows):
+        mine = [row for row in rows if row["part"] == part]
+        top1 = statistics.mean(row["validation_top1"] for row in mine)
+        gains = [100 * (row["validation_top1"] - base[row["seed"]]) for row in mine]
+        gain = f"{statistics.mean(gains):+.2f}"
+        if len(gains) > 1:
+            gain += f" ({min(gains):+.2f} to {max(gains):+.2f})"
+        changes = ", ".join(f"`{change}`" for change in mine[0]["changes"]) or "none"
+        took = format_duration(statistics.mean(row["fit_time_s"] for row in mine))
+        line = (part, changes, f"{top1:.2%}", "" if part == BASE else gain, took)
+        lines.append(f"| {' | '.join(line)} |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()

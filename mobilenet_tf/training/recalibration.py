@@ -1,0 +1,50 @@
+"""Batch-norm statistics estimated anew for weights that no longer move."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from mobilenet_tf.data.pipeline import normalise
+from mobilenet_tf.keras import keras, tf
+from mobilenet_tf.models.dropout import SeededDropout
+
+
+def recalibrate_batch_norm(model: Any, pictures: np.ndarray, batch_size: int) -> None:
+    """Set the moving statistics of every batch normalisation to those of `pictures`.
+
+    `pictures` are uint8 (N, R, R, 3), as they will be at inference: not augmented. The moving
+    averages of training lag behind the weights, and with averaged weights they belong to others;
+    here each layer gets the mean and the variance of its inputs over all batches, the layers
+    before it normalising by the batch (precise batch norm: Wu and Johnson 2021, arXiv 2105.07576,
+    section 3). Batches are of `batch_size`; what is left over is dropped, unless it is all.
+    """
+    norms = [x for x in model.layers if isinstance(x, keras.layers.BatchNormalization)]
+    drops = [x for x in model.layers if isinstance(x, SeededDropout)]
+    size = min(batch_size, len(pictures))
+    seen = []
+    with _set(norms, "momentum", 0.0), _set(drops, "rate", 0.0):  # a batch leaves its own alone
+        run = tf.function(lambda images: model(images, training=True))
+        for i in range(len(pictures) // size):
+            run(normalise(tf.constant(pictures[i * size : (i + 1) * size])))
+            seen.append([(x.moving_mean.numpy(), x.moving_variance.numpy()) for x in norms])
+    for norm, of_batches in zip(norms, zip(*seen, strict=True), strict=True):
+        means, variances = np.asarray(of_batches, np.float64).swapaxes(0, 1)  # (batches, C) each
+        norm.moving_mean.assign(means.mean(0))
+        norm.moving_variance.assign(variances.mean(0) + means.var(0))
+
+
+@contextmanager
+def _set(layers: Iterable[Any], name: str, value: float) -> Iterator[None]:
+    """Give an attribute of all layers a value, for a while."""
+    held = [(layer, getattr(layer, name)) for layer in layers]
+    for layer, _ in held:
+        setattr(layer, name, value)
+    try:
+        yield
+    finally:
+        for layer, old in held:
+            setattr(layer, name, old)
