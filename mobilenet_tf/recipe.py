@@ -98,6 +98,16 @@ class FitSettings(Settings, frozen=True, kw_only=True):
     early_stopping_epochs: Count = 0
 
 
+PrecisionName = Literal["auto", "float32", "bfloat16"]
+PRECISIONS: tuple[PrecisionName, ...] = get_args(PrecisionName)
+
+
+class TrainSettings(FitSettings, frozen=True, kw_only=True):
+    """Float training; fake quantization needs float32, so only here is there a choice."""
+
+    precision: PrecisionName = "float32"
+
+
 class QatSettings(FitSettings, frozen=True, kw_only=True):
     """Fine-tuning with fake quantization; 0 epochs leaves quantization-aware training out."""
 
@@ -146,7 +156,7 @@ class Recipe(Settings, frozen=True, kw_only=True):
     data: DataSettings = DataSettings()
     model: ModelSettings = ModelSettings()
     augmentation: AugmentationSettings = AugmentationSettings()
-    train: FitSettings = FitSettings()
+    train: TrainSettings = TrainSettings()
     qat: QatSettings = QatSettings()
     export: ExportSettings = ExportSettings()
     benchmark: BenchmarkSettings = BenchmarkSettings()

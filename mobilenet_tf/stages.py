@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from mobilenet_tf import results
+from mobilenet_tf import hardware, results
 from mobilenet_tf.artifacts import recipe_variant
 from mobilenet_tf.data.catalog import dataset_info
 from mobilenet_tf.errors import UsageError
@@ -61,6 +61,7 @@ def run_train(work: Work) -> Outcome:
     """Train the float network."""
     from mobilenet_tf.training.job import train_float
 
+    check_machine(work.recipe)
     return Outcome(*train_float(work.recipe, work.folder, work.data_dir, work.echo, work.progress))
 
 
@@ -205,6 +206,19 @@ def check_recipe(recipe: Recipe) -> None:
         raise UsageError(
             "export.quantizations is int8_qat alone and qat.epochs is 0; give qat.epochs, or"
             " export int8_ptq"
+        )
+
+
+def check_machine(recipe: Recipe) -> None:
+    """Refuse to train with what this machine could only emulate.
+
+    Raises:
+        UsageError: bfloat16 on a processor without instructions for it.
+    """
+    if recipe.train.precision == "bfloat16" and not hardware.has_bfloat16():
+        raise UsageError(
+            "train.precision is 'bfloat16', and this processor does not say that it multiplies in"
+            " bfloat16 (AVX512-BF16 or AMX-BF16 on x86, BF16 on Arm); use float32, or auto"
         )
 
 

@@ -26,6 +26,7 @@ from mobilenet_tf.cli import options
 @click.option("--learning-rate", type=float, help="The highest of the schedule.")
 @click.option("--optimizer", help="sgd (with Nesterov momentum) or adamw.")
 @click.option("--schedule", help="one_cycle, cosine or step.")
+@click.option("--precision", help="float32, bfloat16, or auto: what is faster, layer by layer.")
 @click.option("--seed", type=int, help="Of the held-out pictures, weights, order, augmentation.")
 @click.option(
     "--deterministic",
@@ -64,6 +65,7 @@ def command(
     learning_rate: float | None,
     optimizer: str | None,
     schedule: str | None,
+    precision: str | None,
     seed: int | None,
     deterministic: bool | None,
     overrides: tuple[str, ...],
@@ -90,7 +92,7 @@ def command(
     from mobilenet_tf.recipe import load_recipe
     from mobilenet_tf.run_folder import RunFolder
     from mobilenet_tf.runner import resume_command, run_one
-    from mobilenet_tf.stages import check_recipe
+    from mobilenet_tf.stages import check_machine, check_recipe
 
     fit = {
         "epochs": epochs,
@@ -98,6 +100,7 @@ def command(
         "learning_rate": learning_rate,
         "optimizer": optimizer,
         "schedule": schedule,
+        "precision": precision,
     }
     network = {
         "name": model,
@@ -121,6 +124,7 @@ def command(
     else:
         settings = load_recipe(recipe or dataset_info(dataset or "cifar10").recipe, tuple(given))
     check_recipe(settings)
+    check_machine(settings)
     run = RunFolder(out or Path("artifacts") / default_run_name(settings))
     with options.resumable(resume_command("train", run, data_dir)), run.lock(settings):
         result = run_one(

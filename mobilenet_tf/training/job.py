@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from mobilenet_tf.artifacts import recipe_variant, weights_name
@@ -29,6 +30,12 @@ from mobilenet_tf.quantization.qat import (
 from mobilenet_tf.recipe import Recipe
 from mobilenet_tf.training.distillation import Teacher
 from mobilenet_tf.training.fit import Fitted, fit, seed_everything
+from mobilenet_tf.training.precision import (
+    choose_precision,
+    describe_precision,
+    load_precision,
+    save_precision,
+)
 
 Echo = Callable[[str], None]
 
@@ -96,6 +103,14 @@ def train_float(
         f"train: {recipe_variant(recipe).name}, {count_parameters(model):,} parameters, on"
         f" {len(data.train.labels):,} pictures of {recipe.data.name}"
     )
+    precision = load_precision(folder) or choose_precision(
+        model,
+        recipe.train.precision,
+        batch_size=recipe.train.batch_size,
+        deterministic=recipe.deterministic,
+    )
+    save_precision(precision, folder)
+    echo(f"train: {describe_precision(precision, model)}")
     fitted = fit(
         model,
         data.train,
@@ -107,9 +122,11 @@ def train_float(
         label="train",
         echo=echo,
         progress=progress,
+        bfloat16_layers=precision.bfloat16_layers,
     )
     save_chosen(model, folder / weights_name(recipe, "float32"), recipe)
-    return describe_fit(fitted, model, data), data.fingerprints
+    metrics = describe_fit(fitted, model, data)
+    return metrics | {"precision": msgspec.to_builtins(precision)}, data.fingerprints
 
 
 def train_quantized(
