@@ -74,7 +74,7 @@ def choose_precision(
         )
     if deterministic:
         reason = "a deterministic result cannot depend on how fast the machine was"
-    elif not has_bfloat16():
+    elif not has_bfloat16() and not tf.config.list_physical_devices("GPU"):
         reason = "this processor does not multiply in bfloat16"
     else:
         timings = measure_products(model, batch_size)
