@@ -7,6 +7,7 @@
 For every alpha, on pictures in the recipe's size and number that are noise:
 
     float32, auto         our float step in both precisions of `mtf train --precision`
+    conv2d                the same with Keras' 1x1 convolutions instead of matrix products
     qat_live, qat_frozen  quantization-aware training: first and second part of its epochs
     qat_stock_tfmot       the same by stock tensorflow-model-optimization
     torch                 the same network, loss and optimizer in PyTorch eager, channels last;
@@ -27,6 +28,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
+from unittest import mock
 
 import click
 import numpy as np
@@ -40,6 +42,7 @@ from mobilenet_tf.hardware import describe_machine
 from mobilenet_tf.quantization.qat import calibrate, quantize_for_training, set_mode, set_norms
 from mobilenet_tf.recipe import Recipe, load_recipe
 from mobilenet_tf.results import describe_versions, find_commit
+from mobilenet_tf.training import fit
 from mobilenet_tf.training.fit import Trainer
 from mobilenet_tf.training.job import build_float_model
 from mobilenet_tf.training.precision import choose_precision, describe_precision
@@ -51,6 +54,7 @@ PIPELINE_BATCHES = 20  # a turn
 ENDLESS_EPOCHS = 1_000_000
 COMPARED = {  # name -> (what, against what): how many times as fast
     "auto": ("auto", "float32"),
+    "conv2d": ("conv2d", "float32"),
     "qat_live": ("qat_live", "float32"),
     "qat_frozen": ("qat_frozen", "float32"),
     "qat_stock_tfmot": ("qat_stock_tfmot", "float32"),
@@ -157,7 +161,10 @@ def build_steps(recipe: Recipe) -> tuple[dict[str, Any], str]:
     trainers = {
         "float32": Trainer(model, recipe.train),
         "auto": Trainer(model, recipe.train, bfloat16_layers=chosen.bfloat16_layers),
+        "conv2d": Trainer(model, recipe.train),
     }
+    with mock.patch.object(fit, "as_products", return_value=contextlib.nullcontext()):
+        trainers["conv2d"].step(*batch)  # traced now, as Keras computes it
     for part in ("live", "frozen"):
         quantized = quantize_for_training(model)
         calibrate(quantized, split.images[:batch_size])
