@@ -21,6 +21,7 @@ _X86_FEATURES = {
 }
 _ARM_FEATURES = {"asimd": "NEON", "asimddp": "dot product", "i8mm": "i8mm", "bf16": "BF16"}
 _MACOS_ARM_KEYS = {"FEAT_DotProd": "asimddp", "FEAT_I8MM": "i8mm", "FEAT_BF16": "bf16"}
+_BFLOAT16_FEATURES = {"avx512_bf16", "amx_bf16", "bf16"}
 _CGROUP = Path("/sys/fs/cgroup")
 
 
@@ -53,6 +54,11 @@ def read_cpu_features() -> frozenset[str] | None:
         names = " ".join(lines).lower().split()
         return frozenset("avx" if name == "avx1.0" else name for name in names)
     return None
+
+
+def has_bfloat16() -> bool:
+    """Tell whether the processor says that it multiplies in bfloat16."""
+    return bool(_BFLOAT16_FEATURES & (read_cpu_features() or frozenset()))
 
 
 def usable_cores() -> int:

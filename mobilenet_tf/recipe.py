@@ -103,6 +103,10 @@ class FitSettings(Settings, frozen=True, kw_only=True):
     early_stopping_epochs: Count = 0
 
 
+PrecisionName = Literal["auto", "float32", "bfloat16"]
+PRECISIONS: tuple[PrecisionName, ...] = get_args(PrecisionName)
+
+
 class TrainSettings(FitSettings, frozen=True, kw_only=True):
     """Float training: what it has beside the fit that it shares with fine-tuning."""
 
@@ -112,6 +116,7 @@ class TrainSettings(FitSettings, frozen=True, kw_only=True):
     teacher: str = ""
     distill_share: Share = 0.5
     distill_temperature: Positive = 2.0
+    precision: PrecisionName = "float32"  # fake quantization needs float32: there is no choice
 
 
 class QatSettings(FitSettings, frozen=True, kw_only=True):

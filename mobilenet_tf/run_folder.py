@@ -33,7 +33,9 @@ from mobilenet_tf.workdir import hash_file, remove_leftovers, write_bytes, write
 RECIPE_FILE = "recipe.json"
 SETTINGS_FILE = "settings.json"
 CHECKPOINT_FILE = "checkpoint.safetensors"
-WORKING_FILES = (SETTINGS_FILE, CHECKPOINT_FILE)  # of a stage at work; a finished one has none
+PRECISION_FILE = "precision.json"
+# of a stage at work; a finished one has none
+WORKING_FILES = (SETTINGS_FILE, CHECKPOINT_FILE, PRECISION_FILE)
 IDENTITY = ("data", "model")  # with the seed: what makes two runs two
 
 

@@ -19,6 +19,7 @@ from mobilenet_tf.stages import (
     STAGES,
     Stage,
     Work,
+    check_machine,
     check_recipe,
     find_stage,
     format_duration,
@@ -162,10 +163,12 @@ def check_request(run: RunFolder, recipe: Recipe) -> None:
     """Refuse before its folder is made what a run would refuse later.
 
     Raises:
-        UsageError: the recipe contradicts itself, or its teacher cannot teach this run.
+        UsageError: the recipe contradicts itself, its teacher cannot teach this run, or it asks
+            for bfloat16 where there is none.
     """
     check_recipe(recipe)
     if not run.is_finished("train"):
+        check_machine(recipe)
         identify_teacher(run, recipe)
 
 

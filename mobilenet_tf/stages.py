@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from mobilenet_tf import results
+from mobilenet_tf import hardware, results
 from mobilenet_tf.artifacts import recipe_variant
 from mobilenet_tf.data.catalog import dataset_info
 from mobilenet_tf.errors import UsageError
@@ -64,6 +64,7 @@ def run_train(work: Work) -> Outcome:
     """Train the float network."""
     from mobilenet_tf.training.job import train_float
 
+    check_machine(work.recipe)
     return Outcome(*train_float(work.recipe, work.folder, work.data_dir, work.echo, work.progress))
 
 
@@ -255,6 +256,19 @@ def check_progressive(recipe: Recipe) -> None:
         )
     if any(after <= before for before, after in itertools.pairwise(sides)):
         raise UsageError(f"{given} does not grow; give each side once, the smallest first")
+
+
+def check_machine(recipe: Recipe) -> None:
+    """Refuse to train with what this machine could only emulate.
+
+    Raises:
+        UsageError: bfloat16 on a processor without instructions for it.
+    """
+    if recipe.train.precision == "bfloat16" and not hardware.has_bfloat16():
+        raise UsageError(
+            "train.precision is 'bfloat16', and this processor does not say that it multiplies in"
+            " bfloat16 (AVX512-BF16 or AMX-BF16 on x86, BF16 on Arm); use float32, or auto"
+        )
 
 
 def describe_run(run: RunFolder, recipe: Recipe, done: Mapping[str, StageResult]) -> dict[str, Any]:

@@ -27,6 +27,7 @@ from mobilenet_tf.cli import options
 @click.option("--optimizer", help="sgd (with Nesterov momentum) or adamw.")
 @click.option("--schedule", help="one_cycle, cosine or step.")
 @click.option("--teacher", metavar="RUN", help="Finished run that this one learns from, too.")
+@click.option("--precision", help="float32, bfloat16, or auto: what is faster, layer by layer.")
 @click.option("--seed", type=int, help="Of the held-out pictures, weights, order, augmentation.")
 @click.option(
     "--deterministic",
@@ -67,6 +68,7 @@ def command(
     optimizer: str | None,
     schedule: str | None,
     teacher: str | None,
+    precision: str | None,
     seed: int | None,
     deterministic: bool | None,
     overrides: tuple[str, ...],
@@ -103,6 +105,7 @@ def command(
         "optimizer": optimizer,
         "schedule": schedule,
         "teacher": teacher,
+        "precision": precision,
     }
     network = {
         "name": model,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -28,6 +28,7 @@ from mobilenet_tf.training.checkpoint import load_checkpoint, save_checkpoint
 from mobilenet_tf.training.distillation import Teacher
 from mobilenet_tf.training.history import log_scalars, save_history
 from mobilenet_tf.training.optimizer import build_optimizer, decay, select_decayed
+from mobilenet_tf.training.precision import as_products
 from mobilenet_tf.training.schedule import learning_rate_at
 
 Echo = Callable[[str], None]
@@ -60,10 +61,17 @@ class Fitted:
 class Trainer:
     """A model, its optimizer and what else training changes, addressed by name."""
 
-    def __init__(self, model: Any, settings: FitSettings, teacher: Teacher | None = None) -> None:
+    def __init__(
+        self,
+        model: Any,
+        settings: FitSettings,
+        teacher: Teacher | None = None,
+        bfloat16_layers: Collection[str] = (),
+    ) -> None:
         self.model = model
         self.settings = settings
         self.teacher = teacher
+        self.bfloat16_layers = bfloat16_layers
         self.optimizer = build_optimizer(settings, model.trainable_variables)
         self.averaged = {  # exponential moving averages of weights and batch-norm statistics
             v.name: tf.Variable(v, trainable=False)
@@ -88,7 +96,8 @@ class Trainer:
         def step(images: Any, labels: Any, side_px: int | None = None) -> tuple[Any, Any]:
             seen = resize_batch(images, side_px) if side_px else images
             with tf.GradientTape() as tape:
-                logits = model(seen, training=True)
+                with as_products(model, self.bfloat16_layers):
+                    logits = model(seen, training=True)
                 target = labels * (1 - smoothing) + smoothing / labels.shape[-1]
                 loss = tf.reduce_mean(tf.nn.softmax_cross_entropy_with_logits(target, logits))
                 if teacher is not None:
@@ -134,17 +143,19 @@ def fit(
     phase: Phase | None = None,
     teacher: Teacher | None = None,
     sides: Sides | None = None,
+    bfloat16_layers: Collection[str] = (),
 ) -> Fitted:
     """Fit `model` (images (B, R, R, 3) float32 -> logits (B, C)) and leave it at its best epoch.
 
     Writes a checkpoint, history.csv and TensorBoard scalars into `folder` after every epoch, and
     continues from the checkpoint it finds there. The best epoch is the one with the highest
     validation accuracy, the earliest of equals; without validation the last epoch stands.
+    `bfloat16_layers` multiply in bfloat16 while training, and only then.
 
     Raises:
         MtfError: the loss is not finite, or the checkpoint is damaged.
     """
-    trainer = Trainer(model, settings, teacher)
+    trainer = Trainer(model, settings, teacher, bfloat16_layers)
     if sides:
         model.input_spec = keras.layers.InputSpec(ndim=4)  # convolutions take any size
     state: dict[str, Any] = {"history": [], "best_epoch": 0, "best_accuracy": -1.0}
@@ -252,12 +263,8 @@ def run_epoch(
             losses.append(float(loss))
             accuracies.append(float(accuracy))
             if not math.isfinite(losses[-1]):
-                kept = f"; epoch {epoch} is kept, --allow-changes goes on from it" if epoch else ""
-                raise MtfError(
-                    f"the loss became {losses[-1]} at step {step + 1} (epoch {epoch + 1}) with"
-                    f" learning rate {rate:.3g}; start over with a lower {label}.learning_rate,"
-                    f" say {settings.learning_rate / 4:.3g}, or with {label}.clip_norm 1{kept}"
-                )
+                what = f"the loss became {losses[-1]}"
+                raise divergence(what, label, settings, step=step, epoch=epoch, rate=rate)
             images_seen += int(images.shape[0])
             bar.update()
             if i % 10 == 0 or i + 1 == steps:
@@ -267,6 +274,10 @@ def run_epoch(
                     f" {speed:,.0f} pictures/s",
                     refresh=False,
                 )
+    broken = find_broken(trainer)
+    if broken:  # before it is validated and kept
+        what = f"{broken} is no longer finite"
+        raise divergence(what, label, settings, step=step, epoch=epoch, rate=rate)
     elapsed = time.monotonic() - clock
     row = {
         "epoch": epoch + 1,
@@ -277,6 +288,28 @@ def run_epoch(
         "epoch_s": round(elapsed, 2),
     }
     return row | ({"resolution_px": side_px} if side_px else {})
+
+
+def find_broken(trainer: Trainer) -> str | None:
+    """Return the name of a variable of the run that holds NaN or infinity; None if none does."""
+    for name, variable in trainer.named_variables().items():
+        if variable.dtype.is_floating and not np.isfinite(variable.numpy()).all():
+            return name.removesuffix(":0")
+    return None
+
+
+def divergence(
+    what: str, label: str, settings: FitSettings, *, step: int, epoch: int, rate: float
+) -> MtfError:
+    """Return the error for a training that has left the finite numbers in an epoch, from 0."""
+    kept = "no epoch was finished"
+    if epoch:
+        kept = f"the checkpoint of epoch {epoch} is kept, --allow-changes goes on from it"
+    return MtfError(
+        f"{what} at step {step + 1} (epoch {epoch + 1}) with learning rate {rate:.3g}; start over"
+        f" (--overwrite) with a lower {label}.learning_rate, say {settings.learning_rate / 4:.3g},"
+        f" or with {label}.clip_norm 1; {kept}"
+    )
 
 
 def score_deployed(trainer: Trainer, predict: Any, validation: Split) -> Score:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from mobilenet_tf.artifacts import recipe_variant, weights_name
@@ -30,6 +31,12 @@ from mobilenet_tf.recipe import Recipe
 from mobilenet_tf.teacher import check_teacher, find_teacher
 from mobilenet_tf.training.distillation import Teacher
 from mobilenet_tf.training.fit import Fitted, fit, seed_everything
+from mobilenet_tf.training.precision import (
+    choose_precision,
+    describe_precision,
+    load_precision,
+    save_precision,
+)
 from mobilenet_tf.training.recalibration import recalibrate_batch_norm
 from mobilenet_tf.training.schedule import resolution_at
 
@@ -101,6 +108,14 @@ def train_float(
         f" {len(data.train.labels):,} pictures of {recipe.data.name}"
     )
     teacher = load_teacher(recipe, data, echo)
+    precision = load_precision(folder) or choose_precision(
+        model,
+        recipe.train.precision,
+        batch_size=recipe.train.batch_size,
+        deterministic=recipe.deterministic,
+    )
+    save_precision(precision, folder)
+    echo(f"train: {describe_precision(precision, model)}")
 
     def sides(share_done: float) -> int:
         return resolution_at(share_done, settings, full_px)
@@ -118,6 +133,7 @@ def train_float(
         progress=progress,
         teacher=teacher,
         sides=sides if settings.progressive_px else None,
+        bfloat16_layers=precision.bfloat16_layers,
     )
     metrics = describe_fit(fitted, model, data)
     if settings.recalibrate_batch_norm_count:
@@ -130,6 +146,7 @@ def train_float(
         metrics["validation_top1"] = score_validation(model, data)
         echo(f"train: batch normalisation re-estimated on {len(pictures):,} pictures")
     save_chosen(model, folder / weights_name(recipe, "float32"), recipe)
+    metrics["precision"] = msgspec.to_builtins(precision)
     return metrics, data.fingerprints
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from mobilenet_tf.cli.main import run_command
-from mobilenet_tf.run_folder import RunFolder
+from mobilenet_tf.run_folder import PRECISION_FILE, RunFolder
 from mobilenet_tf.workdir import hash_file
 
 TINY = ["--dataset", "synthetic", "--alpha", "0.05", "--validation", "64", "--epochs", "1"]
@@ -37,6 +37,7 @@ def train(*arguments: object) -> int:
             ["flip is 'none'", "known: alternating, false, true"],
         ),
         (["--teacher", "nowhere"], ["train.teacher nowhere does not exist", "finished run"]),
+        (["--precision", "bf16"], ["train.precision is 'bf16'", "bfloat16"]),
         (["--epochs", "0"], ["train.epochs is 0"]),
         (["--recipe", "nothing"], ["no recipe 'nothing'"]),
         (["--set", "qat.epoch=1"], ["'qat.epoch'", "did you mean 'epochs'"]),
@@ -113,10 +114,12 @@ def test_all_pictures_may_be_trained_on_and_the_result_says_so(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     arguments = [*TINY, "--validation", "0", "--resolution", "16", "--out", tmp_path / "run"]
-    assert train(*arguments, "--json") == 0
+    assert train(*arguments, "--precision", "auto", "--json") == 0
     metrics = json.loads(capsys.readouterr().out)["metrics"]
     assert (metrics["selection"], metrics["best_epoch"]) == ("last epoch", 1)
     assert (metrics["validation_count"], metrics["validation_top1"]) == (0, None)
+    assert metrics["precision"]["asked"] == "auto"
+    assert not (tmp_path / "run" / "train" / PRECISION_FILE).exists()
 
 
 def test_a_recipe_brings_its_dataset_and_an_option_wins(tmp_path: Path, capsys) -> None:

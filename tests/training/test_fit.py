@@ -169,8 +169,38 @@ def test_a_damaged_checkpoint_is_not_trained_over(data, tmp_path: Path) -> None:
 
 def test_a_loss_that_is_no_number_ends_with_advice(data, tmp_path: Path) -> None:
     settings = replace_settings(SETTINGS, learning_rate=1e38, weight_decay=0.0, warmup_share=0.0)
-    with pytest.raises(MtfError, match=r"the loss became .* lower train\.learning_rate"):
+    said = r"the loss became .* at step \d+ \(epoch 1\) .* lower train\.learning_rate, say 2.5e\+37"
+    with pytest.raises(MtfError, match=said) as raised:
         run_fit(data, tmp_path, settings)
+    assert "no epoch was finished" in str(raised.value)
+    assert not (tmp_path / CHECKPOINT_FILE).exists()
+
+
+def test_weights_that_are_no_numbers_are_not_kept_though_the_loss_was_one(
+    data, tmp_path: Path, monkeypatch
+) -> None:
+    run_fit(data, tmp_path, replace_settings(SETTINGS, epochs=1))
+    good = (tmp_path / CHECKPOINT_FILE).read_bytes()
+    build_step = fit_module.Trainer.build_step
+
+    def build_breaking_step(trainer):
+        step = build_step(trainer)
+
+        def broken(*arguments):
+            outputs = step(*arguments)
+            trainer.model.layers[-1].kernel.assign_add(np.full((192, 10), np.inf, np.float32))
+            return outputs
+
+        return broken
+
+    monkeypatch.setattr(fit_module.Trainer, "build_step", build_breaking_step)
+    one_step = replace_settings(SETTINGS, epochs=2, batch_size=len(data[0].labels))
+    with pytest.raises(
+        MtfError, match=r"scores/kernel is no longer finite at step 2 \(epoch 2\)"
+    ) as e:
+        run_fit(data, tmp_path, one_step)
+    assert "the checkpoint of epoch 1 is kept" in str(e.value)
+    assert (tmp_path / CHECKPOINT_FILE).read_bytes() == good
 
 
 def test_early_stopping_waits_its_epochs_and_says_so(data, tmp_path: Path, monkeypatch) -> None:

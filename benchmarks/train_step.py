@@ -1,0 +1,247 @@
+"""Pictures a second of a training step, ours and PyTorch's, and of the input pipeline alone.
+
+    python benchmarks/train_step.py
+    python benchmarks/train_step.py --alpha 0.25 --set augmentation.cutout_px=8 --json
+    python benchmarks/train_step.py --torch-python ~/torch/bin/python
+
+For every alpha, on pictures in the recipe's size and number that are noise:
+
+    float32, auto         our float step in both precisions of `mtf train --precision`
+    conv2d                the same with Keras' 1x1 convolutions instead of matrix products
+    qat_live, qat_frozen  quantization-aware training: first and second part of its epochs
+    qat_stock_tfmot       the same by stock tensorflow-model-optimization
+    torch                 the same network, loss and optimizer in PyTorch eager, channels last;
+                          left out, with the reason, where there is no torch (pip install
+                          torch==2.13.0)
+    pipeline              the input pipeline with the recipe's augmentation, a batch
+
+One step each in turns, so that a busy machine slows all alike. Times are medians; the speed-ups,
+medians of what a turn's float32 step (torch's step, where the name says so) took by what it took.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+from unittest import mock
+
+import click
+import numpy as np
+from tqdm import tqdm
+
+from mobilenet_tf.artifacts import recipe_variant
+from mobilenet_tf.data.catalog import dataset_info
+from mobilenet_tf.data.pipeline import make_training_batches
+from mobilenet_tf.data.splits import Split
+from mobilenet_tf.hardware import describe_machine
+from mobilenet_tf.quantization.qat import calibrate, quantize_for_training, set_mode, set_norms
+from mobilenet_tf.recipe import Recipe, load_recipe
+from mobilenet_tf.results import describe_versions, find_commit
+from mobilenet_tf.training import fit
+from mobilenet_tf.training.fit import Trainer
+from mobilenet_tf.training.job import build_float_model
+from mobilenet_tf.training.precision import choose_precision, describe_precision
+from stock import quantize_stock
+from torch_step import UnknownLayerError, find_obstacle, start_torch
+
+WARMUP_STEPS = 3
+PIPELINE_BATCHES = 20  # a turn
+ENDLESS_EPOCHS = 1_000_000
+COMPARED = {  # name -> (what, against what): how many times as fast
+    "auto": ("auto", "float32"),
+    "conv2d": ("conv2d", "float32"),
+    "qat_live": ("qat_live", "float32"),
+    "qat_frozen": ("qat_frozen", "float32"),
+    "qat_stock_tfmot": ("qat_stock_tfmot", "float32"),
+    "pipeline": ("pipeline", "float32"),
+    "float32 to torch": ("float32", "torch"),
+    "auto to torch": ("auto", "torch"),
+}
+Step = Callable[[], float]  # takes a step, returns ms
+
+
+@click.command()
+@click.argument("recipe", default="cifar10")
+@click.option("--alpha", "alphas", type=float, multiple=True, help="[default: 1.0, 0.5 and 0.25]")
+@click.option("--set", "overrides", multiple=True, metavar="SECTION.KEY=VALUE")
+@click.option("--rounds", type=click.IntRange(min=1), default=12, show_default=True)
+@click.option("--torch-python", default=sys.executable, help="Interpreter with torch.  [this one]")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+def main(
+    *,
+    recipe: str,
+    alphas: tuple[float, ...],
+    overrides: tuple[str, ...],
+    rounds: int,
+    torch_python: str,
+    as_json: bool,
+) -> None:
+    """Measure training steps and the input pipeline of RECIPE, in turns."""
+    obstacle = find_obstacle(torch_python)
+    found = []
+    for alpha in alphas or (1.0, 0.5, 0.25):
+        settings = load_recipe(recipe, (*overrides, f"model.alpha={alpha}"))
+        found.append(measure(settings, rounds, torch_python, obstacle))
+        if not as_json:
+            click.echo(format_alpha(found[-1]))
+    result = {
+        "recipe": recipe,
+        "set": list(overrides),
+        "rounds": rounds,
+        "commit": find_commit(),
+        "machine": describe_machine(),
+        "versions": describe_versions(),
+        "alphas": found,
+    }
+    if as_json:
+        click.echo(json.dumps(result, indent=2))
+
+
+def measure(recipe: Recipe, rounds: int, torch_python: str, obstacle: str | None) -> dict[str, Any]:
+    """Return what all of them take at the recipe's alpha."""
+    variant = recipe_variant(recipe)
+    with contextlib.ExitStack() as stack:
+        steps, precision = build_steps(recipe)
+        torch: dict[str, Any] = {"left_out": obstacle}
+        if obstacle is None:
+            try:
+                steps["torch"] = stack.enter_context(start_torch(torch_python, variant, recipe))
+                torch = steps["torch"].about
+            except UnknownLayerError as error:
+                torch = {"left_out": f"no counterpart for {error}"}
+        turns_ms = take_turns(steps, rounds, variant.name)
+    medians_ms = {name: statistics.median(times) for name, times in turns_ms.items()}
+    return {
+        "alpha": recipe.model.alpha,
+        "resolution_px": recipe.model.resolution_px,
+        "batch_size": recipe.train.batch_size,
+        "auto": precision,
+        "torch": torch,
+        "ms": {name: round(value, 2) for name, value in medians_ms.items()},
+        "pictures_per_s": {
+            name: round(recipe.train.batch_size / value * 1e3) for name, value in medians_ms.items()
+        },
+        "times_as_fast": {
+            title: round(
+                statistics.median(
+                    theirs / ours
+                    for ours, theirs in zip(turns_ms[what], turns_ms[against], strict=True)
+                ),
+                2,
+            )
+            for title, (what, against) in COMPARED.items()
+            if {what, against} <= turns_ms.keys()
+        },
+    }
+
+
+def build_steps(recipe: Recipe) -> tuple[dict[str, Any], str]:
+    """Return our steps, ready to be called, and what "auto" chose."""
+    batch_size, resolution_px = recipe.train.batch_size, recipe.model.resolution_px
+    split = make_noise(recipe)
+    pipeline = iter(
+        make_training_batches(
+            split,
+            recipe.augmentation,
+            resolution_px=resolution_px,
+            batch_size=batch_size,
+            class_count=dataset_info(recipe.data.name).class_count,
+            seed=0,
+            epochs=ENDLESS_EPOCHS,
+        )
+    )
+    batch = next(pipeline)
+    model = build_float_model(recipe)
+    chosen = choose_precision(model, "auto", batch_size=batch_size, deterministic=False)
+    trainers = {
+        "float32": Trainer(model, recipe.train),
+        "auto": Trainer(model, recipe.train, bfloat16_layers=chosen.bfloat16_layers),
+        "conv2d": Trainer(model, recipe.train),
+    }
+    with mock.patch.object(fit, "as_products", return_value=contextlib.nullcontext()):
+        trainers["conv2d"].step(*batch)  # traced now, as Keras computes it
+    for part in ("live", "frozen"):
+        quantized = quantize_for_training(model)
+        calibrate(quantized, split.images[:batch_size])
+        set_mode(quantized, "observe" if part == "live" else "frozen")
+        set_norms(quantized, live=part == "live")
+        trainers[f"qat_{part}"] = Trainer(quantized, recipe.qat)
+    trainers["qat_stock_tfmot"] = Trainer(quantize_stock(model), recipe.qat)
+    steps: dict[str, Any] = {name: make_timed(trainer, batch) for name, trainer in trainers.items()}
+    return steps | {"pipeline": make_timed_pipeline(pipeline)}, describe_precision(chosen, model)
+
+
+def make_noise(recipe: Recipe) -> Split:
+    """Return as many pictures as the recipe trains on, of the dataset's size."""
+    info = dataset_info(recipe.data.name)
+    count = info.train_count - recipe.data.validation_count
+    random = np.random.default_rng(0)
+    side_px = recipe.model.resolution_px
+    return Split(
+        random.integers(0, 256, (count, side_px, side_px, 3), dtype=np.uint8),
+        random.integers(0, info.class_count, count),
+    )
+
+
+def make_timed(trainer: Trainer, batch: tuple[Any, Any]) -> Step:
+    """Return what takes one step of a trainer."""
+
+    def step() -> float:
+        started = time.perf_counter()
+        loss, _ = trainer.step(*batch)
+        float(loss)  # wait for the result
+        return (time.perf_counter() - started) * 1e3
+
+    return step
+
+
+def make_timed_pipeline(batches: Iterator[Any]) -> Step:
+    """Return what takes batches of the pipeline, in ms a batch, past those prefetched."""
+
+    def step() -> float:
+        for _ in range(8):
+            next(batches)
+        started = time.perf_counter()
+        for _ in range(PIPELINE_BATCHES):
+            images, _ = next(batches)
+            images.numpy()
+        return (time.perf_counter() - started) * 1e3 / PIPELINE_BATCHES
+
+    return step
+
+
+def take_turns(steps: dict[str, Step], rounds: int, title: str) -> dict[str, list[float]]:
+    """Return the times of every step in ms, one of each a round."""
+    for step in tqdm(steps.values(), f"{title} warm-up", leave=False):
+        for _ in range(WARMUP_STEPS):
+            step()
+    times_ms: dict[str, list[float]] = {name: [] for name in steps}
+    for _ in tqdm(range(rounds), f"{title} rounds", leave=False):
+        for name, step in steps.items():
+            times_ms[name].append(step())
+    return times_ms
+
+
+def format_alpha(found: dict[str, Any]) -> str:
+    """Return the figures of one alpha as a table."""
+    lines = [
+        f"alpha {found['alpha']:g}, {found['resolution_px']} px, batch {found['batch_size']};"
+        f" auto: {found['auto']}"
+    ]
+    for name, ms in found["ms"].items():
+        lines.append(f"  {name:<16} {ms:>9.2f} ms  {found['pictures_per_s'][name]:>9,} pictures/s")
+    if found["torch"].get("left_out"):
+        lines.append(f"  torch left out: {found['torch']['left_out']}")
+    for title, times in found["times_as_fast"].items():
+        what, against = COMPARED[title]
+        lines.append(f"  {what:<16} {times:>9.2f} times as fast as {against}")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,228 @@
+"""How a training step multiplies: as matrix products, in float32 or, where it pays, in bfloat16.
+
+Only the traced step computes so. Weights, checkpoints, validation and what is saved are float32
+and know nothing of it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import time
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from mobilenet_tf.errors import MtfError
+from mobilenet_tf.hardware import has_bfloat16
+from mobilenet_tf.keras import keras, tf
+from mobilenet_tf.recipe import PrecisionName
+from mobilenet_tf.run_folder import PRECISION_FILE
+from mobilenet_tf.workdir import write_bytes
+
+CLEARLY_FASTER = 1.05  # how many times as fast bfloat16 must be
+MEASURED_ROWS = 16_384  # of a product; more rows change both times alike
+MEASURED_ROUNDS = 5
+
+
+class Product(msgspec.Struct, frozen=True):
+    """A convolution as a matrix product of (pictures * pixels, inputs) by (inputs, outputs)."""
+
+    pixels: int
+    inputs: int
+    outputs: int
+
+
+class Timing(msgspec.Struct, frozen=True, kw_only=True):
+    """How long a product and its two gradients took, the best of their turns."""
+
+    product: Product
+    layers: tuple[str, ...]
+    float32_ms: float
+    bfloat16_ms: float
+
+    @property
+    def ratio(self) -> float:
+        """How many times as fast bfloat16 is."""
+        return self.float32_ms / self.bfloat16_ms
+
+
+class Precision(msgspec.Struct, frozen=True, kw_only=True):
+    """Which layers multiply in bfloat16, and why those."""
+
+    asked: PrecisionName
+    bfloat16_layers: tuple[str, ...]
+    reason: str
+    timings: tuple[Timing, ...] = ()
+
+
+def choose_precision(
+    model: Any, asked: PrecisionName, *, batch_size: int, deterministic: bool
+) -> Precision:
+    """Return what `asked` means for this model on this machine.
+
+    "auto" takes bfloat16 for the layers that it makes clearly faster here, as measured now.
+    """
+    if asked == "float32":
+        return Precision(asked=asked, bfloat16_layers=(), reason="as asked")
+    if asked == "bfloat16":
+        return Precision(
+            asked=asked, bfloat16_layers=tuple(find_products(model)), reason="as asked"
+        )
+    if deterministic:
+        reason = "a deterministic result cannot depend on how fast the machine was"
+    elif not has_bfloat16() and not tf.config.list_physical_devices("GPU"):
+        reason = "this processor does not multiply in bfloat16"
+    else:
+        timings = measure_products(model, batch_size)
+        chosen = [name for t in timings if t.ratio > CLEARLY_FASTER for name in t.layers]
+        return Precision(
+            asked=asked,
+            bfloat16_layers=tuple(name for name in find_products(model) if name in chosen),
+            reason="where it is clearly faster" if chosen else "bfloat16 is nowhere clearly faster",
+            timings=tuple(timings),
+        )
+    return Precision(asked=asked, bfloat16_layers=(), reason=reason)
+
+
+def load_precision(folder: Path) -> Precision | None:
+    """Return the choice that the training in `folder` was begun with; None if it was not.
+
+    Raises:
+        MtfError: its file is damaged.
+    """
+    path = folder / PRECISION_FILE
+    if not path.is_file():
+        return None
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Precision)
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise MtfError(
+            f"{path} is damaged ({error}); remove {folder} to start the stage over"
+        ) from error
+
+
+def save_precision(precision: Precision, folder: Path) -> None:
+    """Write the choice, so that a resumed training computes as before."""
+    write_bytes(folder / PRECISION_FILE, msgspec.json.format(msgspec.json.encode(precision)))
+
+
+def describe_precision(precision: Precision, model: Any) -> str:
+    """Return the choice as one sentence."""
+    count, total = len(precision.bfloat16_layers), len(find_products(model))
+    if not count:
+        return f"float32 throughout ({precision.reason})"
+    return f"bfloat16 in {count} of {total} matrix products ({precision.reason}), else float32"
+
+
+def find_products(model: Any) -> dict[str, Product]:
+    """Return the convolutions of a model that are matrix products, by their layer's name.
+
+    Their kernel is one pixel, without stride, or covers the whole picture.
+    """
+    products = {}
+    for layer in model.layers:
+        convolution = getattr(layer, "layer", layer)  # inside the wrapper of fake quantization
+        if type(convolution) is not keras.layers.Conv2D or max(convolution.strides) > 1:
+            continue
+        if convolution.groups > 1 or convolution.data_format != "channels_last":
+            continue
+        *sides, channels = layer.input_shape[1:]
+        whole = convolution.kernel_size == tuple(sides) and convolution.padding == "valid"
+        if whole or convolution.kernel_size == (1, 1):
+            size = math.prod(convolution.kernel_size)
+            pixels = 1 if whole else math.prod(side or 1 for side in sides)
+            products[layer.name] = Product(pixels, size * channels, convolution.filters)
+    return products
+
+
+@contextlib.contextmanager
+def as_products(model: Any, bfloat16_layers: Collection[str] = ()) -> Iterator[None]:
+    """Let the model's matrix products be computed as such by what is traced meanwhile.
+
+    oneDNN's gradients of small 1x1 convolutions are slower than those of the same product.
+    """
+    layers = [(model.get_layer(name), name in bfloat16_layers) for name in find_products(model)]
+    convolutions = [getattr(layer, "layer", layer) for layer, _ in layers]
+    for convolution, (_, low) in zip(convolutions, layers, strict=True):
+        convolution.convolution_op = make_product_op(tf.bfloat16 if low else tf.float32)
+    try:
+        yield
+    finally:
+        for convolution in convolutions:
+            del convolution.convolution_op
+
+
+def make_product_op(dtype: Any) -> Callable[[Any, Any], Any]:
+    """Return what stands for a layer's `convolution_op`: images (B, H, W, C), kernel -> outputs."""
+
+    @tf.autograph.experimental.do_not_convert
+    def convolve(images: Any, kernel: Any) -> Any:
+        height, width, _, outputs = kernel.shape
+        matrix = tf.reshape(kernel, (-1, outputs))
+        product = multiply(tf.reshape(images, (-1, matrix.shape[0])), matrix, dtype)
+        if (height, width) != (1, 1):
+            return tf.reshape(product, (-1, 1, 1, outputs))
+        static, dynamic = images.shape[:3], tf.shape(images)
+        sides = [dynamic[i] if side is None else side for i, side in enumerate(static)]
+        return tf.reshape(product, (*sides, outputs))
+
+    return convolve
+
+
+def multiply(rows: Any, matrix: Any, dtype: Any) -> Any:
+    """Return a float32 product computed in `dtype`, in which its two gradients are computed too."""
+    if dtype == tf.float32:
+        return tf.matmul(rows, matrix)
+    return tf.cast(tf.matmul(tf.cast(rows, dtype), tf.cast(matrix, dtype)), tf.float32)
+
+
+def measure_products(model: Any, batch_size: int) -> list[Timing]:
+    """Time every different product of a model in both precisions, in turns."""
+    layers = defaultdict(list)
+    for name, product in find_products(model).items():
+        layers[product].append(name)
+    timings = []
+    for product, names in layers.items():
+        steps = [make_step(product, batch_size, dtype) for dtype in (tf.float32, tf.bfloat16)]
+        for step in steps:
+            step()  # traced and warm
+        turns = [[time_once(step) for step in steps] for _ in range(MEASURED_ROUNDS)]
+        float32_ms, bfloat16_ms = (round(min(times), 3) for times in zip(*turns, strict=True))
+        timings.append(
+            Timing(
+                product=product,
+                layers=tuple(names),
+                float32_ms=float32_ms,
+                bfloat16_ms=bfloat16_ms,
+            )
+        )
+    return timings
+
+
+def make_step(product: Product, batch_size: int, dtype: Any) -> Callable[[], Any]:
+    """Return a compiled function that computes a product and both its gradients."""
+    count = min(product.pixels * batch_size, MEASURED_ROWS)
+    rows = tf.ones((count, product.inputs))
+    matrix = tf.ones((product.inputs, product.outputs))
+    gradient = tf.ones((count, product.outputs))
+
+    @tf.function(autograph=False)
+    def step() -> Any:
+        with tf.GradientTape() as tape:
+            tape.watch((rows, matrix))
+            outputs = multiply(rows, matrix, dtype)
+        return outputs, tape.gradient(outputs, (rows, matrix), gradient)
+
+    return step
+
+
+def time_once(step: Callable[[], Any]) -> float:
+    """Return how long one call takes, in ms."""
+    started = time.perf_counter()
+    outputs, _ = step()
+    outputs.numpy()  # wait for the result
+    return (time.perf_counter() - started) * 1e3

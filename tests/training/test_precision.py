@@ -1,0 +1,253 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mobilenet_tf import hardware
+from mobilenet_tf.cli.main import run_command
+from mobilenet_tf.errors import MtfError, UsageError
+from mobilenet_tf.keras import keras, tf
+from mobilenet_tf.models.keras_builder import build_model
+from mobilenet_tf.quantization.qat import quantize_for_training, set_mode
+from mobilenet_tf.recipe import load_recipe
+from mobilenet_tf.run_folder import PRECISION_FILE
+from mobilenet_tf.stages import check_machine
+from mobilenet_tf.training import job
+from mobilenet_tf.training import precision as precision_module
+from mobilenet_tf.training.precision import (
+    Precision,
+    Product,
+    as_products,
+    choose_precision,
+    describe_precision,
+    find_products,
+    load_precision,
+    measure_products,
+    multiply,
+    save_precision,
+)
+
+TINY = ["--dataset", "synthetic", "--alpha", "0.05", "--validation", "64", "--batch-size", "64"]
+
+
+@pytest.fixture(scope="module")
+def model() -> Any:
+    return build_model(
+        "mobilenet_v1", alpha=0.05, resolution_px=32, classes=10, stride_plan="cifar", seed=1
+    )
+
+
+@pytest.fixture(scope="module")
+def images() -> Any:
+    return tf.constant(np.random.default_rng(1).normal(size=(4, 32, 32, 3)).astype(np.float32))
+
+
+def test_pointwise_and_whole_picture_convolutions_are_products(model) -> None:
+    products = find_products(model)
+    assert list(products) == [*(f"conv_pw_{i}" for i in range(1, 14)), "conv_preds"]
+    assert products["conv_pw_1"] == Product(1024, 8, 8)
+    assert products["conv_preds"] == Product(1, 48, 10)
+    x = keras.Input((6, 6, 3))
+    y = keras.layers.Conv2D(4, 1, strides=2, name="strided")(x)
+    y = keras.layers.Conv2D(4, 3, padding="same", name="same")(y)
+    y = keras.layers.DepthwiseConv2D(1, name="depthwise")(y)
+    whole = keras.layers.Conv2D(5, 3, name="whole")(y)
+    assert find_products(keras.Model(x, whole)) == {"whole": Product(1, 36, 5)}
+
+
+def test_a_layer_inside_the_wrapper_of_fake_quantization_is_a_product_too() -> None:
+    x = keras.Input((4, 4, 3))
+    twin = quantize_for_training(keras.Model(x, keras.layers.Conv2D(5, 1, name="conv")(x)))
+    assert find_products(twin) == {"quant_conv": Product(16, 3, 5)}
+    set_mode(twin, "frozen")
+    picture = tf.constant(np.random.default_rng(1).normal(size=(2, 4, 4, 3)).astype(np.float32))
+    plain = twin(picture)
+    with as_products(twin):
+        np.testing.assert_allclose(twin(picture), plain, rtol=1e-5, atol=1e-6)
+
+
+def run_gradients(model: Any, images: Any, bfloat16_layers: Any = None) -> list[np.ndarray]:
+    """Return the logits and every gradient; None computes convolutions as Keras does."""
+    with tf.GradientTape() as tape:
+        if bfloat16_layers is None:
+            logits = model(images, training=False)
+        else:
+            with as_products(model, bfloat16_layers):
+                logits = model(images, training=False)
+        loss = tf.reduce_sum(logits * tf.range(1.0, 11.0))
+    return [logits.numpy(), *(g.numpy() for g in tape.gradient(loss, model.trainable_variables))]
+
+
+def relative_errors(given: list[np.ndarray], wanted: list[np.ndarray]) -> list[float]:
+    return [
+        float(np.linalg.norm(a - b) / (np.linalg.norm(b) + 1e-12))
+        for a, b in zip(given, wanted, strict=True)
+    ]
+
+
+def test_float32_products_are_the_convolutions(model, images) -> None:
+    wanted = run_gradients(model, images)
+    assert max(relative_errors(run_gradients(model, images, ()), wanted)) < 1e-4
+
+
+def test_bfloat16_rounds_where_it_is_asked_for_and_leaves_the_model_as_it_was(
+    model, images
+) -> None:
+    names = [variable.name for variable in model.variables]
+    wanted = run_gradients(model, images)
+    low = run_gradients(model, images, find_products(model))
+    assert 1e-4 < relative_errors(low, wanted)[0] < 0.1
+    assert all(np.isfinite(gradient).all() for gradient in low)
+    last = relative_errors(run_gradients(model, images, ("conv_preds",)), wanted)
+    assert 1e-4 < max(last) < 0.01  # one rounding, of 8 bits
+    assert [variable.name for variable in model.variables] == names
+    assert all(variable.dtype == tf.float32 for variable in model.trainable_variables)
+    for again, before in zip(run_gradients(model, images), wanted, strict=True):
+        np.testing.assert_array_equal(again, before)
+
+
+def test_all_three_products_are_computed_in_the_precision_asked_for() -> None:
+    @tf.function
+    def products(rows, matrix, dtype):
+        with tf.GradientTape() as tape:
+            tape.watch((rows, matrix))
+            outputs = multiply(rows, matrix, dtype)
+        return outputs, tape.gradient(outputs, (rows, matrix))
+
+    for dtype in (tf.float32, tf.bfloat16):
+        graph = products.get_concrete_function(tf.ones((8, 4)), tf.ones((4, 6)), dtype).graph
+        types = [op.outputs[0].dtype for op in graph.get_operations() if "MatMul" in op.type]
+        assert types == [dtype] * 3
+
+
+def test_pictures_of_any_size_go_through(model) -> None:
+    x = keras.Input((None, None, 3))
+    network = keras.Model(x, keras.layers.Conv2D(4, 1, name="any")(x))
+    assert list(find_products(network)) == ["any"]
+    picture = tf.ones((2, 5, 7, 3))
+    plain = network(picture)
+
+    @tf.function(input_signature=[tf.TensorSpec((None, None, None, 3))])
+    def forward(images):
+        with as_products(network):
+            return network(images)
+
+    np.testing.assert_allclose(forward(picture), plain, rtol=1e-5)
+
+
+def choose(model: Any, asked: Any, *, deterministic: bool = False) -> Precision:
+    return choose_precision(model, asked, batch_size=8, deterministic=deterministic)
+
+
+def pretend(monkeypatch: pytest.MonkeyPatch, *features: str) -> None:
+    monkeypatch.setattr(hardware, "read_cpu_features", lambda: frozenset(features))
+
+
+@pytest.mark.parametrize("feature", ["avx512_bf16", "amx_bf16", "bf16"])
+def test_a_processor_with_bfloat16_is_known(monkeypatch, feature: str) -> None:
+    pretend(monkeypatch, "avx2", feature)
+    assert hardware.has_bfloat16()
+    check_machine(load_recipe("cifar10", ("train.precision=bfloat16",)))
+    pretend(monkeypatch, "avx2", "amx_tile")
+    assert not hardware.has_bfloat16()
+    monkeypatch.setattr(hardware, "read_cpu_features", lambda: None)
+    assert not hardware.has_bfloat16()
+
+
+def test_bfloat16_on_a_processor_without_it_is_refused_and_leaves_nothing(
+    monkeypatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pretend(monkeypatch, "avx2")
+    out = tmp_path / "run"
+    assert run_command(["train", *TINY, "--precision", "bfloat16", "--out", str(out)]) == 2
+    said = capsys.readouterr().err
+    assert "train.precision is 'bfloat16'" in said
+    assert "use float32, or auto" in said
+    assert not out.exists()
+    for precision in ("auto", "float32"):
+        check_machine(load_recipe("cifar10", (f"train.precision={precision}",)))
+    with pytest.raises(UsageError, match="did you mean 'bfloat16'"):
+        load_recipe("cifar10", ("train.precision=float16",))
+
+
+def test_auto_takes_bfloat16_only_where_it_is_clearly_faster(model, monkeypatch) -> None:
+    pretend(monkeypatch, "avx512_bf16")
+    ratios = {48: 2.0, 24: 1.04}  # by a product's inputs: clearly faster, hardly faster, slower
+    monkeypatch.setattr(
+        precision_module,
+        "measure_products",
+        lambda model, _: [
+            precision_module.Timing(
+                product=product,
+                layers=(name,),
+                float32_ms=ratios.get(product.inputs, 0.5),
+                bfloat16_ms=1.0,
+            )
+            for name, product in find_products(model).items()
+        ],
+    )
+    chosen = choose(model, "auto")
+    assert chosen.bfloat16_layers == ("conv_pw_13", "conv_preds")
+    assert len(chosen.timings) == 14
+    assert "bfloat16 in 2 of 14" in describe_precision(chosen, model)
+    del ratios[48]
+    assert "nowhere" in describe_precision(choose(model, "auto"), model)
+
+
+def test_what_is_asked_for_is_not_measured(model, monkeypatch) -> None:
+    monkeypatch.setattr(precision_module, "measure_products", None)
+    pretend(monkeypatch, "avx512_bf16")
+    assert choose(model, "float32").bfloat16_layers == ()
+    assert choose(model, "bfloat16").bfloat16_layers == tuple(find_products(model))
+    exact = choose(model, "auto", deterministic=True)
+    assert exact.bfloat16_layers == ()
+    assert "deterministic" in describe_precision(exact, model)
+    pretend(monkeypatch, "avx2")
+    assert "does not multiply" in choose(model, "auto").reason
+
+
+def test_every_different_product_is_measured_once(model) -> None:
+    timings = measure_products(model, batch_size=2)
+    assert sorted(name for timing in timings for name in timing.layers) == sorted(
+        find_products(model)
+    )
+    assert len({timing.product for timing in timings}) == len(timings) < 14
+    assert all(timing.float32_ms > 0 and timing.bfloat16_ms > 0 for timing in timings)
+
+
+def test_a_choice_is_kept_for_the_next_start(tmp_path: Path) -> None:
+    assert load_precision(tmp_path) is None
+    choice = Precision(asked="auto", bfloat16_layers=("conv_pw_1",), reason="faster")
+    save_precision(choice, tmp_path)
+    assert load_precision(tmp_path) == choice
+    (tmp_path / PRECISION_FILE).write_text("{")
+    with pytest.raises(MtfError, match=r"precision\.json is damaged"):
+        load_precision(tmp_path)
+
+
+class BegunError(Exception):
+    """Stands for a training that goes on for hours."""
+
+
+def test_a_training_notes_its_choice_and_resumes_with_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    seen: list[Any] = []
+
+    def fit(*_: Any, bfloat16_layers: tuple[str, ...], **__: Any) -> None:
+        seen.append(bfloat16_layers)
+        raise BegunError
+
+    choice = Precision(asked="auto", bfloat16_layers=("conv_pw_13",), reason="measured")
+    choices = iter([choice])
+    monkeypatch.setattr(job, "fit", fit)
+    monkeypatch.setattr(job, "choose_precision", lambda *_, **__: next(choices))
+    recipe = load_recipe("quickstart", ("data.name=synthetic", "data.validation_count=64"))
+    for _ in range(2):
+        with pytest.raises(BegunError):
+            job.train_float(recipe, tmp_path, None, lambda _: None, progress=False)
+    assert seen == [("conv_pw_13",)] * 2
+    assert load_precision(tmp_path) == choice
