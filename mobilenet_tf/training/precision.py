@@ -141,9 +141,9 @@ def find_products(model: Any) -> dict[str, Product]:
 
 @contextlib.contextmanager
 def as_products(model: Any, bfloat16_layers: Collection[str] = ()) -> Iterator[None]:
-    """Let the model's matrix products be computed as such by what is traced meanwhile.
+    """Let what is traced meanwhile compute the model's matrix products as such, not as Conv2D.
 
-    oneDNN's gradients of small 1x1 convolutions are slower than those of the same product.
+    oneDNN's bfloat16 gradient of a kernel is slower as a convolution than as a product.
     """
     layers = [(model.get_layer(name), name in bfloat16_layers) for name in find_products(model)]
     convolutions = [getattr(layer, "layer", layer) for layer, _ in layers]
