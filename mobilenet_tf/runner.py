@@ -237,7 +237,7 @@ def begin_partial(
     held = None
     if stage.resumable and run.has_checkpoint(stage.name) and not overwrite:
         held = run.partial_settings(stage.name)
-    if held is not None and held.get("inputs") != settings["inputs"]:
+    if held is not None and is_from_other_weights(held, settings):
         kept = run.set_aside(partial)
         echo(f"{stage.name}: the unfinished one was begun from other weights; it is now {kept}")
         held = None
@@ -245,8 +245,8 @@ def begin_partial(
         run.discard_partial(stage.name)
         run.begin(stage.name, settings)
         return []
-    changes: list[str] = held.pop(CHANGES, [])
-    differences = list_differences(with_defaults(held), settings)
+    changes: list[str] = held.get(CHANGES, [])
+    differences = list_changes(held, settings)
     if differences and not allow_changes:
         raise UsageError(
             f"{partial} was begun with other settings ({'; '.join(differences)}); give the same"
@@ -263,6 +263,28 @@ def begin_partial(
         changes = [*changes, *differences]
     run.begin(stage.name, settings | ({CHANGES: changes} if changes else {}))
     return changes
+
+
+def list_changes(held: dict[str, Any], asked: dict[str, Any]) -> list[str]:
+    """Return one line for every setting of an unfinished stage that differs, inputs aside."""
+    old, new = (
+        {name: value for name, value in settings.items() if name not in ("inputs", CHANGES)}
+        for settings in (held, asked)
+    )
+    return list_differences(with_defaults(old), new)
+
+
+def is_from_other_weights(held: dict[str, Any], asked: dict[str, Any]) -> bool:
+    """Tell whether what an unfinished stage was begun from has been made again since.
+
+    With changed settings, another teacher is one of them, to be refused or allowed as such.
+    """
+    ignored = (TEACHER,) if list_changes(held, asked) else ()
+    old, new = (
+        {name: digest for name, digest in settings["inputs"].items() if name not in ignored}
+        for settings in ({"inputs": {}} | held, asked)
+    )
+    return old != new
 
 
 def run_one(

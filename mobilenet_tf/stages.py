@@ -7,7 +7,6 @@ folder of its own and hands over files and a result, never live objects.
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -246,13 +245,6 @@ def check_progressive(recipe: Recipe) -> None:
             f"{given}: {wrong[0]} is no multiple of {table.name}'s total stride {stride} below"
             f" model.resolution_px {full_px}; "
             + (f"choose from {', '.join(map(str, allowed))}" if allowed else "leave it empty")
-        )
-    epochs, share = recipe.train.epochs, recipe.train.progressive_share
-    if (epochs - 1) / epochs < share:
-        raise UsageError(
-            f"{given}: train.progressive_share {share:g} of train.epochs {epochs} leaves none at"
-            f" {full_px} px, which the network is for; give a share of at most"
-            f" {math.floor((epochs - 1) / epochs * 100) / 100:g}, or more epochs"
         )
     if any(after <= before for before, after in itertools.pairwise(sides)):
         raise UsageError(f"{given} does not grow; give each side once, the smallest first")

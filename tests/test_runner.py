@@ -339,6 +339,19 @@ def test_a_training_begun_with_a_teacher_that_was_made_again_starts_over(bench: 
     assert any("begun from other weights" in message for message in bench.messages)
 
 
+def test_another_teacher_is_a_changed_setting_of_an_unfinished_training(bench: Bench) -> None:
+    bench.failing = "train"
+    with pytest.raises(MtfError):
+        bench.pipeline()
+    bench.failing = None
+    teacher = make_teacher(bench.run.path.parent / "teacher", b"one")
+    bench.set(f"train.teacher={teacher.path}")
+    with pytest.raises(UsageError, match=r"train\.teacher: '' there, .*--allow-changes"):
+        bench.pipeline()
+    bench.pipeline(allow_changes=True)
+    assert bench.content("train") == "continued"
+
+
 def test_a_run_does_not_teach_itself(bench: Bench) -> None:
     bench.set(f"train.teacher={bench.run.path}")
     with pytest.raises(UsageError, match="is the run itself"):

@@ -68,10 +68,6 @@ def test_recipes_that_ship_can_be_run(name: str) -> None:
             ["train.progressive_px=[16]", "model.name=alexnet", "model.alpha=1"],
             ["alexnet", "one resolution only"],
         ),
-        (
-            ["train.progressive_px=[16]", "train.epochs=2"],
-            ["progressive_share 0.6", "train.epochs 2", "at most 0.5"],
-        ),
         (["train.teacher=x", "train.distill_share=0"], ["train.teacher x", "distill_share is 0"]),
         (["data.validation_count=50000"], ["data.validation_count 50000", "50,000"]),
         (["data.validation_count=49990"], ["train.batch_size 128", "the 10 training pictures"]),

@@ -33,12 +33,13 @@ def learning_rate_at(step: int, settings: FitSettings, steps_per_epoch: int) -> 
 def resolution_at(share_done: float, settings: TrainSettings, full_px: int) -> int:
     """Return the side of the pictures of an epoch that begins at `share_done`, in [0, 1).
 
-    The sides of `progressive_px` take equal parts of the first `progressive_share`; what follows
-    is at `full_px` (progressive resizing: Howard 2018, fast.ai's entry to DAWNBench; Tan and Le
-    2021, arXiv 2104.00298, section 4).
+    The sides of `progressive_px` take equal parts of the first `progressive_share`; what follows,
+    at least the last epoch, is at `full_px` (progressive resizing: Howard 2018, fast.ai's entry to
+    DAWNBench; Tan and Le 2021, arXiv 2104.00298, section 4).
     """
     sides = settings.progressive_px
-    if not sides or share_done >= settings.progressive_share:
+    end = min(settings.progressive_share, (settings.epochs - 1) / settings.epochs)
+    if not sides or share_done >= end:
         return full_px
-    part = share_done / settings.progressive_share * len(sides)
+    part = share_done / end * len(sides)
     return sides[min(int(part + 1e-9), len(sides) - 1)]  # 0.3 / 0.6 * 2 may come out below 1

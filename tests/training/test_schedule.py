@@ -87,10 +87,15 @@ def test_rates_fall_to_the_final_one(schedule: str) -> None:
         ((16, 24), 0.6, [16] * 3 + [24] * 3 + [32] * 4),
         ((8, 16, 24), 0.9, [8] * 3 + [16] * 3 + [24] * 3 + [32]),
         ((16, 24), 0.0, [32] * 10),
+        ((16,), 1.0, [16] * 9 + [32]),
     ],
 )
 def test_pictures_grow_in_equal_parts_and_end_at_full_size(
     sides: tuple[int, ...], share: float, expected: list[int]
 ) -> None:
-    settings = TrainSettings(progressive_px=sides, progressive_share=share)
+    settings = TrainSettings(epochs=10, progressive_px=sides, progressive_share=share)
     assert [resolution_at(epoch / 10, settings, 32) for epoch in range(10)] == expected
+
+
+def test_a_single_epoch_is_at_full_size() -> None:
+    assert resolution_at(0.0, TrainSettings(epochs=1, progressive_px=(16,)), 32) == 32
