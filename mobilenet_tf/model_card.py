@@ -169,7 +169,8 @@ def _usage(card: Card, summary: Summary) -> list[str]:
     ]
     keras = _keras_example(card)
     if keras:
-        parts += ["The float network, for fine-tuning:", _fenced(keras, "python")]
+        parts += ["The float network in Keras:", _fenced(keras, "python")]
+    parts += ["Fine-tuning on other pictures:", _fenced(_fine_tuning(card), "sh")]
     parts += ["On Android, with LiteRT's `Interpreter`:", _fenced(_kotlin_example(card), "kotlin")]
     return parts + (_section(tensors, level=3) if tensors else [])
 
@@ -192,6 +193,16 @@ def _keras_example(card: Card) -> str:
             f'    weights="{card.name}",',
             ")  # (byte - 128) / 128 in, logits out",
         ]
+    )
+
+
+def _fine_tuning(card: Card) -> str:
+    model = card.recipe["model"]
+    other = "cifar10" if card.dataset == "cifar100" else "cifar100"
+    return (
+        f"mtf train --dataset {other} --model {card.model} --alpha {model['alpha']:g}"
+        f" --resolution {model['resolution_px']} --stride-plan {card.stride_plan}"
+        f" --weights {card.name}"
     )
 
 

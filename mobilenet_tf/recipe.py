@@ -98,6 +98,12 @@ class FitSettings(Settings, frozen=True, kw_only=True):
     early_stopping_epochs: Count = 0
 
 
+class TrainSettings(FitSettings, frozen=True, kw_only=True):
+    """Float training; only there is a choice of where to start."""
+
+    weights: str = ""
+
+
 class QatSettings(FitSettings, frozen=True, kw_only=True):
     """Fine-tuning with fake quantization; 0 epochs leaves quantization-aware training out."""
 
@@ -146,7 +152,7 @@ class Recipe(Settings, frozen=True, kw_only=True):
     data: DataSettings = DataSettings()
     model: ModelSettings = ModelSettings()
     augmentation: AugmentationSettings = AugmentationSettings()
-    train: FitSettings = FitSettings()
+    train: TrainSettings = TrainSettings()
     qat: QatSettings = QatSettings()
     export: ExportSettings = ExportSettings()
     benchmark: BenchmarkSettings = BenchmarkSettings()

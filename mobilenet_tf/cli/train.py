@@ -26,6 +26,7 @@ from mobilenet_tf.cli import options
 @click.option("--learning-rate", type=float, help="The highest of the schedule.")
 @click.option("--optimizer", help="sgd (with Nesterov momentum) or adamw.")
 @click.option("--schedule", help="one_cycle, cosine or step.")
+@click.option("--weights", help="Start from: a name of mtf zoo, its data, a .safetensors file.")
 @click.option("--seed", type=int, help="Of the held-out pictures, weights, order, augmentation.")
 @click.option(
     "--deterministic",
@@ -64,6 +65,7 @@ def command(
     learning_rate: float | None,
     optimizer: str | None,
     schedule: str | None,
+    weights: str | None,
     seed: int | None,
     deterministic: bool | None,
     overrides: tuple[str, ...],
@@ -82,6 +84,7 @@ def command(
     Example:
       mtf train --dataset cifar10 --alpha 0.5 --epochs 30
       mtf train --model mobilenet_v4_conv_small --alpha 1.2 --activation silu
+      mtf train --dataset cifar100 --weights cifar10 --epochs 10 --learning-rate 0.05
       mtf train --dataset digits --alpha 0.25 --out artifacts/digits
       mtf train --out artifacts/digits --resume
     """
@@ -98,6 +101,7 @@ def command(
         "learning_rate": learning_rate,
         "optimizer": optimizer,
         "schedule": schedule,
+        "weights": weights,
     }
     network = {
         "name": model,

@@ -91,6 +91,26 @@ def load_weights(model: keras.Model, path: Path) -> dict[str, str]:
     return metadata
 
 
+def load_features(model: keras.Model, path: Path, *, dataset: str) -> tuple[str, ...]:
+    """Read every weight of `model` from a file, the classifier's only if it is of `dataset`.
+
+    Returns the names of the weights that were left as they are. Nothing is changed unless every
+    other name and shape agrees.
+
+    Raises:
+        MtfError: the file is missing, damaged, or of another model or alpha.
+    """
+    tensors, metadata = read_weights(path)
+    variables = weight_variables(model)
+    left: tuple[str, ...] = ()
+    if metadata.get("dataset") != dataset:
+        classifier = _classifier(variables)
+        left = tuple(name for name in variables if name.rpartition("/")[0] == classifier)
+    kept = {name: variables[name].numpy() for name in left}
+    _assign(model, {**tensors, **kept}, f"weights file {path}")
+    return left
+
+
 def read_weights(path: Path) -> tuple[dict[str, Array], dict[str, str]]:
     """Return the tensors and the metadata of a weights file.
 
@@ -182,8 +202,7 @@ def _assign(model: keras.Model, tensors: Mapping[str, Array], origin: str) -> No
 
 def _hint(variables: Mapping[str, Any], tensors: Mapping[str, Array], reshaped: list[str]) -> str:
     """Say what the differing shapes have in common: the classifier's last axis, or the width."""
-    kernels = [name for name in variables if name.endswith("kernel")]
-    classifier = kernels[-1].rpartition("/")[0] if kernels else None
+    classifier = _classifier(variables)
     if any(tensors[name].ndim != len(variables[name].shape) for name in reshaped):
         return ""
     if all(name.rpartition("/")[0] == classifier for name in reshaped):
@@ -192,6 +211,12 @@ def _hint(variables: Mapping[str, Any], tensors: Mapping[str, Array], reshaped: 
         if theirs != ours:
             return f"it has {theirs} classes and the model has {ours}"
     return "it has another width (alpha)"
+
+
+def _classifier(variables: Mapping[str, Any]) -> str | None:
+    """Return the name of the layer that tells classes apart: the last with a kernel."""
+    kernels = [name for name in variables if name.endswith("kernel")]
+    return kernels[-1].rpartition("/")[0] if kernels else None
 
 
 def _by(shape: Any) -> str:

@@ -29,6 +29,7 @@ from mobilenet_tf.quantization.qat import (
 from mobilenet_tf.recipe import Recipe
 from mobilenet_tf.training.distillation import Teacher
 from mobilenet_tf.training.fit import Fitted, fit, seed_everything
+from mobilenet_tf.training.start import load_start
 
 Echo = Callable[[str], None]
 
@@ -90,11 +91,13 @@ def train_float(
 ) -> tuple[dict[str, Any], dict[str, str]]:
     """Train the float network; return its metrics and the fingerprints of the data."""
     seed_everything(recipe.seed, recipe.deterministic)
-    data = load_training_data(recipe, data_dir)
     model = build_float_model(recipe)
+    start = load_start(model, recipe)
+    data = load_training_data(recipe, data_dir)
     echo(
         f"train: {recipe_variant(recipe).name}, {count_parameters(model):,} parameters, on"
         f" {len(data.train.labels):,} pictures of {recipe.data.name}"
+        + (f", from the weights of {recipe.train.weights}" if start else "")
     )
     fitted = fit(
         model,
@@ -109,7 +112,7 @@ def train_float(
         progress=progress,
     )
     save_chosen(model, folder / weights_name(recipe, "float32"), recipe)
-    return describe_fit(fitted, model, data), data.fingerprints
+    return describe_fit(fitted, model, data) | start, data.fingerprints
 
 
 def train_quantized(
