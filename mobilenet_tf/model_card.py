@@ -21,6 +21,7 @@ from mobilenet_tf.zoo import RECIPE_FILE, Card
 
 MISSING = "-"
 
+ORIGINS = {"weights": "Started from the weights", "teacher": "Learned from the run"}
 # What is known of the pictures beyond their number; a model inherits it.
 DATA_NOTES = {
     "cifar10": (
@@ -255,6 +256,7 @@ def _limits(card: Card) -> list[str]:
 
 def _making(card: Card, summary: Summary) -> list[str]:
     info, fit = dataset_info(card.dataset), card.stages["train"]["metrics"]
+    train = card.recipe["train"]
     held_out = fit["validation_count"]
     chosen = (
         f"{held_out:,} more chose the epochs"
@@ -272,6 +274,7 @@ def _making(card: Card, summary: Summary) -> list[str]:
         f"Data: {about}. Trained on {fit['train_count']:,} pictures, {chosen};"
         f" {card.test_count:,} test pictures for these figures alone.",
         f"Seed: {card.recipe['seed']}.",
+        *(f"{said} {train[key]}." for key, said in ORIGINS.items() if train.get(key)),
         selection_note(summary),
         f"Wall time: {format_duration(took_s)}, all stages together; {_name_machine(card)}.",
         f"The command below makes it again, at the commits and versions listed{again}.",

@@ -32,7 +32,16 @@ from mobilenet_tf.zoo import CARD_FILE, PAGE_FILE, RECIPE_FILE, Card, Check
 PACKAGED_STAGES = ("train", "qat", "export", "benchmark")
 SHIPPED_ROW = ("tflite", "int8_qat")
 SHOWN_ROWS = (("keras", "float32"), ("tflite", "int8_ptq"), SHIPPED_ROW)
-SHOWN_RESULT = ("command", "commit", "machine", "versions", "data", "started_at", "wall_time_s")
+SHOWN_RESULT = (
+    "command",
+    "commit",
+    "machine",
+    "versions",
+    "data",
+    "inputs",
+    "started_at",
+    "wall_time_s",
+)
 CHECKED_COUNT = 1000
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")

@@ -134,7 +134,7 @@ def find_tflite(model: Path) -> Path:
     Raises:
         MtfError: the zoo's file is not what its card says.
     """
-    if model.exists() or str(model) not in model_names():
+    if str(model) not in model_names() or model.exists():
         return model
     card = load_card(str(model))
     return check_file(card, card.tflite)

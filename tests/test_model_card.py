@@ -72,6 +72,13 @@ def test_all_pictures_and_uint8_files_are_told_so() -> None:
     assert "val probability" not in page
 
 
+def test_a_page_says_what_a_model_comes_from() -> None:
+    plain = msgspec.to_builtins(zoo.load_card(SHIPPED[0]))
+    plain["recipe"]["train"] |= {"weights": "cifar100", "teacher": "artifacts/large"}
+    page = format_page(msgspec.convert(plain, zoo.Card))
+    assert "- Started from the weights cifar100.\n- Learned from the run artifacts/large.\n" in page
+
+
 def test_the_smallest_file_comes_first() -> None:
     card = zoo.load_card(SHIPPED[0])
     plain = msgspec.to_builtins(card) | {"name": "aaa_larger"}
