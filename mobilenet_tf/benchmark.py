@@ -20,6 +20,7 @@ from mobilenet_tf.data.sources import Split, load_test_split
 from mobilenet_tf.data.splits import fingerprint
 from mobilenet_tf.evaluate import (
     PredictFn,
+    Score,
     augment_predictions,
     check_views,
     count_views,
@@ -80,6 +81,23 @@ def benchmark_run(
         "latency_runs": recipe.benchmark.latency_runs,
     }
     return metrics, {"test": fingerprint(test)}
+
+
+def score_on_test(
+    predict: PredictFn,
+    recipe: Recipe,
+    data_dir: Path | None,
+    *,
+    count: int | None = None,
+    label: str | None = None,
+) -> Score:
+    """Return the metrics of `predict` over the first `count` test pictures, or over all.
+
+    `label` shows a progress bar under that name.
+    """
+    test = load_test_split(recipe.data.name, data_dir)
+    shown = Split(test.images[:count], test.labels[:count])
+    return evaluate(predict, shown, resolution_px=recipe.model.resolution_px, label=label)
 
 
 def measure(

@@ -117,6 +117,7 @@ class TrainSettings(FitSettings, frozen=True, kw_only=True):
     distill_share: Share = 0.5
     distill_temperature: Positive = 2.0
     precision: PrecisionName = "float32"  # fake quantization needs float32: there is no choice
+    weights: str = ""
 
 
 class QatSettings(FitSettings, frozen=True, kw_only=True):

@@ -15,7 +15,7 @@ FLOORS = (  # a module may import from floors below its own, and from its own fo
     ("errors", "quiet", "interrupt", "__version__"),
     ("workdir", "keras", "hardware"),
     ("recipe", "results"),
-    ("run_folder",),
+    ("run_folder", "zoo"),
     ("models", "data"),
     ("artifacts", "evaluate", "parity"),
     ("teacher",),
@@ -25,7 +25,8 @@ FLOORS = (  # a module may import from floors below its own, and from its own fo
     ("benchmark",),
     ("stages",),
     ("runner",),
-    ("diagnosis", "comparison"),
+    ("diagnosis", "comparison", "model_card"),
+    ("packaging",),
     ("cli",),
 )
 FLOOR_OF = {name: i for i, names in enumerate(FLOORS) for name in names}
@@ -132,6 +133,7 @@ def test_only_the_data_door_knows_that_there_is_a_test_part() -> None:
     [
         "report",
         "comparison",
+        "model_card",
         "runner",
         "stages",
         "models.cost",

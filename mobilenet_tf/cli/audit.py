@@ -47,6 +47,8 @@ def command(
 ) -> None:
     """Show what a .tflite FILE holds, and check what it promises.
 
+    FILE may be the name of a model that ships (mtf zoo).
+
     Ops, tensor types, input and output, and every byte by kind. The promise comes from the file's
     metadata, or from the options for a file from elsewhere; without either nothing is checked.
     An int8 file, for one, has no float tensor, one scale a channel and bytes at both ends.
@@ -55,11 +57,14 @@ def command(
     \b
     Example:
       mtf audit v1_050_r32_int8_qat.tflite
+      mtf audit cifar10_v1_050_r32
       mtf audit downloaded.tflite --quantization int8_ptq --io-type uint8
     """
     from mobilenet_tf.tflite.audit import audit
     from mobilenet_tf.tflite.promise import check_promise
+    from mobilenet_tf.zoo import find_tflite
 
+    file = find_tflite(file)
     found = audit(file)
     promise = _find_promise(file, found, quantization, io_type, logits)
     broken = check_promise(found, *promise) if promise else []

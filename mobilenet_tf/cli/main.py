@@ -24,6 +24,7 @@ VERBS = (  # in the order of the work
     "compare",
     "predict",
     "models",
+    "zoo",
     "datasets",
     "doctor",
 )

@@ -39,6 +39,7 @@ def command(
 ) -> None:
     """Say what a .tflite MODEL sees in pictures of any size and kind.
 
+    MODEL is a file or the name of a model that ships (mtf zoo).
     The file alone is enough: its classes are inside. A picture is turned upright, laid on white
     where it is transparent, cropped around its centre to the model's aspect ratio and resized.
     A picture that cannot be read is named at the end, and the exit code is not 0.
@@ -46,10 +47,12 @@ def command(
     \b
     Example:
       mtf predict v1_050_r32_int8_qat.tflite cat.jpg holiday/*.png --top 1
+      mtf predict cifar10_v1_050_r32 cat.jpg
     """
     from mobilenet_tf.predict import Predictor
+    from mobilenet_tf.zoo import find_tflite
 
-    predictor = Predictor(model, threads=threads)
+    predictor = Predictor(find_tflite(model), threads=threads)
     if predictor.warning:
         click.echo(f"warning: {predictor.warning}", err=True)
     errors: list[MtfError] = []

@@ -28,6 +28,7 @@ from mobilenet_tf.cli import options
 @click.option("--schedule", help="one_cycle, cosine or step.")
 @click.option("--teacher", metavar="RUN", help="Finished run that this one learns from, too.")
 @click.option("--precision", help="float32, bfloat16, or auto: what is faster, layer by layer.")
+@click.option("--weights", help="Start from: a name of mtf zoo, its data, a .safetensors file.")
 @click.option("--seed", type=int, help="Of the held-out pictures, weights, order, augmentation.")
 @click.option(
     "--deterministic",
@@ -69,6 +70,7 @@ def command(
     schedule: str | None,
     teacher: str | None,
     precision: str | None,
+    weights: str | None,
     seed: int | None,
     deterministic: bool | None,
     overrides: tuple[str, ...],
@@ -89,6 +91,7 @@ def command(
       mtf train --dataset cifar10 --alpha 0.5 --epochs 30
       mtf train --model mobilenet_v4_conv_small --alpha 1.2 --activation silu
       mtf train --alpha 0.25 --teacher artifacts/cifar10_v1_100_r32
+      mtf train --dataset cifar100 --weights cifar10 --epochs 10 --learning-rate 0.05
       mtf train --dataset digits --alpha 0.25 --out artifacts/digits
       mtf train --out artifacts/digits --resume
     """
@@ -106,6 +109,7 @@ def command(
         "schedule": schedule,
         "teacher": teacher,
         "precision": precision,
+        "weights": weights,
     }
     network = {
         "name": model,

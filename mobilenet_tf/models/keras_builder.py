@@ -17,6 +17,7 @@ from mobilenet_tf.models.dropout import SeededDropout, StochasticDepth
 from mobilenet_tf.models.options import Options, check_share
 from mobilenet_tf.models.variant import IMAGE_CHANNELS, Variant, make_variant
 from mobilenet_tf.models.weights import load_weights
+from mobilenet_tf.zoo import find_weights
 
 BATCH_NORM_EPSILON = 1e-3  # as tf_keras.applications
 
@@ -34,6 +35,7 @@ def build_model(
     batch_norm_momentum: float = 0.99,
     seed: int | None = None,
     options: Options | None = None,
+    weights: str | Path | None = None,
 ) -> keras.Model:
     """Build a functional Keras model from its table.
 
@@ -54,9 +56,13 @@ def build_model(
         batch_norm_momentum: share of the old moving statistics kept at each step, in [0, 1).
         seed: makes initial weights and dropout repeatable; None takes Keras' global generators.
         options: departures from the paper's table.
+        weights: a .safetensors file, or what the zoo has for this very network: the dataset it
+            was trained on ("cifar10") or its name there. None is a random start.
 
     Raises:
-        UsageError: an argument is out of its range, or an option that the model cannot take.
+        UsageError: an argument is out of its range, an option that the model cannot take, or the
+            zoo has no such weights.
+        MtfError: the weights file is damaged, not what its card says, or of another network.
     """
     variant = make_variant(
         name,
@@ -66,7 +72,7 @@ def build_model(
         stride_plan=stride_plan,
         options=options,
     )
-    return build_variant(
+    model = build_variant(
         variant,
         dropout=dropout,
         activation=activation,
@@ -74,6 +80,9 @@ def build_model(
         batch_norm_momentum=batch_norm_momentum,
         seed=seed,
     )
+    if weights is not None:
+        load_weights(model, _find_weights(weights, variant))
+    return model
 
 
 def build_variant(
@@ -115,14 +124,15 @@ def MobileNetV1(  # noqa: N802  # named as Keras names its applications
         input_shape: height, width and 3.
         alpha: width multiplier, in (0, 1.5].
         classes: number of outputs.
-        weights: a .safetensors file that this project wrote, or None for a random start.
+        weights: a .safetensors file that this project wrote, "cifar10" for what the zoo has
+            (`mtf zoo`) at this alpha, resolution and stride plan, or None for a random start.
         stride_plan: "cifar" or "imagenet"; None takes "cifar" when a side is below 96 pixels.
         dropout: share of the pooled features set to 0 in training, in [0, 1).
         classifier_activation: name of a Keras activation; None returns logits.
 
     Raises:
-        UsageError: an argument is out of its range.
-        MtfError: the weights file is damaged or belongs to another variant.
+        UsageError: an argument is out of its range, or the zoo has no such weights.
+        MtfError: the weights file is damaged, not what its card says, or of another network.
     """
     input_shape_ok = isinstance(input_shape, (tuple, list)) and len(input_shape) == 3
     if not input_shape_ok or input_shape[2] != IMAGE_CHANNELS:
@@ -132,8 +142,8 @@ def MobileNetV1(  # noqa: N802  # named as Keras names its applications
         )
     if weights == "imagenet":
         raise UsageError(
-            "weights 'imagenet' do not come with this project; give a .safetensors file, or build "
-            "tf_keras.applications.MobileNet with its weights and use "
+            "weights 'imagenet' do not come with this project; take 'cifar10' (mtf zoo), give a "
+            ".safetensors file, or build tf_keras.applications.MobileNet with its weights and use "
             "mobilenet_tf.models.weights.copy_weights"
         )
     height_px, width_px, _ = input_shape
@@ -142,7 +152,7 @@ def MobileNetV1(  # noqa: N802  # named as Keras names its applications
         numeric = all(isinstance(side, int) for side in (height_px, width_px))
         small = numeric and min(height_px, width_px) < SMALL_SIDE_PX
         stride_plan = "cifar" if small else "imagenet"
-    model = build_model(
+    return build_model(
         "mobilenet_v1",
         alpha=alpha,
         resolution_px=(height_px, width_px),
@@ -150,10 +160,21 @@ def MobileNetV1(  # noqa: N802  # named as Keras names its applications
         stride_plan=stride_plan,
         dropout=dropout,
         activation=classifier_activation,
+        weights=weights,
     )
-    if weights is not None:
-        load_weights(model, Path(weights))
-    return model
+
+
+def _find_weights(weights: str | Path, variant: Variant) -> Path:
+    """Return the weights file that is meant: a path has a suffix, a name of the zoo has none."""
+    if isinstance(weights, Path) or Path(weights).suffix:
+        return Path(weights)
+    card, file = find_weights(weights, variant=variant.name, stride_plan=variant.stride_plan)
+    if len(card.classes) != variant.classes:
+        raise UsageError(
+            f"classes {variant.classes}: the zoo's {card.name} tells {len(card.classes)} classes of"
+            f" {card.dataset} apart; build it with classes={len(card.classes)}"
+        )
+    return file
 
 
 class _KerasOps:

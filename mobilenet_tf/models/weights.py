@@ -60,8 +60,26 @@ def save_weights(model: keras.Model, path: Path, metadata: Mapping[str, str]) ->
     write_bytes(path, _with_sorted_header(safetensors.numpy.save(tensors, dict(metadata))))
 
 
+def round_weights(source: Path, target: Path) -> None:
+    """Write the weights of a file rounded to float16, which is half the size.
+
+    Raises:
+        MtfError: a file cannot be read or written, or a weight is beyond float16's range.
+    """
+    tensors, metadata = read_weights(source)
+    with np.errstate(over="ignore"):  # what overflows is refused below
+        rounded = {name: tensor.astype(np.float16) for name, tensor in sorted(tensors.items())}
+    beyond = [name for name, tensor in rounded.items() if not np.isfinite(tensor).all()]
+    if beyond:
+        raise MtfError(
+            f"{beyond[0]} of {source} holds values beyond float16's range"
+            f" ({np.finfo(np.float16).max:g}); train with more weight decay or a lower rate"
+        )
+    write_bytes(target, _with_sorted_header(safetensors.numpy.save(rounded, metadata)))
+
+
 def load_weights(model: keras.Model, path: Path) -> dict[str, str]:
-    """Read every weight of `model` from a file of `save_weights`, and return its metadata.
+    """Read every weight of `model` from a weights file, and return its metadata.
 
     Nothing is changed unless every name and shape agrees.
 
@@ -71,6 +89,26 @@ def load_weights(model: keras.Model, path: Path) -> dict[str, str]:
     tensors, metadata = read_weights(path)
     _assign(model, tensors, f"weights file {path}")
     return metadata
+
+
+def load_features(model: keras.Model, path: Path, *, dataset: str) -> tuple[str, ...]:
+    """Read every weight of `model` from a file, the classifier's only if it is of `dataset`.
+
+    Returns the names of the weights that were left as they are. Nothing is changed unless every
+    other name and shape agrees.
+
+    Raises:
+        MtfError: the file is missing, damaged, or of another model or alpha.
+    """
+    tensors, metadata = read_weights(path)
+    variables = weight_variables(model)
+    left: tuple[str, ...] = ()
+    if metadata.get("dataset") != dataset:
+        classifier = _classifier(variables)
+        left = tuple(name for name in variables if name.rpartition("/")[0] == classifier)
+    kept = {name: variables[name].numpy() for name in left}
+    _assign(model, {**tensors, **kept}, f"weights file {path}")
+    return left
 
 
 def read_weights(path: Path) -> tuple[dict[str, Array], dict[str, str]]:
@@ -147,9 +185,9 @@ def _assign(model: keras.Model, tensors: Mapping[str, Array], origin: str) -> No
         for name in reshaped
     ]
     differences += [
-        f"{name} holds {tensor.dtype}, not float32"
+        f"{name} holds {tensor.dtype}, not float32 or float16"
         for name, tensor in tensors.items()
-        if name in variables and tensor.dtype != np.float32
+        if name in variables and tensor.dtype not in (np.float32, np.float16)
     ]
     if differences:
         hint = _hint(variables, tensors, reshaped) if len(differences) == len(reshaped) else ""
@@ -159,13 +197,12 @@ def _assign(model: keras.Model, tensors: Mapping[str, Array], origin: str) -> No
         shown = "; ".join(differences[:SHOWN_DIFFERENCES])
         raise MtfError(f"{origin} does not fit model {model.name}: {hint} ({shown}{more})")
     for name, variable in variables.items():
-        variable.assign(tensors[name])
+        variable.assign(tensors[name].astype(np.float32))
 
 
 def _hint(variables: Mapping[str, Any], tensors: Mapping[str, Array], reshaped: list[str]) -> str:
     """Say what the differing shapes have in common: the classifier's last axis, or the width."""
-    kernels = [name for name in variables if name.endswith("kernel")]
-    classifier = kernels[-1].rpartition("/")[0] if kernels else None
+    classifier = _classifier(variables)
     if any(tensors[name].ndim != len(variables[name].shape) for name in reshaped):
         return ""
     if all(name.rpartition("/")[0] == classifier for name in reshaped):
@@ -174,6 +211,12 @@ def _hint(variables: Mapping[str, Any], tensors: Mapping[str, Array], reshaped: 
         if theirs != ours:
             return f"it has {theirs} classes and the model has {ours}"
     return "it has another width (alpha)"
+
+
+def _classifier(variables: Mapping[str, Any]) -> str | None:
+    """Return the name of the layer that tells classes apart: the last with a kernel."""
+    kernels = [name for name in variables if name.endswith("kernel")]
+    return kernels[-1].rpartition("/")[0] if kernels else None
 
 
 def _by(shape: Any) -> str:

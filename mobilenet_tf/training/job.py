@@ -39,6 +39,7 @@ from mobilenet_tf.training.precision import (
 )
 from mobilenet_tf.training.recalibration import recalibrate_batch_norm
 from mobilenet_tf.training.schedule import resolution_at
+from mobilenet_tf.training.start import load_start
 
 Echo = Callable[[str], None]
 
@@ -100,12 +101,14 @@ def train_float(
 ) -> tuple[dict[str, Any], dict[str, str]]:
     """Train the float network; return its metrics and the fingerprints of the data."""
     seed_everything(recipe.seed, recipe.deterministic)
-    data = load_training_data(recipe, data_dir)
     model = build_float_model(recipe)
     settings, full_px = recipe.train, recipe.model.resolution_px
+    start = load_start(model, recipe)
+    data = load_training_data(recipe, data_dir)
     echo(
         f"train: {recipe_variant(recipe).name}, {count_parameters(model):,} parameters, on"
         f" {len(data.train.labels):,} pictures of {recipe.data.name}"
+        + (f", from the weights of {recipe.train.weights}" if start else "")
     )
     teacher = load_teacher(recipe, data, echo)
     precision = load_precision(folder) or choose_precision(
@@ -146,7 +149,7 @@ def train_float(
         metrics["validation_top1"] = score_validation(model, data)
         echo(f"train: batch normalisation re-estimated on {len(pictures):,} pictures")
     save_chosen(model, folder / weights_name(recipe, "float32"), recipe)
-    metrics["precision"] = msgspec.to_builtins(precision)
+    metrics |= start | {"precision": msgspec.to_builtins(precision)}
     return metrics, data.fingerprints
 
 

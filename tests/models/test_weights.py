@@ -16,6 +16,7 @@ from mobilenet_tf.models.weights import (
     count_parameters,
     load_weights,
     read_weights,
+    round_weights,
     save_weights,
     weight_variables,
 )
@@ -132,12 +133,32 @@ def test_missing_and_extra_tensors_are_named(weights_path: Path, tmp_path: Path)
     assert str(path) in message
 
 
+def test_rounded_weights_are_half_the_size_and_fit(weights_path: Path, tmp_path: Path) -> None:
+    path = tmp_path / "half.safetensors"
+    round_weights(weights_path, path)
+    assert path.stat().st_size < 0.6 * weights_path.stat().st_size
+    model = build_small(seed=2)
+    assert load_weights(model, path) == {"alpha": "0.25", "classes": "4", "model": "v1"}
+    expected = values(build_small(seed=1))
+    assert_equal_weights(model, {n: v.astype(np.float16) for n, v in expected.items()})
+
+
+def test_weights_too_large_to_round_are_refused(tmp_path: Path) -> None:
+    model = build_small(seed=1)
+    model.get_layer("conv1_bn").gamma.assign([1e5] * 8)
+    source, target = tmp_path / "large.safetensors", tmp_path / "half.safetensors"
+    save_weights(model, source, {})
+    with pytest.raises(MtfError, match=r"conv1_bn/gamma of .* beyond float16's range"):
+        round_weights(source, target)
+    assert not target.exists()
+
+
 def test_other_number_type_is_named(weights_path: Path, tmp_path: Path) -> None:
     tensors, _ = read_weights(weights_path)
-    tensors["conv1/kernel"] = tensors["conv1/kernel"].astype(np.float16)
-    path = tmp_path / "half.safetensors"
+    tensors["conv1/kernel"] = tensors["conv1/kernel"].astype(np.float64)
+    path = tmp_path / "double.safetensors"
     safetensors.numpy.save_file(tensors, path)
-    with pytest.raises(MtfError, match="conv1/kernel holds float16, not float32"):
+    with pytest.raises(MtfError, match="conv1/kernel holds float64, not float32 or float16"):
         load_weights(build_small(), path)
 
 

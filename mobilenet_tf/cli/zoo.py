@@ -1,0 +1,176 @@
+"""`mtf zoo`: the trained models that ship, their cards, and adding one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from mobilenet_tf.cli import options
+
+
+class _ZooGroup(click.Group):
+    """Says what to type where the name of a model stands alone."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        from mobilenet_tf.zoo import model_names
+
+        if args[0] in model_names():
+            raise click.UsageError(f"for the card of {args[0]}, type: mtf zoo show {args[0]}", ctx)
+        if args[0] not in self.commands:
+            raise click.UsageError(
+                f"no command {args[0]!r}: `mtf zoo` alone lists the models, the others are"
+                f" {', '.join(self.commands)}",
+                ctx,
+            )
+        return super().resolve_command(ctx, args)
+
+
+@click.group(
+    cls=_ZooGroup,
+    invoke_without_command=True,
+    short_help="List the trained models that ship.",
+)
+@click.option("--markdown", is_flag=True, help="As a Markdown table.")
+@options.json_option
+@click.pass_context
+def command(ctx: click.Context, markdown: bool, as_json: bool) -> None:
+    """List the trained models that ship: cost, accuracy, size, latency.
+
+    A model's name stands for its int8 file in mtf predict and mtf audit, and for its weights in
+    Python (weights="…").
+
+    \b
+    Example:
+      mtf zoo
+      mtf zoo show cifar10_v1_050_r32
+      mtf predict cifar10_v1_050_r32 cat.jpg
+    """
+    if ctx.invoked_subcommand is not None:
+        return
+    from mobilenet_tf.model_card import describe_card, format_cards
+    from mobilenet_tf.zoo import load_cards, zoo_folder
+
+    cards = load_cards()
+    if as_json:
+        paths = [zoo_folder() / card.name for card in cards]
+        options.echo_json(
+            [
+                describe_card(card)
+                | {"tflite": str(path / card.tflite), "weights": str(path / card.weights)}
+                for card, path in zip(cards, paths, strict=True)
+            ]
+        )
+    elif not cards:
+        click.echo("no models here; mtf zoo add RUN makes a finished run one")
+    elif markdown:
+        click.echo(format_cards(cards, "markdown"))
+    else:
+        click.echo(f"{format_cards(cards)}\n\nFiles: {zoo_folder()}")
+
+
+@command.command(short_help="Show the card of a model.")
+@click.argument("name")
+@options.json_option
+def show(name: str, as_json: bool) -> None:
+    """Show the card of model NAME: how it was made, what it is worth, how to use it.
+
+    \b
+    Example:
+      mtf zoo show cifar10_v1_050_r32
+    """
+    import msgspec
+
+    from mobilenet_tf.model_card import format_page
+    from mobilenet_tf.zoo import load_card
+
+    card = load_card(name)
+    if as_json:
+        options.echo_json(msgspec.to_builtins(card))
+    else:
+        click.echo(format_page(card), nl=False)
+
+
+@command.command(short_help="Check the files against their cards.")
+@click.argument("names", metavar="[NAME]...", nargs=-1)
+@options.json_option
+def verify(names: tuple[str, ...], as_json: bool) -> None:
+    """Check that every file of model NAME, or of all models, is what its card says.
+
+    The exit code is 1 at the first file whose SHA-256 differs.
+
+    \b
+    Example:
+      mtf zoo verify
+    """
+    from mobilenet_tf.zoo import check_file, load_card, model_names
+
+    checked = []
+    for name in names or model_names():
+        card = load_card(name)
+        for file, record in card.files.items():
+            check_file(card, file)
+            checked.append({"model": name, "file": file, "sha256": record.sha256})
+    if as_json:
+        options.echo_json(checked)
+        return
+    for row in checked:
+        click.echo(f"{row['sha256']}  {row['model']}/{row['file']}")
+    click.echo(f"{len(checked)} files, every one what its card says")
+
+
+@command.command(short_help="Make a finished run a model of the zoo.")
+@options.run_argument
+@click.option("--name", help="What it is called.  [default: DATASET_VARIANT]")
+@click.option(
+    "--out",
+    type=options.FolderPath(),
+    default=Path("artifacts/zoo"),
+    show_default=True,
+    help="Folder of the zoo.",
+)
+@options.data_dir_option
+@click.option("--overwrite", is_flag=True, help="Replace the model of that name.")
+@options.json_option
+@options.verbosity
+def add(
+    *,
+    run: Path,
+    name: str | None,
+    out: Path,
+    data_dir: Path | None,
+    overwrite: bool,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Make RUN, the folder of a finished mtf run, a model of the zoo.
+
+    Its int8 file after QAT, its float weights rounded to float16, its recipe, and a card with
+    everything that its stages recorded. The rounded weights are measured on the test pictures.
+
+    \b
+    Example:
+      mtf zoo add artifacts/cifar10
+    """
+    import msgspec
+
+    from mobilenet_tf.packaging import package_run
+    from mobilenet_tf.run_folder import RunFolder
+    from mobilenet_tf.zoo import PAGE_FILE
+
+    card = package_run(
+        RunFolder(run),
+        out,
+        name=name,
+        data_dir=data_dir,
+        overwrite=overwrite,
+        echo=options.make_echo(as_json),
+        progress=options.shows_progress(quiet),
+    )
+    if as_json:
+        options.echo_json(msgspec.to_builtins(card))
+    else:
+        click.echo(f"Card: {out / card.name / PAGE_FILE}")
+        click.echo(f"Next: git add {out / card.name}")

@@ -1,0 +1,176 @@
+"""The zoo: trained models that ship, each a folder with a card that says what its files are.
+
+<name>/card.json             the facts: recipe, stages, figures, SHA-256 of every file
+<name>/card.md               the same as a page
+<name>/recipe.toml           the recipe in full, for making it again
+<name>/<…>.tflite            the int8 file after QAT
+<name>/<…>.safetensors       the float network's weights, for Keras and for fine-tuning
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from mobilenet_tf.errors import MtfError, UsageError, suggest
+from mobilenet_tf.results import FileRecord
+from mobilenet_tf.workdir import hash_file
+
+CARD_FILE = "card.json"
+PAGE_FILE = "card.md"
+RECIPE_FILE = "recipe.toml"
+
+
+class Check(msgspec.Struct, frozen=True, kw_only=True):
+    """What the int8 file scores on the first test pictures: seconds to measure anywhere."""
+
+    test_count: int
+    top1: float
+
+
+class Card(msgspec.Struct, frozen=True, kw_only=True):
+    """What a model of the zoo is, how it was made and what was measured.
+
+    `stages` are the run's results, as the report takes them. `weights_top1` is the float network's
+    accuracy on the test pictures with the weights as they ship, rounded to float16.
+    """
+
+    name: str
+    model: str
+    variant: str
+    stride_plan: str
+    dataset: str
+    tflite: str
+    weights: str
+    files: dict[str, FileRecord]
+    weights_top1: float
+    check: Check
+    recipe: dict[str, Any]
+    stages: dict[str, dict[str, Any]]
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The classes in the output's order."""
+        return tuple(self.stages["benchmark"]["metrics"]["classes"])
+
+    @property
+    def test_count(self) -> int:
+        """How many test pictures there are."""
+        return int(self.stages["benchmark"]["metrics"]["test_count"])
+
+    def measured(self, form: str, quantization: str) -> dict[str, Any]:
+        """Return the benchmark's row of a model ("keras") or file ("tflite"); {} if not there."""
+        rows = self.stages["benchmark"]["metrics"]["rows"]
+        wanted = (form, quantization)
+        return next((row for row in rows if (row["format"], row["quantization"]) == wanted), {})
+
+
+def zoo_folder() -> Path:
+    """Return the folder of the models that ship: inside the wheel, or beside the package."""
+    package = Path(__file__).parent
+    installed = package / "pretrained"
+    return installed if installed.is_dir() else package.parent / "artifacts" / "zoo"
+
+
+def model_names() -> list[str]:
+    """Return the names of the models that ship, sorted."""
+    return sorted(path.parent.name for path in zoo_folder().glob(f"[!.]*/{CARD_FILE}"))
+
+
+def load_card(name: str) -> Card:
+    """Return the card of a model that ships.
+
+    Raises:
+        UsageError: there is none of that name.
+        MtfError: the card is damaged.
+    """
+    if name not in model_names():
+        raise UsageError(f"no model {name!r} in the zoo; {suggest(name, model_names())}")
+    path = zoo_folder() / name / CARD_FILE
+    try:
+        card = msgspec.json.decode(path.read_bytes(), type=Card)
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise MtfError(f"{path} is damaged ({error}); {_way_out(name)}") from error
+    if card.name != name:
+        raise MtfError(f"{path} is the card of {card.name}, not of {name}; {_way_out(name)}")
+    return card
+
+
+def load_cards() -> list[Card]:
+    """Return the cards of all models that ship, by name.
+
+    Raises:
+        MtfError: a card is damaged.
+    """
+    return [load_card(name) for name in model_names()]
+
+
+def check_file(card: Card, name: str) -> Path:
+    """Return the path of a model's file, its content checked against the card.
+
+    Raises:
+        MtfError: the file is missing, or its SHA-256 is not what the card says.
+    """
+    path = zoo_folder() / card.name / name
+    try:
+        found = hash_file(path)
+    except OSError as error:
+        raise MtfError(f"cannot read {path}: {error.strerror}; {_way_out(card.name)}") from error
+    wanted = card.files[name].sha256
+    if found != wanted:
+        raise MtfError(
+            f"{path} is not the file of its card: its SHA-256 is {found}, the card says {wanted};"
+            f" {_way_out(card.name)}"
+        )
+    return path
+
+
+def find_tflite(model: Path) -> Path:
+    """Return `model` itself, or the `.tflite` file of the model of the zoo that it names.
+
+    Raises:
+        MtfError: the zoo's file is not what its card says.
+    """
+    if str(model) not in model_names() or model.exists():
+        return model
+    card = load_card(str(model))
+    return check_file(card, card.tflite)
+
+
+def find_weights(trained: str, *, variant: str, stride_plan: str) -> tuple[Card, Path]:
+    """Return the card and the weights of a network, by the data it was trained on or by its name.
+
+    Args:
+        trained: a dataset ("cifar10"), or the name of a model of the zoo.
+        variant: `Variant.name`: model, alpha, resolution and options.
+        stride_plan: "cifar" or "imagenet".
+
+    Raises:
+        UsageError: the zoo has none; the message lists what it has.
+        MtfError: the file is not what its card says.
+    """
+    cards = [card for card in load_cards() if trained in (card.dataset, card.name)]
+    if not cards:
+        known = {name for card in load_cards() for name in (card.dataset, card.name)}
+        raise UsageError(
+            f"no weights {trained!r} in the zoo; give a .safetensors file, or one of those that"
+            f" ship; {suggest(trained, known)}"
+        )
+    fitting = [card for card in cards if (card.variant, card.stride_plan) == (variant, stride_plan)]
+    if not fitting:
+        raise UsageError(
+            f"no {trained} weights for {variant} with {stride_plan} strides in the zoo;"
+            f" it has {_list_variants(cards)}"
+        )
+    return fitting[0], check_file(fitting[0], fitting[0].weights)
+
+
+def _list_variants(cards: Sequence[Card]) -> str:
+    return ", ".join(f"{card.variant} ({card.stride_plan} strides)" for card in cards)
+
+
+def _way_out(name: str) -> str:
+    return f"restore it with git restore artifacts/zoo/{name}, or install mobilenet-tf again"
