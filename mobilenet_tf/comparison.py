@@ -9,7 +9,7 @@ from mobilenet_tf.artifacts import recipe_variant
 from mobilenet_tf.errors import UsageError
 from mobilenet_tf.models.cost import count_variant_costs
 from mobilenet_tf.recipe import Recipe
-from mobilenet_tf.report import Column, format_table
+from mobilenet_tf.report import Column, Table
 from mobilenet_tf.results import StageResult
 from mobilenet_tf.run_folder import RunFolder
 
@@ -32,8 +32,8 @@ def compare_runs(runs: Sequence[RunFolder]) -> list[dict[str, Any]]:
     return [_describe(run) for run in runs]
 
 
-def format_comparison(rows: Sequence[dict[str, Any]], *, markdown: bool) -> str:
-    """Return the rows as a table, and the sentences that say what it holds."""
+def comparison_table(rows: Sequence[dict[str, Any]]) -> Table:
+    """Return the rows of `compare_runs` as a table, with the sentences that say what it holds."""
     columns = [
         Column("run", align="left"),
         Column("model", align="left"),
@@ -66,8 +66,8 @@ def format_comparison(rows: Sequence[dict[str, Any]], *, markdown: bool) -> str:
         if augmented:
             line.insert(7, _fixed(row["int8_augmented_top1"], 100, 2))
         cells.append(tuple(line))
-    table = format_table(columns, cells, "markdown" if markdown else "text")
-    return "\n".join([table, "", " ".join(_notes(rows))])
+    title = f"{len(rows)} run{'s' if len(rows) != 1 else ''}, side by side"
+    return Table(title, tuple(columns), tuple(cells), " ".join(_notes(rows)))
 
 
 def _describe(run: RunFolder) -> dict[str, Any]:
@@ -144,7 +144,8 @@ def _notes(rows: Sequence[dict[str, Any]]) -> list[str]:
         listed = ", ".join(row["run"] for row in rows if row["int8_quantization"] == "int8_ptq")
         notes.append(f"int8 after QAT, without it (calibrated only): {listed}.")
     threads = sorted({row["threads"] for row in rows})
-    notes.append(f"Latency of one picture, {' or '.join(map(str, threads))} thread(s).")
+    plural = "s" if threads != [1] else ""
+    notes.append(f"Latency of one picture, {' or '.join(map(str, threads))} thread{plural}.")
     machines = sorted({row["machine"] for row in rows})
     if len(machines) > 1:
         notes.append(f"Measured on different machines: {'; '.join(machines)}.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -280,10 +281,12 @@ def rewrite(content: bytes, kept: Sequence[QuantizedLayer], model: Any) -> bytes
         biases = [w.numpy() for w in keras_layer.weights if "bias" in w.name.rsplit("/", 1)[-1]]
         channels = shapes.count_channels(op)
         members = [graph.layers[name] for name in graph.list_group(layer)]
-        # The file has the constant that a hard sigmoid adds in the bias before it.
+        # The converter puts a hard sigmoid's 3 into the bias before it, and a hard-swish's 1/6 into
+        # the kernel after it.
         shift = sum(member.value for member in members if type(member).__name__ == "Shift")
+        factor = math.prod(member.value for member in members if type(member).__name__ == "Scale")
         constants[layer.op_index] = [
-            arrange_kernel(kernel, layer.op_name),
+            arrange_kernel(kernel * np.float32(factor), layer.op_name),
             (biases[0] if biases else np.zeros(channels, np.float32)) + np.float32(shift),
         ]
     mixed = keep_float(content, constants)

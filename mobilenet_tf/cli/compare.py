@@ -12,8 +12,14 @@ from mobilenet_tf.cli import options
 @click.command(short_help="Show several runs in one table.")
 @click.argument("runs", nargs=-1, required=True, type=options.FolderPath(), metavar="RUN...")
 @click.option("--markdown", is_flag=True, help="As a Markdown table.")
+@click.option(
+    "--html",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Also write it as a page in the look of the report; an old FILE is replaced.",
+)
 @options.json_option
-def command(runs: tuple[Path, ...], markdown: bool, as_json: bool) -> None:
+def command(runs: tuple[Path, ...], markdown: bool, html: Path | None, as_json: bool) -> None:
     """Show model, cost, accuracy, size, latency and training time of several runs.
 
     Each RUN is the folder of a finished mtf benchmark; nothing is measured again.
@@ -22,12 +28,19 @@ def command(runs: tuple[Path, ...], markdown: bool, as_json: bool) -> None:
     Example:
       mtf compare artifacts/cifar10 artifacts/cifar10_v2_050
       mtf compare artifacts/* --markdown
+      mtf compare artifacts/* --html comparison.html
     """
-    from mobilenet_tf.comparison import compare_runs, format_comparison
+    from mobilenet_tf.comparison import compare_runs, comparison_table
+    from mobilenet_tf.report import format_table, render_comparison
     from mobilenet_tf.run_folder import RunFolder
+    from mobilenet_tf.workdir import write_text
 
     rows = compare_runs([RunFolder(path) for path in runs])
+    table = comparison_table(rows)
+    if html is not None:
+        write_text(html, render_comparison(table))
     if as_json:
         options.echo_json(rows)
     else:
-        click.echo(format_comparison(rows, markdown=markdown))
+        text = format_table(table.columns, table.rows, "markdown" if markdown else "text")
+        click.echo(f"{text}\n\n{table.note}")

@@ -15,13 +15,6 @@ if TYPE_CHECKING:
     from mobilenet_tf.models.variant import Variant
 
 _RESOLUTIONS_PX = (32, 224)  # CIFAR's and the papers'
-_ACTIVATION_NOTES = (
-    "Activations in int8: relu and relu6 cost nothing, the file fuses them into the",
-    "convolution. hard_swish is an op of its own, silu two (LOGISTIC, MUL): exact, no",
-    "float, but slower, and squeeze-and-excitation adds five small ops a block. Where",
-    'latency counts: model.activation = "relu6", model.squeeze_excitation = "off", or',
-    "a minimalistic V3, which was made for that.",
-)
 
 
 @click.command(short_help="Show parameters, MACs and sizes of the models.")
@@ -141,12 +134,15 @@ def _count(
 
 
 def _describe(variant: Variant, cost: Cost) -> dict[str, Any]:
+    from mobilenet_tf.models.options import INT8_NOTES
+
     return {
         "name": variant.name,
         "model": variant.table.name,
         "source": variant.table.source,
         "activation": variant.table.activation,
         "cannot": sorted(variant.table.cannot),
+        "int8_notes": {k: v for k, v in INT8_NOTES.items() if k not in variant.table.cannot},
         "alpha": variant.alpha,
         "resolution_px": variant.height_px,
         "stride_plan": variant.stride_plan,
@@ -201,7 +197,7 @@ def _format(rows: list[dict[str, Any]]) -> str:
             " variant",
             "layer by layer.",
             "",
-            *_ACTIVATION_NOTES,
+            *_list_notes(),
         ]
     )
 
@@ -214,6 +210,16 @@ def _list_models(rows: list[dict[str, Any]]) -> list[str]:
         if row["cannot"]:
             lines.append(f"  does not take {', '.join(row['cannot'])}")
     return lines
+
+
+def _list_notes() -> list[str]:
+    """Return a line for each option that the int8 file pays for, or does not."""
+    from mobilenet_tf.models.options import INT8_NOTES
+
+    return [
+        "Options in the int8 file; what they cost is measured in docs/quantization.md:",
+        *(f"  {option}: {note}" for option, note in INT8_NOTES.items()),
+    ]
 
 
 def _format_layers(row: dict[str, Any]) -> str:

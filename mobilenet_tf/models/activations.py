@@ -1,19 +1,10 @@
-"""Activations as the TFLite converter knows them, each one op of the file."""
+"""What hard activations are made of: layers of one number, each one op of the file."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from mobilenet_tf.keras import keras, tf
-
-
-@keras.utils.register_keras_serializable(package="mobilenet_tf")
-class HardSwish(keras.layers.Layer):
-    """x * relu6(x + 3) / 6 (arXiv 1905.02244, section 5.2), any shape; HARD_SWISH in the file."""
-
-    def call(self, inputs: Any) -> Any:
-        """Return the activations."""
-        return inputs * (tf.nn.relu6(inputs + 3.0) * (1.0 / 6.0))
+from mobilenet_tf.keras import keras
 
 
 class _Constant(keras.layers.Layer):
@@ -30,7 +21,7 @@ class _Constant(keras.layers.Layer):
 
 @keras.utils.register_keras_serializable(package="mobilenet_tf")
 class Shift(_Constant):
-    """x + value; in the file it becomes part of the bias before it."""
+    """x + value; it goes into the bias before it, unless another layer reads that too."""
 
     def call(self, inputs: Any) -> Any:
         """Return the sum."""

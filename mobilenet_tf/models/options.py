@@ -12,6 +12,13 @@ from mobilenet_tf.models.blocks import ModelTable
 from mobilenet_tf.recipe import ACTIVATIONS, SQUEEZE_EXCITATIONS, ActivationName
 
 HEAD_UNITS_MAX = 65_536
+INT8_NOTES = {  # what an option becomes in the int8 file; docs/quantization.md has what it costs
+    "relu": "fused into the convolution",
+    "relu6": "fused into the convolution",
+    "silu": "LOGISTIC and MUL, as quick as one op in XNNPACK",
+    "hard_swish": "ADD, MUL and MUL, as quick as one (XNNPACK has no HARD_SWISH)",
+    "squeeze_excitation": "five small ops a block: MEAN, CONV_2D, CONV_2D, MUL, MUL",
+}
 
 
 @dataclass(frozen=True)

@@ -4,15 +4,15 @@
 |---|---|---|
 | convolution, dense | per channel | none before a ReLU or ReLU6, else per tensor |
 | depthwise convolution | per channel | the same |
-| a constant added (hard sigmoid's 3) | - | the same: it goes into the bias before it |
-| ReLU, ReLU6, hard-swish, a constant factor | - | per tensor |
+| a constant added (hard sigmoid's 3) | - | the same |
+| ReLU, ReLU6, a constant factor | - | per tensor |
 | average pooling, add, multiply | - | per tensor |
 | sigmoid | - | TFLite's fixed one: scale 1/256, zero point -128 |
 | reshape, dropout, stochastic depth, max pooling | - | none: values pass unchanged |
 
 Only what the file computes in one op goes without a range in between: it fuses ReLU and ReLU6
-into the convolution before them. Hard-swish is an op of its own and reads int8, silu is two
-(LOGISTIC and MUL), a hard sigmoid is a convolution with ReLU6 and a MUL.
+into the convolution or the addition before them. Silu is two ops (LOGISTIC and MUL), a hard sigmoid
+a convolution with ReLU6 and a MUL, hard-swish three (ADD of 3 with ReLU6, MUL, MUL by 1/6).
 
 The input has the fixed range of bytes. The softmax, added at export, has TFLite's fixed output
 (scale 1/256, zero point -128).
@@ -44,7 +44,6 @@ KERNELS = {
 OUTPUTS = (
     "ReLU",
     "Activation",
-    "HardSwish",
     "Scale",
     "GlobalAveragePooling2D",
     "AveragePooling2D",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from mobilenet_tf.report.page import format_stages, write_report
 from mobilenet_tf.report.summary import Summary, Verdict, summarise
 from mobilenet_tf.report.tables import Column, Table, format_table, stage_table
+from mobilenet_tf.report.webpage import render_comparison
 
 __all__ = [
     "Column",
@@ -13,6 +14,7 @@ __all__ = [
     "Verdict",
     "format_stages",
     "format_table",
+    "render_comparison",
     "stage_table",
     "summarise",
     "write_report",

@@ -24,7 +24,6 @@ POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-a
 
 def render_html(summary: Summary) -> str:
     """Return the whole page as HTML; everything from the results is escaped."""
-    style = files("mobilenet_tf.report").joinpath("style.css").read_text("utf-8")
     body = "\n".join(
         filter(
             None,
@@ -38,11 +37,21 @@ def render_html(summary: Summary) -> str:
             ],
         )
     )
+    return _page(f"{summary.run}: report", body)
+
+
+def render_comparison(table: Table) -> str:
+    """Return a page of one table, in the look of a report."""
+    return _page(table.title, f"<section>\n{_table(table, 'wide', level=1)}\n</section>")
+
+
+def _page(title: str, body: str) -> str:
+    style = files("mobilenet_tf.report").joinpath("style.css").read_text("utf-8")
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{escape(summary.run)}: report</title>\n<style>\n{style}</style>\n</head>\n"
+        f"<title>{escape(title)}</title>\n<style>\n{style}</style>\n</head>\n"
         f"<body>\n<main>\n{body}\n</main>\n</body>\n</html>\n"
     )
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -54,6 +55,24 @@ def test_runs_stand_side_by_side(finished_run: Path, tmp_path: Path, capsys: Cap
     markdown = capsys.readouterr().out
     assert markdown.startswith("| run ")
     assert "views" not in markdown
+
+
+def test_the_page_holds_the_table_and_asks_for_nothing(
+    finished_run: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    other = Path(shutil.copytree(finished_run, tmp_path / "a <b> run"))
+    page = tmp_path / "pages" / "comparison.html"
+    assert run_command(["compare", str(finished_run), str(other), "--html", str(page)]) == 0
+    text, html = capsys.readouterr().out, page.read_text("utf-8")
+    assert "<h1>2 runs, side by side</h1>" in html
+    assert '<th scope="row">a &lt;b&gt; run</th>' in html
+    for cell in text.splitlines()[2].split():  # the figures that the terminal shows
+        assert cell in html
+    assert "128 test pictures. int8 after QAT." in html
+    assert "default-src 'none'" in html
+    assert not re.search(r"(src|href)=", html)
+    assert run_command(["compare", str(finished_run), "--html", str(tmp_path)]) == 2
+    assert "is a directory" in capsys.readouterr().err
 
 
 def test_other_files_and_data_are_said(finished_run: Path, tmp_path: Path, capsys: Capture) -> None:

@@ -10,6 +10,7 @@ import pytest
 from mobilenet_tf.cli.main import run_command
 from mobilenet_tf.models.catalog import model_names, model_table
 from mobilenet_tf.models.cost import count_costs
+from mobilenet_tf.recipe import ACTIVATIONS
 
 Capture = pytest.CaptureFixture[str]
 
@@ -35,7 +36,10 @@ def test_the_table_has_a_row_for_each_alpha_and_resolution(capsys: Capture) -> N
     assert all(row["name"] in text and f"{row['parameters']:,}" in text for row in rows)
     assert max(map(len, text.splitlines())) <= 80
     assert "alexnet (Krizhevsky 2012, section 3.5)\n  does not take head_units, squ" in text
-    assert "hard_swish is an op of its own" in text
+    assert "  hard_swish: ADD, MUL and MUL" in text
+    notes = {row["model"]: row["int8_notes"] for row in rows}
+    assert notes["mobilenet_v3_small"].keys() - notes["alexnet"].keys() == {"squeeze_excitation"}
+    assert notes["mobilenet_v3_small"].keys() >= set(ACTIVATIONS) - {"paper"}
 
 
 def test_the_paper_is_met_with_its_classes(capsys: Capture) -> None:

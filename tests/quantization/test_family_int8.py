@@ -42,7 +42,7 @@ FAMILY = [  # converting takes the longer the more ops there are: a row of each 
         "mobilenet_v3_small",
         (0, 1, 2, 4, 5, 12, 13, 14, 15),
         Options(),
-        {"ADD", "HARD_SWISH", "MUL"},
+        {"ADD", "MUL"},
     ),
     (
         "mobilenet_v4_conv_small",
@@ -132,6 +132,8 @@ def test_int8_after_training_keeps_its_promise(
         description="a test",
         calibration_images=pictures,
     )
+    # XNNPACK lacks an int8 kernel for the op that the converter would like to make.
+    assert "HARD_SWISH" not in {op.name for op in audit(content).ops}
     expected = make_keras_predict_fn(model)(pictures)
     given = Classifier.load(content).predict(pictures)
     assert np.abs(given - expected).mean() < 0.4 * expected.std()  # a random network's margins
