@@ -28,6 +28,7 @@ def suggest(name: str, choices: Iterable[str]) -> str:
     for choice in known:
         matcher.set_seq1(choice)
         closeness[choice] = matcher.ratio()
-    near = max(known, key=closeness.__getitem__, default="")  # the first of equals
+    # What begins with it is nearer than what is spelt alike; the first of equals.
+    near = max(known, key=lambda it: (it.startswith(name), closeness[it]), default="")
     hint = f"did you mean {near!r}? " if closeness.get(near, 0) >= CLOSE else ""
     return f"{hint}known: {', '.join(known)}"

@@ -17,6 +17,7 @@ from mobilenet_tf.quantization.quantizers import (
     ImageQuantization,
     measure_kernel_ranges,
 )
+from mobilenet_tf.quantization.scheme import FUSABLE
 
 ACTIVATION_LEVELS = 255  # steps from the lowest to the highest of 256 values
 KERNEL_LEVELS = 127  # steps from 0 to the end of a symmetric range
@@ -29,6 +30,9 @@ def round_biases(model: Any) -> None:
     One step is the scale of the layer's input times that of the kernel's channel (Jacob 2018,
     arXiv 1712.05877, section 2.4). The converter rounds to the same steps: the file does not
     change, the Keras model comes nearer to it. A layer whose input has no range keeps its bias.
+
+    Zeros before an added constant are the exception, a gate that never learnt: the converter gives
+    a vector of equal sums the first channel's scale alone, so one of them moves by one step.
     """
     for layer in model.layers:
         if not isinstance(layer, QuantizeWrapperV2) or getattr(layer.layer, "bias", None) is None:
@@ -38,7 +42,16 @@ def round_biases(model: Any) -> None:
             continue
         steps = input_scale * find_kernel_scales(layer)
         bias = layer.layer.bias.numpy().astype(np.float64)
-        layer.layer.bias.assign(np.clip(np.rint(bias / steps), -_HIGHEST, _HIGHEST) * steps)
+        rounded = np.clip(np.rint(bias / steps), -_HIGHEST, _HIGHEST)
+        if not rounded.any() and is_shifted(layer):
+            rounded[-1] = 1
+        layer.layer.bias.assign(rounded * steps)
+
+
+def is_shifted(layer: Any) -> bool:
+    """Tell whether a constant is added to what a layer gives, which goes into its bias."""
+    readers = [node.outbound_layer for node in layer.outbound_nodes]
+    return any(type(getattr(reader, "layer", reader)).__name__ in FUSABLE for reader in readers)
 
 
 def find_input_scale(layer: Any) -> float | None:

@@ -94,6 +94,7 @@ def test_a_mistyped_verb_or_option_is_answered_with_the_nearest(
     assert run_command(["train", "--aplha", "1"]) == 2
     assert "--alpha" in capsys.readouterr().err
     assert "known: a, b" in suggest("zzz", ["b", "a"])
+    assert "did you mean 'net_v3_small'" in suggest("net_v3", ["net_v1", "net_v3_small"])
 
 
 def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:

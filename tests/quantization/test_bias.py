@@ -8,6 +8,7 @@ import pytest
 from mobilenet_tf.data.sources import load_training_split
 from mobilenet_tf.evaluate import make_keras_predict_fn
 from mobilenet_tf.keras import keras
+from mobilenet_tf.models.activations import Shift
 from mobilenet_tf.quantization.bias import find_input_scale, round_biases
 from mobilenet_tf.quantization.qat import calibrate, quantize_model
 from mobilenet_tf.tflite import schema
@@ -81,6 +82,24 @@ def test_the_scale_of_an_input_is_that_of_the_range_before_it(quantized: Any) ->
     pooled = quantized.get_layer("quant_global_average_pooling2d")
     low, high = (float(w) for w in pooled.weights if "output_m" in w.name)
     assert find_input_scale(quantized.get_layer("quant_conv_preds")) == (high - low) / 255
+
+
+def test_a_gate_that_never_learnt_keeps_its_constant(pictures: np.ndarray) -> None:
+    image = keras.Input((32, 32, 3))
+    kernel = np.ones((1, 1, 3, 4), np.float32) * np.float32([1, 10, 0.1, 3])
+    x = keras.layers.Conv2D(4, 1, name="gate")(image)
+    x = keras.layers.ReLU(6.0)(Shift(3.0)(x))
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    network = keras.Model(image, x)
+    network.get_layer("gate").kernel.assign(kernel)
+    model = quantize_model(network)
+    calibrate(model, pictures)
+    round_biases(model)
+    content = convert(model, quantization="int8_qat", classes=CLASSES[:4], description="a test")
+    (steps, scales), *_ = read_biases(content).values()
+    np.testing.assert_allclose(steps * scales, 3.0, rtol=1e-3)
+    given = Classifier.load(content).predict(pictures)
+    assert np.abs(given - make_keras_predict_fn(model)(pictures)).max() < 2 / 256
 
 
 def test_a_bias_behind_an_input_without_range_stays() -> None:

@@ -34,8 +34,6 @@ EVERYTHING = Options(
     head_units=24,
     head_dropout=0.1,
 )
-V3_ROWS = (0, 1, 2, 4, 5, 12, 13, 14, 15)
-V4_ROWS = (0, 1, 3, 4, 8, 16, 17, 18)
 FAMILY = [  # converting takes the longer the more ops there are: a row of each kind is enough
     ("mobilenet_v2", (0, 1, 2, 8, 9, 10), Options(), {"ADD"}),
     (
@@ -49,6 +47,12 @@ FAMILY = [  # converting takes the longer the more ops there are: a row of each 
         (0, 1, 3, 4, 8, 16, 17, 18),
         EVERYTHING,
         {"ADD", "LOGISTIC", "MUL"},
+    ),
+    (
+        "mobilenet_v4_conv_medium",
+        (0, 1, 2, 9, 10, 24, 26),
+        Options(activation="hard_swish"),
+        {"ADD", "MUL"},
     ),
     ("alexnet", (0, 1, 6, 7, 8, 9, 10), Options(), {"MAX_POOL_2D"}),
 ]
