@@ -19,11 +19,13 @@ from mobilenet_tf.artifacts import recipe_variant
 from mobilenet_tf.data.catalog import dataset_info
 from mobilenet_tf.errors import UsageError
 from mobilenet_tf.models.blocks import GlobalPool
+from mobilenet_tf.models.cost import count_variant_costs
 from mobilenet_tf.recipe import QUANTIZATIONS, Recipe
 from mobilenet_tf.results import StageResult
 from mobilenet_tf.run_folder import RunFolder
 
 Echo = Callable[[str], None]
+LARGEST_KERNEL = 2**25  # float32 values: 2^30 bits, beyond which the converter folds no constant
 
 
 @dataclass(frozen=True)
@@ -164,7 +166,15 @@ def check_recipe(recipe: Recipe) -> None:
         UsageError: an unknown model or dataset, a resolution the model cannot take, …
     """
     info = dataset_info(recipe.data.name)
-    recipe_variant(recipe)
+    largest = max(
+        count_variant_costs(recipe_variant(recipe)).layers, key=lambda layer: layer.folded_weights
+    )
+    if recipe.qat.epochs and largest.folded_weights > LARGEST_KERNEL:
+        raise UsageError(
+            f"the kernel of {largest.name} has {largest.folded_weights:,} values, and the TFLite"
+            f" converter takes fake-quantized ones of at most {LARGEST_KERNEL:,}; lower model.alpha"
+            " or model.resolution_px, or set qat.epochs=0 and export int8_ptq"
+        )
     if recipe.data.validation_count >= info.train_count:
         raise UsageError(
             f"data.validation_count {recipe.data.validation_count} leaves nothing to train on:"

@@ -86,6 +86,10 @@ def test_recipes_refuse_views_that_show_another_class() -> None:
         ({"name": "alexnet", "stochastic_depth": 0.1}, "alexnet cannot take stochastic_depth"),
         ({"name": "mobilenet_v5"}, "unknown model 'mobilenet_v5'; did you mean 'mobilenet_v"),
         ({"alpha": 0.01}, "alpha 0.01 leaves no channel"),
+        (
+            {"name": "alexnet", "alpha": 1.0, "resolution_px": 224, "stride_plan": "imagenet"},
+            "kernel of fc6 has 51,380,224 values, .*at most 33,554,432; lower model.alpha",
+        ),
         ({"name": "mobilenet_v2", "resolution_px": 16, "stride_plan": "imagenet"}, "at least 32"),
     ],
 )

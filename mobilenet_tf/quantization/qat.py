@@ -139,7 +139,17 @@ def calibrate(model: Any, images: np.ndarray, batch_size: int = 64) -> None:
     set_mode(model, "calibrate")
     for start in range(0, len(images), batch_size):
         model(normalise(tf.constant(images[start : start + batch_size])), training=False)
+    widen_dead_ranges(model)
     set_mode(model, "frozen")
+
+
+def widen_dead_ranges(model: Any) -> None:
+    """Give activations that are 0 in every picture the range [0, 1]: a scale of 0 runs nowhere."""
+    bounds = {variable.name: variable for variable in model.variables}
+    for name, high in bounds.items():
+        layer, found, _ = name.partition("/output_max")
+        if found and high == 0 == bounds[f"{layer}/output_min:0"]:
+            high.assign(1.0)
 
 
 def set_mode(model: Any, mode: Mode) -> bool:

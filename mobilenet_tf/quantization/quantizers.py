@@ -141,8 +141,9 @@ class ActivationQuantizer(Quantizer):
 
 
 def follow(bound: Any, seen: Any) -> None:
-    """Move a range's bound a little towards what was seen."""
-    bound.assign(bound * MOVING_AVERAGE + seen * (1 - MOVING_AVERAGE))
+    """Move a range's bound a little towards what was seen; zeros alone say nothing about it."""
+    moved = bound * MOVING_AVERAGE + seen * (1 - MOVING_AVERAGE)
+    bound.assign(tf.where(tf.equal(seen, 0.0), bound, moved))
 
 
 class FixedQuantizer(Quantizer):

@@ -8,6 +8,7 @@ import pytest
 from mobilenet_tf.errors import UsageError
 from mobilenet_tf.evaluate import make_keras_predict_fn
 from mobilenet_tf.keras import keras, tf
+from mobilenet_tf.quantization.bias import round_biases
 from mobilenet_tf.quantization.folding import spread_channels
 from mobilenet_tf.quantization.qat import (
     calibrate,
@@ -154,6 +155,28 @@ def test_observing_follows_the_activations_and_frozen_does_not(
     assert float(bound) == before
     quantized(darker, training=True)
     assert float(bound) < before
+
+
+def test_a_dead_layer_has_a_range_that_runs(pictures: np.ndarray) -> None:
+    image = keras.Input((32, 32, 3))
+    x = keras.layers.ReLU(name="dead")(keras.layers.Conv2D(4, 1, name="below")(image))
+    x = keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(2, 1, name="above")(x))
+    network = keras.Model(image, x)
+    network.get_layer("below").bias.assign([-50.0] * 4)
+    network.get_layer("above").bias.assign([0.25, 2.0])
+    quantized = quantize_model(network)
+    calibrate(quantized, pictures)
+    set_mode(quantized, "observe")
+    for _ in range(3):
+        quantized(tf.zeros((2, 32, 32, 3)), training=True)
+    (high,) = (v for v in quantized.variables if v.name == "quant_dead/output_max:0")
+    assert float(high) == 1  # zeros do not narrow it
+    round_biases(quantized)
+    content = convert(quantized, quantization="int8_qat", classes="ab", description="test")
+    expected = np.exp([0.25, 2]) / np.exp([0.25, 2]).sum()
+    np.testing.assert_allclose(
+        Classifier.load(content).predict(pictures[:1])[0], expected, atol=0.01
+    )
 
 
 def test_the_file_computes_what_the_fake_quantized_network_does(
