@@ -93,8 +93,8 @@ def format_cards(cards: Sequence[Card], style: Literal["text", "markdown"] = "te
     machines = sorted({row["machine"] for row in rows})
     threads = sorted({row["threads"] for row in rows})
     note = (
-        f"Top-1 on {', '.join(tests)}. Latency of one picture, {_join(threads)} thread(s), on"
-        f" {'; '.join(machines)}."
+        f"Top-1 on {', '.join(tests)}. Latency of one picture, {_join(threads)}"
+        f" {'thread' if threads == [1] else 'threads'}, on {'; '.join(machines)}."
     )
     return f"{format_table(columns, cells, style)}\n\n{note}"
 
