@@ -19,6 +19,11 @@ def remember_interrupts() -> None:
         signal.signal(signal.SIGINT, _interrupt)
 
 
+def ignore_interrupts() -> None:
+    """Let no further Ctrl-C disturb the end of an interrupted command."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
 def raise_if_interrupted() -> None:
     """Raise the KeyboardInterrupt of a Ctrl-C since the last one that got through here."""
     if _pressed.is_set():

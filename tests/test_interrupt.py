@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from mobilenet_tf.cli import main as cli
 from mobilenet_tf.interrupt import raise_if_interrupted, remember_interrupts
 
 
@@ -40,3 +41,21 @@ def test_an_interrupt_that_python_drops_is_raised_by_the_loop() -> None:
 
 def test_nothing_is_raised_without_an_interrupt() -> None:
     raise_if_interrupted()
+
+
+def test_pressed_again_while_the_first_is_reported_it_still_ends_with_130(monkeypatch) -> None:
+    def report(arguments: list[str]) -> int:
+        signal.raise_signal(signal.SIGINT)
+        return 0
+
+    def leave(code: int) -> None:
+        signal.raise_signal(signal.SIGINT)  # and once more, on the way out
+        raise SystemExit(code)
+
+    monkeypatch.setattr(cli, "run_command", report)
+    monkeypatch.setattr(cli.os, "_exit", leave)
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == cli.INTERRUPTED_EXIT_CODE
+    with pytest.raises(KeyboardInterrupt):  # the first one is remembered still
+        raise_if_interrupted()

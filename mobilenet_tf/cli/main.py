@@ -10,7 +10,7 @@ import click
 
 from mobilenet_tf import __version__
 from mobilenet_tf.errors import MtfError, suggest
-from mobilenet_tf.interrupt import remember_interrupts
+from mobilenet_tf.interrupt import ignore_interrupts, remember_interrupts
 
 VERBS = (  # in the order of the work
     "run",
@@ -68,8 +68,12 @@ def mtf() -> None:
 def main() -> None:
     """Run `mtf`; a user's mistake ends in one sentence and exit code 2, a failure in 1."""
     remember_interrupts()
-    exit_code = run_command(sys.argv[1:])
+    try:
+        exit_code = run_command(sys.argv[1:])
+    except KeyboardInterrupt:  # pressed again while the first was being reported
+        exit_code = INTERRUPTED_EXIT_CODE
     if exit_code == INTERRUPTED_EXIT_CODE:
+        ignore_interrupts()
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(exit_code)  # a download's thread would keep the process alive until it ends
