@@ -1,4 +1,4 @@
-"""Fixtures that several parts share: where CIFAR-10 is, a finished tiny run, a command line."""
+"""Fixtures that several parts share: CIFAR-10, a finished tiny run, a command line, a bench."""
 
 from __future__ import annotations
 
@@ -7,9 +7,17 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+
+from mobilenet_tf import runner, stages
+from mobilenet_tf.errors import MtfError
+from mobilenet_tf.recipe import load_recipe
+from mobilenet_tf.results import StageResult
+from mobilenet_tf.run_folder import CHECKPOINT_FILE, RunFolder
+from mobilenet_tf.stages import Outcome, Work
 
 ROOT = Path(__file__).resolve().parent.parent
 COMMAND = [sys.executable, "-c", "from mobilenet_tf.cli.main import main; main()"]
@@ -81,3 +89,83 @@ def _finished_run(
 def finished_run(_finished_run: Path, tmp_path: Path) -> Path:
     """Return a copy of a finished tiny run, for the test to change as it likes."""
     return Path(shutil.copytree(_finished_run, tmp_path / "run"))
+
+
+class Bench:
+    """A run folder, the recipe to run in it, and what happened."""
+
+    def __init__(self, path: Path) -> None:
+        self.run = RunFolder(path)
+        self.recipe = load_recipe("quickstart")
+        self.ran: list[str] = []
+        self.messages: list[str] = []
+        self.failing: str | None = None
+        self.count = 0
+        self.run.claim(self.recipe)
+
+    def work(self, stage: str) -> Callable[[Work], Outcome]:
+        def do(work: Work) -> Outcome:
+            self.ran.append(stage)
+            checkpoint = work.folder / CHECKPOINT_FILE
+            text = "continued" if checkpoint.exists() else "fresh"
+            if stage in ("train", "qat"):
+                checkpoint.write_text("epoch 1")
+            if self.failing == stage:
+                raise MtfError("the power went out")
+            (work.folder / "file.txt").write_text(text)
+            self.count += 1  # no two results are equal, as no two trainings take the same time
+            return Outcome(
+                {"inputs": sorted(work.inputs), "count": self.count}, {"train": "fingerprint"}
+            )
+
+        return do
+
+    def set(self, *overrides: str) -> None:
+        self.recipe = load_recipe("quickstart", overrides)
+
+    def pipeline(
+        self, *, overwrite: bool = False, allow_changes: bool = False
+    ) -> dict[str, StageResult]:
+        self.ran, self.messages = [], []
+        return runner.run_pipeline(
+            self.run,
+            self.recipe,
+            data_dir=None,
+            overwrite=overwrite,
+            allow_changes=allow_changes,
+            echo=self.messages.append,
+            progress=False,
+        )
+
+    def one(
+        self,
+        name: str,
+        *,
+        resume: bool = False,
+        overwrite: bool = False,
+        allow_changes: bool = False,
+    ) -> StageResult:
+        self.ran, self.messages = [], []
+        return runner.run_one(
+            name,
+            self.run,
+            self.recipe,
+            data_dir=None,
+            resume=resume,
+            overwrite=overwrite,
+            allow_changes=allow_changes,
+            echo=self.messages.append,
+            progress=False,
+        )
+
+    def content(self, stage: str) -> str:
+        return (self.run.stage(stage) / "file.txt").read_text()
+
+
+@pytest.fixture
+def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    bench = Bench(tmp_path / "run")
+    table = tuple(replace(stage, run=bench.work(stage.name)) for stage in stages.STAGES)
+    monkeypatch.setattr(stages, "STAGES", table)
+    monkeypatch.setattr(runner, "STAGES", table)
+    return bench

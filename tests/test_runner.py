@@ -2,108 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
-from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from mobilenet_tf import results, runner, stages
-from mobilenet_tf.artifacts import weights_name
+from mobilenet_tf import results
 from mobilenet_tf.errors import MtfError, UsageError
-from mobilenet_tf.recipe import Recipe, load_recipe
-from mobilenet_tf.results import StageResult
-from mobilenet_tf.run_folder import CHECKPOINT_FILE, SETTINGS_FILE, WORKING_FILES, RunFolder
+from mobilenet_tf.recipe import Recipe
+from mobilenet_tf.run_folder import SETTINGS_FILE, RunFolder
 from mobilenet_tf.runner import resume_command
-from mobilenet_tf.stages import Outcome, Work
-
-
-class Bench:
-    """A run folder, the recipe to run in it, and what happened."""
-
-    def __init__(self, path: Path) -> None:
-        self.run = RunFolder(path)
-        self.recipe = load_recipe("quickstart")
-        self.ran: list[str] = []
-        self.messages: list[str] = []
-        self.failing: str | None = None
-        self.count = 0
-        self.run.claim(self.recipe)
-
-    def work(self, stage: str) -> Callable[[Work], Outcome]:
-        def do(work: Work) -> Outcome:
-            self.ran.append(stage)
-            checkpoint = work.folder / CHECKPOINT_FILE
-            text = "continued" if checkpoint.exists() else "fresh"
-            if stage in ("train", "qat"):
-                checkpoint.write_text("epoch 1")
-            if self.failing == stage:
-                raise MtfError("the power went out")
-            (work.folder / "file.txt").write_text(text)
-            self.count += 1  # no two results are equal, as no two trainings take the same time
-            return Outcome(
-                {"inputs": sorted(work.inputs), "count": self.count}, {"train": "fingerprint"}
-            )
-
-        return do
-
-    def set(self, *overrides: str) -> None:
-        self.recipe = load_recipe("quickstart", overrides)
-
-    def pipeline(
-        self, *, overwrite: bool = False, allow_changes: bool = False
-    ) -> dict[str, StageResult]:
-        self.ran, self.messages = [], []
-        return runner.run_pipeline(
-            self.run,
-            self.recipe,
-            data_dir=None,
-            overwrite=overwrite,
-            allow_changes=allow_changes,
-            echo=self.messages.append,
-            progress=False,
-        )
-
-    def one(
-        self,
-        name: str,
-        *,
-        resume: bool = False,
-        overwrite: bool = False,
-        allow_changes: bool = False,
-    ) -> StageResult:
-        self.ran, self.messages = [], []
-        return runner.run_one(
-            name,
-            self.run,
-            self.recipe,
-            data_dir=None,
-            resume=resume,
-            overwrite=overwrite,
-            allow_changes=allow_changes,
-            echo=self.messages.append,
-            progress=False,
-        )
-
-    def content(self, stage: str) -> str:
-        return (self.run.stage(stage) / "file.txt").read_text()
-
-
-@pytest.fixture
-def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
-    bench = Bench(tmp_path / "run")
-    table = tuple(replace(stage, run=bench.work(stage.name)) for stage in stages.STAGES)
-    monkeypatch.setattr(stages, "STAGES", table)
-    monkeypatch.setattr(runner, "STAGES", table)
-    return bench
-
 
 ALL = ["train", "qat", "export", "benchmark", "report"]
 
 
-def test_everything_runs_once_and_the_second_time_says_what_it_skips(bench: Bench) -> None:
+def test_everything_runs_once_and_the_second_time_says_what_it_skips(bench: Any) -> None:
     done = bench.pipeline()
     assert bench.ran == ALL
     assert done["benchmark"].metrics["inputs"] == ["export", "qat", "train"]
@@ -129,7 +43,7 @@ def test_everything_runs_once_and_the_second_time_says_what_it_skips(bench: Benc
     ],
 )
 def test_a_changed_setting_redoes_its_stage_and_what_follows(
-    override: str, redone: list[str], bench: Bench
+    override: str, redone: list[str], bench: Any
 ) -> None:
     bench.pipeline()
     before = {name: bench.run.digest(name) for name in ALL}
@@ -147,7 +61,7 @@ def test_a_changed_setting_redoes_its_stage_and_what_follows(
     assert bench.ran == []
 
 
-def test_overwrite_makes_all_again_and_keeps_the_old(bench: Bench) -> None:
+def test_overwrite_makes_all_again_and_keeps_the_old(bench: Any) -> None:
     first = bench.pipeline()
     bench.pipeline(overwrite=True)
     assert bench.ran == ALL
@@ -156,7 +70,7 @@ def test_overwrite_makes_all_again_and_keeps_the_old(bench: Bench) -> None:
     assert results.load_result(kept["train"]) == first["train"]
 
 
-def test_leaving_qat_out_and_taking_it_in_again(bench: Bench) -> None:
+def test_leaving_qat_out_and_taking_it_in_again(bench: Any) -> None:
     bench.pipeline()
     bench.set("qat.epochs=0")
     bench.pipeline()
@@ -169,7 +83,7 @@ def test_leaving_qat_out_and_taking_it_in_again(bench: Bench) -> None:
     assert "export: running (qat is new)" in bench.messages
 
 
-def test_a_failed_stage_is_continued_and_what_was_finished_stands(bench: Bench) -> None:
+def test_a_failed_stage_is_continued_and_what_was_finished_stands(bench: Any) -> None:
     bench.failing = "qat"
     with pytest.raises(MtfError, match="power"):
         bench.pipeline()
@@ -183,7 +97,7 @@ def test_a_failed_stage_is_continued_and_what_was_finished_stands(bench: Bench) 
     assert bench.content("train") == "fresh"
 
 
-def test_a_stage_that_cannot_be_continued_starts_afresh(bench: Bench) -> None:
+def test_a_stage_that_cannot_be_continued_starts_afresh(bench: Any) -> None:
     bench.failing = "export"
     with pytest.raises(MtfError):
         bench.pipeline()
@@ -198,7 +112,7 @@ def test_a_stage_that_cannot_be_continued_starts_afresh(bench: Bench) -> None:
 
 @pytest.mark.parametrize("moment", ["after the result", "before the result", "after the rename"])
 def test_killed_while_it_is_put_in_place(
-    moment: str, bench: Bench, monkeypatch: pytest.MonkeyPatch
+    moment: str, bench: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rename = Path.rename
 
@@ -223,13 +137,13 @@ def test_killed_while_it_is_put_in_place(
     assert bench.run.load_stage("train").files.keys() == {"file.txt"}
 
 
-def test_a_first_try_that_lost_nothing_is_not_in_the_way(bench: Bench) -> None:
+def test_a_first_try_that_lost_nothing_is_not_in_the_way(bench: Any) -> None:
     bench.run.begin("train", {"seed": "typo"})  # failed before its first epoch
     bench.one("train")
     assert bench.content("train") == "fresh"
 
 
-def test_an_unfinished_stage_is_neither_lost_nor_continued_unasked(bench: Bench) -> None:
+def test_an_unfinished_stage_is_neither_lost_nor_continued_unasked(bench: Any) -> None:
     bench.failing = "train"
     with pytest.raises(MtfError):
         bench.one("train")
@@ -249,7 +163,7 @@ def test_an_unfinished_stage_is_neither_lost_nor_continued_unasked(bench: Bench)
     assert bench.content("train") == "continued"
 
 
-def test_changed_settings_are_continued_with_where_that_is_asked_for(bench: Bench) -> None:
+def test_changed_settings_are_continued_with_where_that_is_asked_for(bench: Any) -> None:
     bench.failing = "train"
     with pytest.raises(MtfError):
         bench.pipeline()
@@ -277,123 +191,7 @@ def test_changed_settings_are_continued_with_where_that_is_asked_for(bench: Benc
     assert "changed_on_the_way" not in bench.one("train", overwrite=True).metrics
 
 
-def make_teacher(path: Path, weights: bytes, *overrides: str) -> RunFolder:
-    """Make the folder of a run whose float training has finished."""
-    run, recipe = RunFolder(path), load_recipe("quickstart", overrides)
-    run.claim(recipe)
-    run.begin("train", {})
-    (run.partial("train") / weights_name(recipe, "float32")).write_bytes(weights)
-    result = StageResult(
-        stage="train",
-        settings={},
-        inputs={},
-        versions={},
-        commit=None,
-        machine={},
-        command="mtf train",
-        data={},
-        metrics={},
-        files=results.record_files(run.partial("train"), leave_out=WORKING_FILES),
-        started_at="",
-        wall_time_s=1.0,
-    )
-    results.save_result(result, run.partial("train"))
-    run.commit("train")
-    return run
-
-
-def test_a_teacher_with_other_weights_makes_what_learned_from_it_out_of_date(bench: Bench) -> None:
-    teacher = make_teacher(bench.run.path.parent / "teacher", b"one")
-    bench.set(f"train.teacher={teacher.path}")
-    inputs = bench.pipeline()["train"].inputs
-    assert inputs == {"teacher": hashlib.sha256(b"one").hexdigest()}
-    make_teacher(teacher.path, b"one")  # made again, to the same
-    bench.pipeline()
-    assert bench.ran == []
-    make_teacher(teacher.path, b"two")
-    with pytest.raises(UsageError, match=r"out of date .*teacher.* has other weights"):
-        bench.one("qat", overwrite=True)
-    bench.pipeline()
-    assert bench.ran == ALL
-    assert f"train: running (the teacher {teacher.path} has other weights)" in bench.messages
-    shutil.rmtree(teacher.path)  # nothing that was learned is lost with it
-    bench.pipeline()
-    assert bench.ran == []
-    with pytest.raises(UsageError, match=r"train\.teacher .* does not exist"):
-        bench.pipeline(overwrite=True)
-    bench.set()
-    bench.pipeline()
-    assert bench.ran == ALL
-
-
-def test_a_training_begun_with_a_teacher_that_was_made_again_starts_over(bench: Bench) -> None:
-    teacher = make_teacher(bench.run.path.parent / "teacher", b"one")
-    bench.set(f"train.teacher={teacher.path}")
-    bench.failing = "train"
-    with pytest.raises(MtfError):
-        bench.pipeline()
-    bench.failing = None
-    make_teacher(teacher.path, b"two")
-    bench.pipeline()
-    assert bench.content("train") == "fresh"
-    assert any("begun from other weights" in message for message in bench.messages)
-
-
-def test_another_teacher_is_a_changed_setting_of_an_unfinished_training(bench: Bench) -> None:
-    bench.failing = "train"
-    with pytest.raises(MtfError):
-        bench.pipeline()
-    bench.failing = None
-    teacher = make_teacher(bench.run.path.parent / "teacher", b"one")
-    bench.set(f"train.teacher={teacher.path}")
-    with pytest.raises(UsageError, match=r"train\.teacher: '' there, .*--allow-changes"):
-        bench.pipeline()
-    bench.pipeline(allow_changes=True)
-    assert bench.content("train") == "continued"
-
-
-def test_a_run_does_not_teach_itself(bench: Bench) -> None:
-    bench.set(f"train.teacher={bench.run.path}")
-    with pytest.raises(UsageError, match="is the run itself"):
-        bench.one("train")
-
-
-@pytest.mark.parametrize(
-    ("change", "words"),
-    [
-        ("missing", "does not exist; give the folder of a finished run"),
-        ("empty", "is not the folder of a run"),
-        ("unfinished", r"has not finished its training; .*--resume"),
-        ("data.name=synthetic", "knows the classes of synthetic, and this run is on digits"),
-        ("model.resolution_px=40", "takes pictures of 40 px, .*resolution_px 32"),
-    ],
-)
-def test_who_cannot_teach_is_refused_before_anything_is_begun(
-    change: str, words: str, bench: Bench
-) -> None:
-    path = bench.run.path.parent / "teacher"
-    if change == "empty":
-        path.mkdir()
-    elif change == "unfinished":
-        RunFolder(path).claim(bench.recipe)
-    elif change != "missing":
-        make_teacher(path, b"one", change)
-    bench.set(f"train.teacher={path}")
-    with pytest.raises(UsageError, match=words):
-        bench.one("train")
-    assert bench.ran == []
-    assert not bench.run.partial("train").exists()
-
-
-def test_damaged_teachers_are_not_learned_from(bench: Bench) -> None:
-    teacher = make_teacher(bench.run.path.parent / "teacher", b"one")
-    next(teacher.stage("train").glob("*.safetensors")).write_bytes(b"two")
-    bench.set(f"train.teacher={teacher.path}")
-    with pytest.raises(MtfError, match="is damaged"):
-        bench.one("train")
-
-
-def test_overwrite_starts_an_unfinished_stage_over(bench: Bench) -> None:
+def test_overwrite_starts_an_unfinished_stage_over(bench: Any) -> None:
     bench.failing = "train"
     with pytest.raises(MtfError):
         bench.one("train")
@@ -405,7 +203,7 @@ def test_overwrite_starts_an_unfinished_stage_over(bench: Bench) -> None:
     assert bench.content("train") == "fresh"
 
 
-def test_an_interrupted_overwrite_goes_on_without_it(bench: Bench) -> None:
+def test_an_interrupted_overwrite_goes_on_without_it(bench: Any) -> None:
     bench.pipeline()
     bench.failing = "train"
     with pytest.raises(MtfError):
@@ -417,7 +215,7 @@ def test_an_interrupted_overwrite_goes_on_without_it(bench: Bench) -> None:
     assert bench.content("train") == "continued"
 
 
-def test_an_unfinished_qat_of_older_weights_goes_to_previous(bench: Bench) -> None:
+def test_an_unfinished_qat_of_older_weights_goes_to_previous(bench: Any) -> None:
     bench.failing = "qat"
     with pytest.raises(MtfError):
         bench.pipeline()
@@ -429,7 +227,7 @@ def test_an_unfinished_qat_of_older_weights_goes_to_previous(bench: Bench) -> No
     assert any(p.name.startswith("qat.partial-") for p in (bench.run.path / "previous").iterdir())
 
 
-def test_a_single_stage_does_not_change_a_finished_one_unasked(bench: Bench) -> None:
+def test_a_single_stage_does_not_change_a_finished_one_unasked(bench: Any) -> None:
     bench.pipeline()
     bench.one("qat")
     assert bench.ran == []
@@ -446,7 +244,7 @@ def test_a_single_stage_does_not_change_a_finished_one_unasked(bench: Bench) -> 
     bench.one("benchmark")
 
 
-def test_a_stage_without_what_it_needs_names_the_command(bench: Bench) -> None:
+def test_a_stage_without_what_it_needs_names_the_command(bench: Any) -> None:
     with pytest.raises(UsageError, match=r"qat needs train, which has not been run.*mtf train"):
         bench.one("qat")
     bench.failing = "train"
@@ -460,7 +258,7 @@ def test_a_stage_without_what_it_needs_names_the_command(bench: Bench) -> None:
         bench.one("qat")
 
 
-def test_a_missing_file_is_made_again_and_a_changed_one_is_not_trusted(bench: Bench) -> None:
+def test_a_missing_file_is_made_again_and_a_changed_one_is_not_trusted(bench: Any) -> None:
     bench.pipeline()
     (bench.run.stage("export") / "file.txt").unlink()
     bench.pipeline()
@@ -476,7 +274,7 @@ def test_a_missing_file_is_made_again_and_a_changed_one_is_not_trusted(bench: Be
     assert bench.ran == ALL
 
 
-def test_a_stage_removed_by_hand_is_made_again_with_what_follows(bench: Bench) -> None:
+def test_a_stage_removed_by_hand_is_made_again_with_what_follows(bench: Any) -> None:
     bench.pipeline()
     shutil.rmtree(bench.run.stage("qat"))
     bench.pipeline()
@@ -498,5 +296,5 @@ def test_the_way_on_can_be_typed_as_it_stands(stage: str, command: str) -> None:
     assert with_data == f"{command} --data-dir d"
 
 
-def test_a_run_of_defaults_is_a_recipe(bench: Bench) -> None:
+def test_a_run_of_defaults_is_a_recipe(bench: Any) -> None:
     assert isinstance(bench.run.load_recipe(), Recipe)
