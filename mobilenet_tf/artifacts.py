@@ -26,6 +26,7 @@ def recipe_variant(recipe: Recipe) -> Variant:
             stochastic_depth=recipe.model.stochastic_depth,
             head_units=recipe.model.head_units,
             head_dropout=recipe.model.head_dropout,
+            block_count=recipe.model.block_count,
         ),
     )
 

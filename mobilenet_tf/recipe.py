@@ -63,6 +63,7 @@ class ModelSettings(Settings, frozen=True, kw_only=True):
     dropout: Annotated[float, Meta(ge=0, lt=1)] = 0.001
     head_units: Annotated[int, Meta(ge=0, le=65_536)] = 0
     head_dropout: Annotated[float, Meta(ge=0, lt=1)] = 0.0
+    block_count: Count = 0
     batch_norm_momentum: Annotated[float, Meta(ge=0, lt=1)] = 0.9
 
 

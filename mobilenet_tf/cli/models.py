@@ -47,6 +47,12 @@ _RESOLUTIONS_PX = (32, 224)  # CIFAR's and the papers'
     f"  [default: cifar below {SMALL_SIDE_PX} pixels, else imagenet]",
 )
 @click.option(
+    "--block-count",
+    type=int,
+    default=0,
+    help="Only the first blocks between stem and head.  [default: all]",
+)
+@click.option(
     "--layers",
     is_flag=True,
     help="Show one variant layer by layer (alpha 0.5 at 32 pixels unless given).",
@@ -59,6 +65,7 @@ def command(
     resolutions_px: tuple[int, ...],
     classes: int,
     stride_plan: str | None,
+    block_count: int,
     layers: bool,
     as_json: bool,
 ) -> None:
@@ -73,16 +80,19 @@ def command(
       mtf models
       mtf models --alpha 0.35 --alpha 0.5 --resolution 96 --classes 2
       mtf models --layers --alpha 0.25 --resolution 32
+      mtf models --model mobilenet_v1 --alpha 0.25 --block-count 9
     """
     from mobilenet_tf.models.catalog import model_names, model_table
 
     names = model_names() if model is None else (model_table(model).name,)
     if layers:
-        variant, cost = _choose_one(names, alphas, resolutions_px, classes, stride_plan)
+        variant, cost = _choose_one(
+            names, alphas, resolutions_px, classes, stride_plan, block_count=block_count
+        )
         rows = [{**_describe(variant, cost), "layers": _describe_layers(cost)}]
     else:
         rows = [
-            _describe(*_count(name, alpha, side_px, classes, stride_plan))
+            _describe(*_count(name, alpha, side_px, classes, stride_plan, block_count=block_count))
             for name in names
             for side_px in resolutions_px or _RESOLUTIONS_PX
             for alpha in alphas or sorted(model_table(name).published_alphas, reverse=True)
@@ -101,6 +111,8 @@ def _choose_one(
     resolutions_px: tuple[int, ...],
     classes: int,
     stride_plan: str | None,
+    *,
+    block_count: int,
 ) -> tuple[Variant, Cost]:
     """Return the one variant of `--layers`; what is not given is a recipe's default."""
     from mobilenet_tf.recipe import ModelSettings
@@ -116,21 +128,32 @@ def _choose_one(
         resolutions_px[0] if resolutions_px else default.resolution_px,
         classes,
         stride_plan,
+        block_count=block_count,
     )
 
 
 def _count(
-    name: str, alpha: float, side_px: int, classes: int, stride_plan: str | None
+    name: str,
+    alpha: float,
+    side_px: int,
+    classes: int,
+    stride_plan: str | None,
+    *,
+    block_count: int,
 ) -> tuple[Variant, Cost]:
-    from mobilenet_tf.models.cost import count_costs
+    from mobilenet_tf.models.cost import count_variant_costs
+    from mobilenet_tf.models.options import Options
     from mobilenet_tf.models.variant import make_variant
 
-    plan = stride_plan or ("cifar" if side_px < SMALL_SIDE_PX else "imagenet")
     variant = make_variant(
-        name, alpha=alpha, resolution_px=side_px, classes=classes, stride_plan=plan
+        name,
+        alpha=alpha,
+        resolution_px=side_px,
+        classes=classes,
+        stride_plan=stride_plan or ("cifar" if side_px < SMALL_SIDE_PX else "imagenet"),
+        options=Options(block_count=block_count),
     )
-    cost = count_costs(name, alpha=alpha, resolution_px=side_px, classes=classes, stride_plan=plan)
-    return variant, cost
+    return variant, count_variant_costs(variant)
 
 
 def _describe(variant: Variant, cost: Cost) -> dict[str, Any]:

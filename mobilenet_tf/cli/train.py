@@ -20,6 +20,7 @@ from mobilenet_tf.cli import options
 @click.option("--squeeze-excitation", help="on: in every bottleneck; off: in none.")
 @click.option("--stochastic-depth", type=float, help="Share of samples that skip the last block.")
 @click.option("--head-units", type=int, help="Width of a hidden layer before the classes.")
+@click.option("--block-count", type=int, help="Only the first so many blocks: a smaller file.")
 @click.option("--validation", type=int, help="Training pictures held out; 0 trains on all.")
 @click.option("--epochs", type=int, help="Passes over the training pictures.")
 @click.option("--batch-size", type=int, help="Pictures a step.")
@@ -62,6 +63,7 @@ def command(
     squeeze_excitation: str | None,
     stochastic_depth: float | None,
     head_units: int | None,
+    block_count: int | None,
     validation: int | None,
     epochs: int | None,
     batch_size: int | None,
@@ -120,6 +122,7 @@ def command(
         "squeeze_excitation": squeeze_excitation,
         "stochastic_depth": stochastic_depth,
         "head_units": head_units,
+        "block_count": block_count,
     }
     given = [
         *options.make_overrides("", {"seed": seed, "deterministic": deterministic}),

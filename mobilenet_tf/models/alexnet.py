@@ -33,6 +33,7 @@ ALEXNET = ModelTable(
         "stochastic_depth": "it has no residual connection that could stand in for a block;"
         " MobileNetV2, V3 and V4 take it",
         "head_units": "it has two hidden dense layers of its own, fc6 and fc7",
+        "block_count": "it is stem and head only, with no row of blocks between them",
     },
     blocks=(
         # Output side:                                     imagenet plan at 224 | cifar plan at 32

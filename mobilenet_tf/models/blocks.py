@@ -7,7 +7,7 @@ there by its class; costs and Keras layers both come from it.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Literal, get_args
 
@@ -171,6 +171,8 @@ class Classifier:
     flat_name: str = "flatten"
 
 
+BODY = (DepthwiseSeparableBlock, Residual)  # rows between the stem and the head
+
 Block = (
     ConvBlock
     | DepthwiseSeparableBlock
@@ -226,6 +228,28 @@ class ModelTable:
     @property
     def bottleneck_count(self) -> int:
         """How many blocks there are that a residual connection may bridge."""
-        return sum(
-            getattr(block, "repeats", 1) for block in self.blocks if isinstance(block, Residual)
-        )
+        return sum(_count(block) for block in self.blocks if isinstance(block, Residual))
+
+    @property
+    def block_count(self) -> int:
+        """How many blocks there are between the stem and the head."""
+        return sum(_count(block) for block in self.blocks if isinstance(block, BODY))
+
+    def first(self, count: int) -> ModelTable:
+        """Return the table without the blocks after the first `count`; stem and head stay."""
+        rows: list[Block] = []
+        for block in self.blocks:
+            if not isinstance(block, BODY):
+                rows.append(block)
+            elif count > 0:
+                if isinstance(block, InvertedResiduals):
+                    rows.append(replace(block, repeats=min(count, block.repeats)))
+                else:
+                    rows.append(block)
+                count -= _count(block)
+        return replace(self, blocks=tuple(rows))
+
+
+def _count(block: Block) -> int:
+    """Return how many blocks a row stands for."""
+    return getattr(block, "repeats", 1)

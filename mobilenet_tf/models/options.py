@@ -29,7 +29,9 @@ class Options:
     1905.02244, section 5.3), "off" into none. `stochastic_depth` is the share of steps in which a
     sample skips the last bottleneck, less for those before it (Huang 2016, arXiv 1603.09382,
     equation 4). `head_units` is the width of a hidden layer before the classes, 0 for none, and
-    `head_dropout` the share of its outputs dropped in training.
+    `head_dropout` the share of its outputs dropped in training. `block_count` keeps only the first
+    blocks between stem and head, 0 all of them: the "shallow" network of arXiv 1704.04861, table 5,
+    but cut at the end.
     """
 
     activation: ActivationName = "paper"
@@ -37,6 +39,7 @@ class Options:
     stochastic_depth: float = 0.0
     head_units: int = 0
     head_dropout: float = 0.0
+    block_count: int = 0
 
     @property
     def suffixes(self) -> Iterator[str]:
@@ -47,6 +50,8 @@ class Options:
             yield "se" if self.squeeze_excitation == "on" else "nose"
         if self.head_units:
             yield f"h{self.head_units}"
+        if self.block_count:
+            yield f"b{self.block_count}"
 
 
 PAPER = Options()
@@ -66,26 +71,29 @@ def check_options(table: ModelTable, options: Options) -> None:
             raise UsageError(f"unknown {name} {value!r}; {suggest(str(value), known)}")
     check_share("stochastic_depth", options.stochastic_depth)
     check_share("head_dropout", options.head_dropout)
-    units = options.head_units
-    if (
-        not isinstance(units, Integral)
-        or isinstance(units, bool)
-        or not (0 <= units <= HEAD_UNITS_MAX)
-    ):
-        raise UsageError(f"head_units {units!r} is not a whole number from 0 to {HEAD_UNITS_MAX}")
+    check_count("head_units", options.head_units, HEAD_UNITS_MAX)
     asked = {
         "squeeze_excitation": options.squeeze_excitation == "on",
         "stochastic_depth": options.stochastic_depth > 0,
         "head_units": options.head_units > 0,
+        "block_count": options.block_count > 0,
     }
     for name, wanted in asked.items():
         if wanted and name in table.cannot:
             raise UsageError(f"{table.name} cannot take {name}: {table.cannot[name]}")
+    check_count("block_count", options.block_count, table.block_count, f" (all of {table.name})")
     if options.head_dropout and not options.head_units:
         raise UsageError(
             f"head_dropout {options.head_dropout:g} drops outputs of the hidden head layer, and"
             " head_units is 0; give head_units too, or use dropout"
         )
+
+
+def check_count(name: str, value: Any, highest: int, what: str = "") -> None:
+    """Refuse what is no whole number from 0 to `highest`."""
+    is_whole = isinstance(value, Integral) and not isinstance(value, bool)
+    if not is_whole or not 0 <= value <= highest:
+        raise UsageError(f"{name} {value!r} is not a whole number from 0 to {highest}{what}")
 
 
 def check_share(name: str, value: Any) -> None:

@@ -76,6 +76,8 @@ def make_variant(
     table = model_table(name)
     options = options or PAPER
     check_options(table, options)
+    if options.block_count:
+        table = table.first(options.block_count)
     alpha = _check_alpha(table, alpha)
     plan = next((plan for plan in STRIDE_PLANS if plan == stride_plan), None)
     if plan is None:

@@ -35,7 +35,10 @@ def test_the_table_has_a_row_for_each_alpha_and_resolution(capsys: Capture) -> N
     text = capsys.readouterr().out
     assert all(row["name"] in text and f"{row['parameters']:,}" in text for row in rows)
     assert max(map(len, text.splitlines())) <= 80
-    assert "alexnet (Krizhevsky 2012, section 3.5)\n  does not take head_units, squ" in text
+    assert (
+        "alexnet (Krizhevsky 2012, section 3.5)\n  does not take block_count, head_units, squ"
+        in text
+    )
     assert "  hard_swish: ADD, MUL and MUL" in text
     notes = {row["model"]: row["int8_notes"] for row in rows}
     assert notes["mobilenet_v3_small"].keys() - notes["alexnet"].keys() == {"squeeze_excitation"}
@@ -58,6 +61,14 @@ def test_options_choose_the_variants(capsys: Capture) -> None:
         (96, 1.5),
     ]
     assert {row["stride_plan"] for row in rows} == {"imagenet"}
+
+
+def test_the_first_blocks_alone(capsys: Capture) -> None:
+    v1 = ["--model", "mobilenet_v1", "--alpha", "0.25", "--resolution", "32"]
+    (row,) = models(capsys, *v1, "--block-count", "9")
+    assert (row["name"], row["parameters"]) == ("v1_025_r32_b9", 77_370)
+    (layered,) = models(capsys, "--layers", *v1, "--block-count", "9")
+    assert layered["parameters"] == row["parameters"]
 
 
 def test_layers_add_up_to_the_variant(capsys: Capture) -> None:
@@ -86,6 +97,7 @@ def test_layers_add_up_to_the_variant(capsys: Capture) -> None:
         (["--model", "mobilnet_v1"], "did you mean 'mobilenet_v1'"),
         (["--classes", "0"], "classes 0"),
         (["--stride-plan", "imagnet"], "imagnet"),
+        (["--model", "mobilenet_v1", "--block-count", "14"], "block_count 14"),
         (["--layers", "--alpha", "1", "--alpha", "0.5"], "give one --alpha, not 1.0, 0.5"),
     ],
 )

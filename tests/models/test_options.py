@@ -7,7 +7,8 @@ import pytest
 
 from mobilenet_tf.errors import UsageError
 from mobilenet_tf.keras import keras, tf
-from mobilenet_tf.models.catalog import MODELS, model_names
+from mobilenet_tf.models.catalog import MODELS, model_names, model_table
+from mobilenet_tf.models.cost import count_variant_costs
 from mobilenet_tf.models.dropout import StochasticDepth
 from mobilenet_tf.models.keras_builder import build_model
 from mobilenet_tf.models.options import Options
@@ -51,6 +52,10 @@ def variant(name: str, **options: Any) -> Any:
         ("mobilenet_v2", {"stochastic_depth": float("nan")}, "stochastic_depth nan is not in"),
         ("mobilenet_v2", {"head_units": 1.5}, "head_units 1.5 is not a whole number"),
         ("mobilenet_v2", {"head_units": -1}, "head_units -1"),
+        ("mobilenet_v1", {"block_count": 14}, r"from 0 to 13 \(all of mobilenet_v1\)"),
+        ("mobilenet_v2", {"block_count": -1}, r"block_count -1 .* 0 to 17"),
+        ("mobilenet_v2", {"block_count": True}, "block_count True is not a whole number"),
+        ("alexnet", {"block_count": 3}, "alexnet cannot take block_count: .* no row of blocks"),
         ("mobilenet_v2", {"head_dropout": 0.2}, "head_units is 0; give head_units too"),
     ],
 )
@@ -88,6 +93,7 @@ def test_names_tell_options_apart() -> None:
     without = variant("mobilenet_v3_small", squeeze_excitation="off", activation="hard_swish")
     assert without.name == "v3s_050_r32_hardswish_nose"
     assert variant("mobilenet_v2", stochastic_depth=0.1).name == "v2_050_r32"
+    assert variant("mobilenet_v1", block_count=8).name == "v1_050_r32_b8"
 
 
 def test_an_activation_replaces_all_of_a_network() -> None:
@@ -158,3 +164,33 @@ def test_the_hidden_head_layer_and_both_dropouts() -> None:
     assert model.get_layer("dropout").rate == 0.3
     assert model.get_layer("head_dropout").rate == 0.15
     assert model.get_layer("classifier").input_shape == (None, 1, 1, 48)
+
+
+def test_the_first_blocks_are_those_of_the_whole_network() -> None:
+    whole, first = build("mobilenet_v1"), build("mobilenet_v1", block_count=9)
+    names = [layer.name for layer in first.layers]
+    last = whole.layers.index(whole.get_layer("conv_pw_9_relu"))
+    assert names[: last + 1] == [layer.name for layer in whole.layers[: last + 1]]
+    assert names[last + 1] == "global_average_pooling2d"
+    assert first.get_layer("conv_preds").input_shape == (None, 1, 1, 128)
+    assert count_variant_costs(variant("mobilenet_v1", block_count=9)).parameters == 285_034
+    everything = variant("mobilenet_v1", block_count=13)
+    assert everything.table == model_table("mobilenet_v1")
+
+
+def test_a_line_of_several_blocks_may_be_kept_in_part() -> None:
+    model = build("mobilenet_v2", block_count=5)  # lines of 1, 2 and 3 blocks, then 4, 3, 3 and 1
+    depthwise = [layer for layer in model.layers if layer.name.endswith("_depthwise")]
+    assert len(depthwise) == 5
+    assert model.get_layer("Conv_1").output_shape[-1] == 1280
+
+
+@pytest.mark.parametrize("name", [n for n in model_names() if n != "alexnet"])
+def test_every_model_can_be_cut_to_one_block_and_needs_fewer_pixels_then(name: str) -> None:
+    options = Options(block_count=1)
+    side_px = MODELS[name].first(1).total_stride("imagenet")
+    assert side_px < MODELS[name].total_stride("imagenet")
+    model = build_model(
+        name, alpha=0.25, resolution_px=8, classes=4, stride_plan="imagenet", options=options
+    )
+    assert model(np.zeros((2, 8, 8, 3), np.float32)).shape == (2, 4)
