@@ -111,7 +111,7 @@ PRECISIONS: tuple[PrecisionName, ...] = get_args(PrecisionName)
 class TrainSettings(FitSettings, frozen=True, kw_only=True):
     """Float training: what it has beside the fit that it shares with fine-tuning."""
 
-    progressive_px: tuple[PositiveCount, ...] = ()
+    progressive_px: tuple[PositiveCount, ...] | Literal["auto"] = ()
     progressive_share: Share = 0.6
     recalibrate_batch_norm_count: Count = 0
     teacher: str = ""

@@ -6,7 +6,6 @@ folder of its own and hands over files and a result, never live objects.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,11 +17,11 @@ from mobilenet_tf import hardware, results
 from mobilenet_tf.artifacts import recipe_variant
 from mobilenet_tf.data.catalog import dataset_info
 from mobilenet_tf.errors import UsageError
-from mobilenet_tf.models.blocks import GlobalPool
 from mobilenet_tf.models.cost import count_variant_costs
 from mobilenet_tf.recipe import QUANTIZATIONS, Recipe
 from mobilenet_tf.results import StageResult
 from mobilenet_tf.run_folder import RunFolder
+from mobilenet_tf.training.progressive import progressive_sides
 
 Echo = Callable[[str], None]
 LARGEST_KERNEL = 2**25  # float32 values: 2^30 bits, beyond which the converter folds no constant
@@ -197,7 +196,7 @@ def check_recipe(recipe: Recipe) -> None:
                 f"{section}.early_stopping_epochs {fit.early_stopping_epochs} needs a validation"
                 " split; set data.validation_count, or 0 epochs"
             )
-    check_progressive(recipe)
+    progressive_sides(recipe)
     if recipe.train.teacher and not recipe.train.distill_share:
         raise UsageError(
             f"train.teacher {recipe.train.teacher} has no say, train.distill_share is 0; give a"
@@ -225,39 +224,6 @@ def check_recipe(recipe: Recipe) -> None:
             "export.quantizations is int8_qat alone and qat.epochs is 0; give qat.epochs, or"
             " export int8_ptq"
         )
-
-
-def check_progressive(recipe: Recipe) -> None:
-    """Refuse a plan of growing resolutions that the network cannot follow.
-
-    Sides are multiples of the network's total stride: where a stride meets an odd side, `same`
-    padding moves the features by half a pixel, and the last epochs would have to unlearn it.
-
-    Raises:
-        UsageError: a side is not such a multiple below the full one, or they do not grow.
-    """
-    sides, full_px = recipe.train.progressive_px, recipe.model.resolution_px
-    if not sides:
-        return
-    variant = recipe_variant(recipe)
-    table = variant.table
-    given = f"train.progressive_px {list(sides)}"
-    if not any(isinstance(block, GlobalPool) for block in table.blocks):
-        raise UsageError(
-            f"{given}: {table.name} has a dense layer as large as its features, which takes one"
-            " resolution only; leave it empty"
-        )
-    stride = table.total_stride(variant.stride_plan)
-    allowed = list(range(stride, full_px, stride))
-    wrong = [side for side in sides if side not in allowed]
-    if wrong:
-        raise UsageError(
-            f"{given}: {wrong[0]} is no multiple of {table.name}'s total stride {stride} below"
-            f" model.resolution_px {full_px}; "
-            + (f"choose from {', '.join(map(str, allowed))}" if allowed else "leave it empty")
-        )
-    if any(after <= before for before, after in itertools.pairwise(sides)):
-        raise UsageError(f"{given} does not grow; give each side once, the smallest first")
 
 
 def check_machine(recipe: Recipe) -> None:

@@ -37,6 +37,7 @@ from mobilenet_tf.training.precision import (
     load_precision,
     save_precision,
 )
+from mobilenet_tf.training.progressive import progressive_sides
 from mobilenet_tf.training.recalibration import recalibrate_batch_norm
 from mobilenet_tf.training.schedule import resolution_at
 from mobilenet_tf.training.start import load_start
@@ -120,8 +121,10 @@ def train_float(
     save_precision(precision, folder)
     echo(f"train: {describe_precision(precision, model)}")
 
+    growing = progressive_sides(recipe)
+
     def sides(share_done: float) -> int:
-        return resolution_at(share_done, settings, full_px)
+        return resolution_at(share_done, growing, full_px, settings)
 
     fitted = fit(
         model,
@@ -135,7 +138,7 @@ def train_float(
         echo=echo,
         progress=progress,
         teacher=teacher,
-        sides=sides if settings.progressive_px else None,
+        sides=sides if growing else None,
         bfloat16_layers=precision.bfloat16_layers,
     )
     metrics = describe_fit(fitted, model, data)

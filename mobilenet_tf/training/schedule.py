@@ -30,14 +30,15 @@ def learning_rate_at(step: int, settings: FitSettings, steps_per_epoch: int) -> 
     return final + (settings.learning_rate - final) * left
 
 
-def resolution_at(share_done: float, settings: TrainSettings, full_px: int) -> int:
+def resolution_at(
+    share_done: float, sides: tuple[int, ...], full_px: int, settings: TrainSettings
+) -> int:
     """Return the side of the pictures of an epoch that begins at `share_done`, in [0, 1).
 
-    The sides of `progressive_px` take equal parts of the first `progressive_share`; what follows,
+    The growing `sides` take equal parts of the first `progressive_share`; what follows,
     at least the last epoch, is at `full_px` (progressive resizing: Howard 2018, fast.ai's entry to
     DAWNBench; Tan and Le 2021, arXiv 2104.00298, section 4).
     """
-    sides = settings.progressive_px
     end = min(settings.progressive_share, (settings.epochs - 1) / settings.epochs)
     if not sides or share_done >= end:
         return full_px

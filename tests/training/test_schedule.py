@@ -93,9 +93,9 @@ def test_rates_fall_to_the_final_one(schedule: str) -> None:
 def test_pictures_grow_in_equal_parts_and_end_at_full_size(
     sides: tuple[int, ...], share: float, expected: list[int]
 ) -> None:
-    settings = TrainSettings(epochs=10, progressive_px=sides, progressive_share=share)
-    assert [resolution_at(epoch / 10, settings, 32) for epoch in range(10)] == expected
+    settings = TrainSettings(epochs=10, progressive_share=share)
+    assert [resolution_at(epoch / 10, sides, 32, settings) for epoch in range(10)] == expected
 
 
 def test_a_single_epoch_is_at_full_size() -> None:
-    assert resolution_at(0.0, TrainSettings(epochs=1, progressive_px=(16,)), 32) == 32
+    assert resolution_at(0.0, (16,), 32, TrainSettings(epochs=1)) == 32

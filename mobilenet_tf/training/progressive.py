@@ -1,0 +1,52 @@
+"""Progressive resizing: the sides of the pictures while they grow."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+from mobilenet_tf.artifacts import recipe_variant
+from mobilenet_tf.errors import UsageError
+from mobilenet_tf.models.blocks import GlobalPool
+from mobilenet_tf.recipe import Recipe
+
+AUTO_SHARES = (0.5, 0.75)  # of the full side
+
+
+def progressive_sides(recipe: Recipe) -> tuple[int, ...]:
+    """Return the sides in pixels, all below the full one, that training grows through.
+
+    Sides are multiples of the network's total stride: where a stride meets an odd side, `same`
+    padding moves the features by half a pixel, and the last epochs would have to unlearn it.
+    "auto" takes half and three quarters of the full side, rounded up to such multiples, and none
+    for a network that takes one resolution only.
+
+    Raises:
+        UsageError: a side that was asked for is no such multiple, or they do not grow.
+    """
+    sides, full_px = recipe.train.progressive_px, recipe.model.resolution_px
+    if not sides:
+        return ()
+    variant = recipe_variant(recipe)
+    table, stride = variant.table, variant.table.total_stride(variant.stride_plan)
+    takes_any = any(isinstance(block, GlobalPool) for block in table.blocks)
+    if sides == "auto":
+        wanted = (math.ceil(share * full_px / stride) * stride for share in AUTO_SHARES)
+        return tuple(sorted({side for side in wanted if side < full_px})) if takes_any else ()
+    given = f"train.progressive_px {list(sides)}"
+    if not takes_any:
+        raise UsageError(
+            f"{given}: {table.name} has a dense layer as large as its features, which takes one"
+            " resolution only; leave it empty"
+        )
+    allowed = list(range(stride, full_px, stride))
+    wrong = [side for side in sides if side not in allowed]
+    if wrong:
+        raise UsageError(
+            f"{given}: {wrong[0]} is no multiple of {table.name}'s total stride {stride} below"
+            f" model.resolution_px {full_px}; "
+            + (f"choose from {', '.join(map(str, allowed))}" if allowed else "leave it empty")
+        )
+    if any(after <= before for before, after in itertools.pairwise(sides)):
+        raise UsageError(f"{given} does not grow; give each side once, the smallest first")
+    return tuple(sides)
