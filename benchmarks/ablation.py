@@ -1,7 +1,7 @@
 """What is each part of the recipe worth? Validation accuracy with one part changed at a time.
 
     python benchmarks/ablation.py --out ablation
-    python benchmarks/ablation.py --part alternating_flip --part cutout --seed 1 --seed 2
+    python benchmarks/ablation.py --part full_size --part cutout --seed 1 --seed 2
     python benchmarks/ablation.py --part teacher --teacher artifacts/cifar10_v1_100_r32
 
 Float training of the recipe and of the recipe with one part changed, for every seed. Test pictures
@@ -30,8 +30,8 @@ from mobilenet_tf.workdir import write_text
 
 BASE = "base"
 PARTS = {  # name -> what it changes in the recipe
+    "full_size": ("train.progressive_px=[]",),
     "progressive_24": ("train.progressive_px=[24]",),
-    "progressive_16_24": ("train.progressive_px=[16, 24]",),
     "cosine": ("train.schedule=cosine",),
     "half_rate": ("train.learning_rate=0.1",),
     "double_rate": ("train.learning_rate=0.4",),
@@ -39,7 +39,7 @@ PARTS = {  # name -> what it changes in the recipe
     "no_label_smoothing": ("train.label_smoothing=0",),
     "no_crop": ("augmentation.crop_padding_px=0",),
     "no_flip": ("augmentation.flip=false",),
-    "alternating_flip": ("augmentation.flip=alternating",),
+    "flip_by_chance": ("augmentation.flip=true",),
     "cutout": ("augmentation.cutout_px=8",),
     "cutout_ending": ("augmentation.cutout_px=8", "augmentation.strong_share=0.8"),
     "mixup": ("augmentation.mixup_alpha=0.2",),
