@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 ACCURACY_LIMIT_POINTS = 0.5
 SIZE_LIMIT_SHARE = 0.30
+SMALL_FILE_BYTES = 64_000  # beside a quarter: scales, biases and graph outweigh few weights
 
 Status = Literal["pass", "fail", "unknown"]
 STAGE_ORDER = ("train", "qat", "export", "benchmark")
@@ -170,7 +171,7 @@ def judge(summary: Summary) -> Verdict:
         )
     delta = row.delta_points or 0.0
     accurate = delta >= -ACCURACY_LIMIT_POINTS - 1e-9
-    small = row.size_share is None or row.size_share <= SIZE_LIMIT_SHARE + 1e-9
+    small = _is_small(row)
     share = 0.0 if row.size_share is None else 100 * row.size_share
     pictures = "" if summary.test_count is None else f" on {summary.test_count:,} test pictures"
     figures = f"{100 * row.top1:.2f} % against {100 * reference.top1:.2f} % top-1{pictures}"
@@ -190,9 +191,19 @@ def judge(summary: Summary) -> Verdict:
         "pass" if accurate and small else "fail",
         f"{opening}: {figures}.",
         f"As good: at most {ACCURACY_LIMIT_POINTS} points under the float model;"
-        f" small: at most {100 * SIZE_LIMIT_SHARE:.0f} % of the float32 file."
+        f" small: at most {100 * SIZE_LIMIT_SHARE:.0f} % of the float32 file, or a quarter of it"
+        f" and {format_size(SMALL_FILE_BYTES)} for scales, biases and graph."
         + _sampling_note(row.top1, summary.test_count),
     )
+
+
+def _is_small(row: Artifact) -> bool:
+    """Return whether an int8 file is as small as one is expected to be; True if not known."""
+    if row.size_share is None or row.size_bytes is None:
+        return True
+    if row.size_share <= SIZE_LIMIT_SHARE + 1e-9:
+        return True
+    return row.size_bytes * (1 - 0.25 / row.size_share) <= SMALL_FILE_BYTES
 
 
 def accuracy_interval(top1: float, count: int) -> tuple[float, float]:

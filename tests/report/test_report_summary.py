@@ -39,6 +39,19 @@ def test_verdict_follows_both_limits(run, rows, top1, size_bytes, expected):
     assert words in verdict.sentence
 
 
+@pytest.mark.parametrize(
+    ("size_bytes", "status"), [(279_400, "pass"), (279_500, "fail"), (258_784, "pass")]
+)
+def test_scales_and_graph_do_not_count_against_a_network_of_few_weights(
+    run, rows, size_bytes, status
+):
+    row_of(rows, "float32", "tflite").update(size_bytes=861_700)  # a quarter: 215,425
+    row_of(rows, "int8_qat").update(size_bytes=size_bytes)
+    verdict = summarise(run).verdict
+    assert verdict.status == status
+    assert "or a quarter of it and 64.0 KB for scales" in verdict.basis
+
+
 def test_the_int8_file_shown_is_chosen_by_kind_not_by_test_accuracy(run, rows):
     row_of(rows, "int8_ptq")["top1"] = 0.99
     assert summarise(run).headline.label == "int8 QAT"
