@@ -54,7 +54,7 @@ def mtf() -> Mtf:
     """Return a function that runs `mtf` in a process of its own, like a user."""
 
     def run(
-        *arguments: object, cwd: Path | None = None, timeout_s: float = 300, **environment: str
+        *arguments: object, cwd: Path | None = None, timeout_s: float = 900, **environment: str
     ):
         return subprocess.run(
             [*COMMAND, *map(str, arguments)],
