@@ -13,6 +13,7 @@ from mobilenet_tf.benchmark import score_on_test
 from mobilenet_tf.errors import MtfError, UsageError
 from mobilenet_tf.export import to_probabilities
 from mobilenet_tf.models.keras_builder import MobileNetV1, build_model
+from mobilenet_tf.models.options import Options
 from mobilenet_tf.models.weights import read_weights, weight_variables
 from mobilenet_tf.recipe import load_recipe
 from mobilenet_tf.stages import check_recipe
@@ -85,6 +86,7 @@ def test_weights_are_loaded_by_the_data_they_come_from(name: str) -> None:
         resolution_px=side,
         classes=len(card.classes),
         stride_plan=card.stride_plan,
+        options=Options(block_count=card.recipe["model"].get("block_count", 0)),
         weights=card.dataset,
     )
     tensors, _ = read_weights(zoo.zoo_folder() / name / card.weights)

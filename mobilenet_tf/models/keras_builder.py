@@ -112,6 +112,7 @@ def MobileNetV1(  # noqa: N802  # named as Keras names its applications
     classes: int = 1000,
     weights: str | Path | None = None,
     stride_plan: str | None = None,
+    block_count: int = 0,
     dropout: float = 1e-3,
     classifier_activation: str | None = "softmax",
 ) -> keras.Model:
@@ -127,6 +128,7 @@ def MobileNetV1(  # noqa: N802  # named as Keras names its applications
         weights: a .safetensors file that this project wrote, "cifar10" for what the zoo has
             (`mtf zoo`) at this alpha, resolution and stride plan, or None for a random start.
         stride_plan: "cifar" or "imagenet"; None takes "cifar" when a side is below 96 pixels.
+        block_count: how many of the 13 separable blocks to build, the first ones; 0 for all.
         dropout: share of the pooled features set to 0 in training, in [0, 1).
         classifier_activation: name of a Keras activation; None returns logits.
 
@@ -160,6 +162,7 @@ def MobileNetV1(  # noqa: N802  # named as Keras names its applications
         stride_plan=stride_plan,
         dropout=dropout,
         activation=classifier_activation,
+        options=Options(block_count=block_count),
         weights=weights,
     )
 
