@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any, Literal
 
 from mobilenet_tf.data.catalog import dataset_info
 from mobilenet_tf.models.catalog import model_table
+from mobilenet_tf.models.options import Options
 from mobilenet_tf.report import Column, Summary, Table, format_table, stage_table, summarise
 from mobilenet_tf.report.provenance import (
     environment_table,
@@ -168,22 +169,20 @@ def _usage(card: Card, summary: Summary) -> list[str]:
         "In Python, with LiteRT alone:",
         _fenced(python_example(summary), "python"),
     ]
-    keras = _keras_example(card)
-    if keras:
-        parts += ["The float network in Keras:", _fenced(keras, "python")]
+    parts += ["The float network in Keras:", _fenced(_keras_example(card), "python")]
     parts += ["Fine-tuning on other pictures:", _fenced(_fine_tuning(card), "sh")]
     parts += ["On Android, with LiteRT's `Interpreter`:", _fenced(_kotlin_example(card), "kotlin")]
     return parts + (_section(tensors, level=3) if tensors else [])
 
 
 def _keras_example(card: Card) -> str:
-    """Return how the float network is had; empty for one with options, which takes more words."""
+    """Return how the float network is had."""
     model = card.recipe["model"]
-    if card.variant.count("_") != 2:  # model, alpha, side; options follow
-        return ""
+    options = ", ".join(f"{name}={value!r}" for name, value in _options(card).items())
     return "\n".join(
         [
             "from mobilenet_tf.models.keras_builder import build_model",
+            *(["from mobilenet_tf.models.options import Options"] if options else []),
             "",
             "model = build_model(",
             f'    "{card.model}",',
@@ -191,6 +190,7 @@ def _keras_example(card: Card) -> str:
             f"    resolution_px={model['resolution_px']},",
             f"    classes={len(card.classes)},",
             f'    stride_plan="{card.stride_plan}",',
+            *([f"    options=Options({options}),"] if options else []),
             f'    weights="{card.name}",',
             ")  # (byte - 128) / 128 in, logits out",
         ]
@@ -204,7 +204,18 @@ def _fine_tuning(card: Card) -> str:
         f"mtf train --dataset {other} --model {card.model} --alpha {model['alpha']:g}"
         f" --resolution {model['resolution_px']} --stride-plan {card.stride_plan}"
         f" --weights {card.name}"
+        + "".join(f" --set model.{name}={value}" for name, value in _options(card).items())
     )
+
+
+def _options(card: Card) -> dict[str, Any]:
+    """Return the options of the network that are not the paper's."""
+    model = card.recipe["model"]
+    return {
+        field.name: model[field.name]
+        for field in fields(Options)
+        if model.get(field.name, field.default) != field.default
+    }
 
 
 def _kotlin_example(card: Card) -> str:
