@@ -7,10 +7,10 @@ from typing import Any
 
 from mobilenet_tf.artifacts import recipe_variant
 from mobilenet_tf.errors import UsageError
+from mobilenet_tf.hardware import name_machines
 from mobilenet_tf.models.cost import count_variant_costs
 from mobilenet_tf.recipe import Recipe
 from mobilenet_tf.report import Column, Table
-from mobilenet_tf.results import StageResult
 from mobilenet_tf.run_folder import RunFolder
 
 INT8 = ("int8_qat", "int8_ptq")  # which file is shown is decided by its kind, not its accuracy
@@ -98,7 +98,7 @@ def _describe(run: RunFolder) -> dict[str, Any]:
         "threads": benchmark.metrics["threads"],
         "test_count": benchmark.metrics["test_count"],
         "training_time_s": _sum_training(run),
-        "machine": _name_machine(benchmark),
+        "machine": benchmark.machine,
     }
 
 
@@ -122,11 +122,6 @@ def _sum_training(run: RunFolder) -> float | None:
     return round(sum(known), 1) if known and len(known) == len(times) else None
 
 
-def _name_machine(result: StageResult) -> str:
-    machine = result.machine
-    return f"{machine.get('processor') or 'unknown processor'}, {machine.get('cores', '?')} cores"
-
-
 def _notes(rows: Sequence[dict[str, Any]]) -> list[str]:
     notes = []
     datasets = sorted({row["dataset"] for row in rows})
@@ -146,11 +141,7 @@ def _notes(rows: Sequence[dict[str, Any]]) -> list[str]:
     threads = sorted({row["threads"] for row in rows})
     plural = "s" if threads != [1] else ""
     notes.append(f"Latency of one picture, {' or '.join(map(str, threads))} thread{plural}.")
-    machines = sorted({row["machine"] for row in rows})
-    if len(machines) > 1:
-        notes.append(f"Measured on different machines: {'; '.join(machines)}.")
-    else:
-        notes.append(f"{machines[0]}.")
+    notes.append(f"Measured on {name_machines(row['machine'] for row in rows)}.")
     return notes
 
 

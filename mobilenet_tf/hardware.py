@@ -7,6 +7,7 @@ import os
 import platform
 import re
 import subprocess
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +97,22 @@ def describe_machine() -> dict[str, Any]:
         "memory_gib": round(total_bytes / 2**30, 1),
         "system": platform.system(),
     }
+
+
+def name_machines(machines: Iterable[Mapping[str, Any]]) -> str:
+    """Return the machines of results in words, such as "AMD EPYC (AVX2, BF16), 1 or 2 cores".
+
+    Each is what `describe_machine` gave where the result was made.
+    """
+    cores: dict[str, set[int]] = {}
+    for machine in machines:
+        features = f" ({machine['features']})" if machine.get("features") else ""
+        name = f"{machine.get('processor') or 'unknown processor'}{features}"
+        cores.setdefault(name, set()).add(machine["cores"])
+    return "; ".join(
+        f"{name}, {' or '.join(map(str, sorted(counts)))} core{'' if counts == {1} else 's'}"
+        for name, counts in sorted(cores.items())
+    )
 
 
 def processor_name() -> str:

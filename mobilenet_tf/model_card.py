@@ -7,6 +7,7 @@ from dataclasses import fields, replace
 from typing import Any, Literal
 
 from mobilenet_tf.data.catalog import dataset_info
+from mobilenet_tf.hardware import name_machines
 from mobilenet_tf.models.catalog import model_table
 from mobilenet_tf.models.options import Options
 from mobilenet_tf.report import Column, Summary, Table, format_table, stage_table, summarise
@@ -58,7 +59,7 @@ def describe_card(card: Card) -> dict[str, Any]:
         "int8_size_bytes": int8["size_bytes"],
         "int8_latency_median_ms": int8["latency_median_ms"],
         "threads": int8["threads"],
-        "machine": _name_machine(card),
+        "machine": card.stages["benchmark"]["machine"],
     }
 
 
@@ -91,11 +92,11 @@ def format_cards(cards: Sequence[Card], style: Literal["text", "markdown"] = "te
         for row in rows
     ]
     tests = sorted({f"{row['test_count']:,} test pictures of {row['dataset']}" for row in rows})
-    machines = sorted({row["machine"] for row in rows})
     threads = sorted({row["threads"] for row in rows})
+    machines = name_machines(row["machine"] for row in rows)
     note = (
         f"Top-1 on {', '.join(tests)}. Latency of one picture, {_join(threads)}"
-        f" {'thread' if threads == [1] else 'threads'}, on {'; '.join(machines)}."
+        f" {'thread' if threads == [1] else 'threads'}, on {machines}."
     )
     return f"{format_table(columns, cells, style)}\n\n{note}"
 
@@ -280,6 +281,7 @@ def _making(card: Card, summary: Summary) -> list[str]:
         max(stage["wall_time_s"], stage["metrics"].get("fit_time_s", 0))
         for stage in card.stages.values()
     )
+    machine = name_machines([card.stages["benchmark"]["machine"]])
     again = "" if card.recipe["deterministic"] else "; its weights differ from run to run"
     return [
         f"Data: {about}. Trained on {fit['train_count']:,} pictures, {chosen};"
@@ -287,7 +289,7 @@ def _making(card: Card, summary: Summary) -> list[str]:
         f"Seed: {card.recipe['seed']}.",
         *(f"{said} {train[key]}." for key, said in ORIGINS.items() if train.get(key)),
         selection_note(summary),
-        f"Wall time: {format_duration(took_s)}, all stages together; {_name_machine(card)}.",
+        f"Wall time: {format_duration(took_s)}, all stages together; {machine}.",
         f"The command below makes it again, at the commits and versions listed{again}.",
     ]
 
@@ -349,12 +351,6 @@ def _bullets(lines: Sequence[str]) -> str:
 
 def _fenced(code: str, language: str) -> str:
     return f"```{language}\n{code}\n```"
-
-
-def _name_machine(card: Card) -> str:
-    machine = card.stages["benchmark"]["machine"]
-    features = f" ({machine['features']})" if machine.get("features") else ""
-    return f"{machine.get('processor') or 'unknown processor'}{features}, {machine['cores']} cores"
 
 
 def _percent(share: float | None, decimals: int = 2) -> str:

@@ -50,7 +50,8 @@ _RESOLUTIONS_PX = (32, 224)  # CIFAR's and the papers'
     "--block-count",
     type=int,
     default=0,
-    help="Only the first blocks between stem and head.  [default: all]",
+    help="Only the first blocks between stem and head; leaves out models with fewer."
+    "  [default: all]",
 )
 @click.option(
     "--layers",
@@ -82,9 +83,9 @@ def command(
       mtf models --layers --alpha 0.25 --resolution 32
       mtf models --model mobilenet_v1 --alpha 0.25 --block-count 9
     """
-    from mobilenet_tf.models.catalog import model_names, model_table
+    from mobilenet_tf.models.catalog import model_table
 
-    names = model_names() if model is None else (model_table(model).name,)
+    names = _with_blocks(block_count) if model is None else (model_table(model).name,)
     if layers:
         variant, cost = _choose_one(
             names, alphas, resolutions_px, classes, stride_plan, block_count=block_count
@@ -103,6 +104,18 @@ def command(
         click.echo(_format_layers(rows[0]))
     else:
         click.echo(_format(rows))
+
+
+def _with_blocks(block_count: int) -> tuple[str, ...]:
+    from mobilenet_tf.models.catalog import model_names, model_table
+
+    counts = {name: model_table(name).block_count for name in model_names()}
+    names = tuple(name for name, count in counts.items() if count >= block_count)
+    if not names:
+        raise UsageError(
+            f"--block-count {block_count}: no model has more than {max(counts.values())}"
+        )
+    return names
 
 
 def _choose_one(

@@ -71,6 +71,13 @@ def test_the_first_blocks_alone(capsys: Capture) -> None:
     assert layered["parameters"] == row["parameters"]
 
 
+def test_models_with_fewer_blocks_are_left_out(capsys: Capture) -> None:
+    rows = models(capsys, "--block-count", "17", "--alpha", "1", "--resolution", "32")
+    names = [row["name"] for row in rows]
+    assert "v2_100_r32_b17" in names
+    assert not [name for name in names if name.startswith(("v1", "alex"))]
+
+
 def test_layers_add_up_to_the_variant(capsys: Capture) -> None:
     (row,) = models(capsys, "--layers", "--alpha", "0.25", "--resolution", "32")
     cost = count_costs(
@@ -98,6 +105,8 @@ def test_layers_add_up_to_the_variant(capsys: Capture) -> None:
         (["--classes", "0"], "classes 0"),
         (["--stride-plan", "imagnet"], "imagnet"),
         (["--model", "mobilenet_v1", "--block-count", "14"], "block_count 14"),
+        (["--block-count", "99"], "no model has more than 22"),
+        (["--block-count", "-1"], "block_count -1 is not a whole number"),
         (["--layers", "--alpha", "1", "--alpha", "0.5"], "give one --alpha, not 1.0, 0.5"),
     ],
 )
