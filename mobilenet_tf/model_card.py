@@ -276,11 +276,7 @@ def _making(card: Card, summary: Summary) -> list[str]:
         else "none held out, so the last epoch stands"
     )
     about = DATA_NOTES.get(card.dataset, (info.description,))[0].rstrip(".")
-    # A stage that was resumed has the wall time of its last part, and the epochs' of all parts.
-    took_s = sum(
-        max(stage["wall_time_s"], stage["metrics"].get("fit_time_s", 0))
-        for stage in card.stages.values()
-    )
+    took_s = sum(stage["wall_time_s"] for stage in card.stages.values())
     machine = name_machines([card.stages["benchmark"]["machine"]])
     again = "" if card.recipe["deterministic"] else "; its weights differ from run to run"
     return [

@@ -159,8 +159,9 @@ def test_an_unfinished_stage_is_neither_lost_nor_continued_unasked(bench: Any) -
     assert bench.run.load_recipe() == saved
     assert bench.run.has_checkpoint("train")
     bench.set()
-    bench.one("train", resume=True)
+    done = bench.one("train", resume=True)
     assert bench.content("train") == "continued"
+    assert done.wall_time_s == 600  # of all epochs, although this process took no time
 
 
 def test_changed_settings_are_continued_with_where_that_is_asked_for(bench: Any) -> None:
