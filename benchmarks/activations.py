@@ -3,7 +3,7 @@
     python benchmarks/activations.py
     python benchmarks/activations.py --resolution 224 --rounds 20 --json
 
-Untrained networks of alpha 1.0, quantized after calibration on noise, which batch normalization
+Untrained networks of alpha 1.0, quantized after calibration on noise, which batch normalisation
 makes as lively as trained ones: weights change no latency, scales may.
 All int8 files run one picture in turns, so that a busy machine slows all alike; figures are
 medians, and the ratio to the first row of the same model is what to look at. An op that XNNPACK

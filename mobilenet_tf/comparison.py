@@ -23,7 +23,7 @@ def compare_runs(runs: Sequence[RunFolder]) -> list[dict[str, Any]]:
 
     Accuracies are shares of the test pictures, the float one of the Keras model; size and latency
     (one picture, median) are those of the int8 file, QAT's where there is one. `training_time_s`
-    is that of all epochs, float and QAT, wherever and however often they were resumed.
+    is the wall time of float training and QAT, start and validation included.
 
     Raises:
         UsageError: a folder is no run, or a run has no benchmark yet.
@@ -113,13 +113,8 @@ def _first(rows: Sequence[dict[str, Any]], **wanted: str) -> dict[str, Any]:
 
 
 def _sum_training(run: RunFolder) -> float | None:
-    times = [
-        run.load_stage(stage, verify=False).metrics.get("fit_time_s")
-        for stage in TRAINING
-        if run.is_finished(stage)
-    ]
-    known = [float(time) for time in times if time is not None]
-    return round(sum(known), 1) if known and len(known) == len(times) else None
+    stages = [run.load_stage(name, verify=False) for name in TRAINING if run.is_finished(name)]
+    return round(sum(stage.wall_time_s for stage in stages), 1) if stages else None
 
 
 def _notes(rows: Sequence[dict[str, Any]]) -> list[str]:

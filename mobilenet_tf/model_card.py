@@ -313,7 +313,7 @@ def _stages_table(card: Card) -> Table:
             Column("epochs"),
         ),
         tuple(rows),
-        "Epochs: the time of all of them, wherever and however often the stage was resumed.",
+        "Epochs: the time of all of them, however often the stage was resumed.",
     )
 
 

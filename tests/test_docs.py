@@ -11,6 +11,7 @@ import click
 import msgspec
 import pytest
 
+from mobilenet_tf.cli import run
 from mobilenet_tf.cli.main import VERBS, mtf
 from mobilenet_tf.recipe import FitSettings, QatSettings, Recipe, load_recipe, recipe_names
 
@@ -80,6 +81,11 @@ def test_the_settings_table_is_complete_and_true() -> None:
 @pytest.mark.parametrize("name", recipe_names())
 def test_shipped_recipes_are_valid(name: str) -> None:
     load_recipe(name)
+
+
+def test_every_shipped_recipe_is_named_in_readme_and_help() -> None:
+    for text in ((ROOT / "README.md").read_text("utf-8"), run.command.help or ""):
+        assert set(recipe_names()) <= set(re.findall(r"\w+", text))
 
 
 def test_nothing_here_knows_the_machine_it_was_written_on() -> None:

@@ -18,7 +18,8 @@ from mobilenet_tf.cli import options
     "views",
     multiple=True,
     metavar="flip|rotate",
-    help="Also report the mean over views: mirrored, turned by 90 degrees; can be repeated.",
+    help="Also report the mean over views: mirrored; turned by 90, 180 and 270 degrees. Can be"
+    " repeated.",
 )
 @options.data_dir_option
 @options.overwrite_option

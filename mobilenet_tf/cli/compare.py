@@ -27,8 +27,8 @@ def command(runs: tuple[Path, ...], markdown: bool, html: Path | None, as_json: 
     \b
     Example:
       mtf compare artifacts/cifar10 artifacts/cifar10_v2_050
-      mtf compare artifacts/* --markdown
-      mtf compare artifacts/* --html comparison.html
+      mtf compare artifacts/cifar10* --markdown
+      mtf compare artifacts/cifar10* --html comparison.html
     """
     from mobilenet_tf.comparison import compare_runs, comparison_table
     from mobilenet_tf.report import format_table, render_comparison

@@ -63,7 +63,11 @@ def command(ctx: click.Context, data_dir: Path | None, as_json: bool) -> None:
 
 @command.command()
 @click.argument("name")
-@data_dir_option
+@click.option(
+    "--data-dir",
+    type=click.Path(path_type=Path),
+    help="Folder to prepare it in.  [default: TFDS_DATA_DIR, else ~/tensorflow_datasets]",
+)
 @json_option
 @click.pass_context
 def prepare(ctx: click.Context, name: str, data_dir: Path | None, as_json: bool) -> None:

@@ -72,8 +72,8 @@ def command(
 ) -> None:
     """Show what there is: parameters, multiply-accumulates (MACs) and sizes of the models.
 
-    Sizes are those of the weights once batch normalization is folded into them, in float32 and
-    in int8 with int32 biases. A .tflite file adds some 30 KB, an int8 one up to 16 bytes a channel
+    Sizes are those of the weights once batch normalisation is folded into them, in float32 and
+    in int8 with int32 biases. A .tflite file adds 10 to 30 KB, an int8 one up to 16 bytes a channel
     more for its scales.
 
     \b

@@ -39,8 +39,10 @@ def command(
     """Train, quantize, export, benchmark and report, as RECIPE says.
 
     RECIPE is a .toml file or the name of one that ships: quickstart (the default: embedded
-    pictures, nothing to download), cifar10, cifar100. Run it again after an interruption or a
-    change: only what is missing or out of date is done.
+    pictures, nothing to download), cifar10 (MobileNetV1), cifar10_v2_050, cifar10_v2_100,
+    cifar10_v3_small, cifar10_v3_large, cifar10_v4_small, cifar10_v4_enhanced, cifar10_alexnet,
+    cifar100, cifar100_v1_010, cifar100_v2_010, cifar100_v2_050. Run it again after an
+    interruption or a change: only what is missing or out of date is done.
 
     \b
     Example:

@@ -12,7 +12,7 @@ from mobilenet_tf.cli import options
 @click.command(short_help="Train a float network.")
 @click.option("--recipe", help="Recipe to start from.  [default: the one of the dataset]")
 @click.option("--dataset", help="See mtf datasets.  [default: the recipe's, else cifar10]")
-@click.option("--model", help="See mtf models.  [default: mobilenet_v1]")
+@click.option("--model", help="See mtf models.  [default: the recipe's]")
 @click.option("--alpha", type=float, help="Width multiplier, in (0, 1.5].")
 @click.option("--resolution", type=int, help="Side of the input in pixels.")
 @click.option("--stride-plan", help="cifar keeps small pictures large; imagenet is the paper's.")

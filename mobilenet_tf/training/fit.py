@@ -193,6 +193,7 @@ def fit(
             break
         if phase and epoch > first and phase(epoch / settings.epochs):
             trainer.step = trainer.build_step()
+        clock = time.monotonic()
         row = run_epoch(
             trainer,
             batches,
@@ -210,6 +211,7 @@ def fit(
             if score.top1 > state["best_accuracy"]:
                 best = trainer.deployed_weights()
                 state |= {"best_epoch": epoch + 1, "best_accuracy": score.top1}
+        row["epoch_s"] = round(time.monotonic() - clock, 2)  # validation included
         history.append(row)
         log_scalars(folder, row)
         save_progress(folder, trainer, best, state)
@@ -278,14 +280,12 @@ def run_epoch(
     if broken:  # before it is validated and kept
         what = f"{broken} is no longer finite"
         raise divergence(what, label, settings, step=step, epoch=epoch, rate=rate)
-    elapsed = time.monotonic() - clock
     row = {
         "epoch": epoch + 1,
         "loss": round(float(np.mean(losses)), 5),
         "accuracy": round(float(np.mean(accuracies)), 5),
         "learning_rate": rate,
-        "images_per_s": round(images_seen / elapsed, 1),
-        "epoch_s": round(elapsed, 2),
+        "images_per_s": round(images_seen / (time.monotonic() - clock), 1),
     }
     return row | ({"resolution_px": side_px} if side_px else {})
 
