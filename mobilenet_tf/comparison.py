@@ -11,7 +11,10 @@ from mobilenet_tf.hardware import name_machines
 from mobilenet_tf.models.cost import count_variant_costs
 from mobilenet_tf.recipe import Recipe
 from mobilenet_tf.report import Column, Table
+from mobilenet_tf.results import StageResult
 from mobilenet_tf.run_folder import RunFolder
+from mobilenet_tf.runner import find_stale_input
+from mobilenet_tf.stages import find_stage
 
 INT8 = ("int8_qat", "int8_ptq")  # which file is shown is decided by its kind, not its accuracy
 TRAINING = ("train", "qat")
@@ -75,6 +78,11 @@ def _describe(run: RunFolder) -> dict[str, Any]:
     if not run.is_finished("benchmark"):
         raise UsageError(f"{run.path} has no benchmark yet; run mtf benchmark {run.path}")
     benchmark = run.load_stage("benchmark", verify=False)
+    stale = find_stale_input(find_stage("benchmark"), run, recipe, benchmark)
+    if stale:
+        raise UsageError(
+            f"the benchmark of {run.path} is out of date ({stale}); run mtf benchmark {run.path}"
+        )
     rows = benchmark.metrics["rows"]
     floating = _first(rows, format="keras", quantization="float32")
     files = (_first(rows, format="tflite", quantization=kind) for kind in INT8)
@@ -97,7 +105,7 @@ def _describe(run: RunFolder) -> dict[str, Any]:
         "int8_latency_median_ms": integer.get("latency_median_ms"),
         "threads": benchmark.metrics["threads"],
         "test_count": benchmark.metrics["test_count"],
-        "training_time_s": _sum_training(run),
+        "training_time_s": _sum_training(run, benchmark),
         "machine": benchmark.machine,
     }
 
@@ -112,8 +120,8 @@ def _first(rows: Sequence[dict[str, Any]], **wanted: str) -> dict[str, Any]:
     return next(found, {})
 
 
-def _sum_training(run: RunFolder) -> float | None:
-    stages = [run.load_stage(name, verify=False) for name in TRAINING if run.is_finished(name)]
+def _sum_training(run: RunFolder, benchmark: StageResult) -> float | None:
+    stages = [run.load_stage(name, verify=False) for name in TRAINING if name in benchmark.inputs]
     return round(sum(stage.wall_time_s for stage in stages), 1) if stages else None
 
 

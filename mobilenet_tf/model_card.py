@@ -253,8 +253,8 @@ def _intended_use(card: Card) -> str:
 
 def _limits(card: Card) -> list[str]:
     per_class = card.measured("tflite", "int8_qat")["per_class"]
-    known = [(share, name) for share, name in zip(per_class, card.classes, strict=True) if share]
-    worst, name = min(known)
+    shares = zip(per_class, card.classes, strict=True)
+    worst, name = min((share, name) for share, name in shares if share is not None)
     side = card.recipe["model"]["resolution_px"]
     return [
         f"It knows {', '.join(card.classes)} and nothing else: whatever it is shown becomes one"

@@ -75,8 +75,10 @@ def package_run(
             f"--name {name!r} cannot be a model's; use small letters, digits, - and _, at most 64"
         )
     target = zoo / name
-    if target.exists() and not overwrite:
+    if target.exists() and not overwrite and (target / CARD_FILE).is_file():
         raise UsageError(f"{target} is there already; --overwrite replaces it, --name is another")
+    if target.exists() and not (target / CARD_FILE).is_file():
+        raise UsageError(f"{target} is no model of a zoo; give another --name, or another --out")
     results = load_finished(run, recipe)
     file = find_qat_file(run, results["export"])
     with replaced_folder(target) as folder:
@@ -190,8 +192,8 @@ def replaced_folder(target: Path) -> Iterator[Path]:
         work = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent))
     except OSError as error:
         raise write_error(target, error) from error
+    fresh, old = work / "new", work / "old"
     try:
-        fresh, old = work / "new", work / "old"
         fresh.mkdir()
         yield fresh
         if target.exists():
@@ -200,6 +202,8 @@ def replaced_folder(target: Path) -> Iterator[Path]:
     except OSError as error:
         raise write_error(target, error) from error
     finally:
+        if old.exists() and not target.exists():
+            old.rename(target)
         shutil.rmtree(work, ignore_errors=True)
 
 

@@ -34,8 +34,9 @@ RECIPE_FILE = "recipe.json"
 SETTINGS_FILE = "settings.json"
 CHECKPOINT_FILE = "checkpoint.safetensors"
 PRECISION_FILE = "precision.json"
+START_FILE = "start.json"
 # of a stage at work; a finished one has none
-WORKING_FILES = (SETTINGS_FILE, CHECKPOINT_FILE, PRECISION_FILE)
+WORKING_FILES = (SETTINGS_FILE, CHECKPOINT_FILE, PRECISION_FILE, START_FILE)
 IDENTITY = ("data", "model")  # with the seed: what makes two runs two
 
 
@@ -108,24 +109,32 @@ class RunFolder:
             UsageError: it holds another run (other data, model or seed), or other files.
             MtfError: it cannot be written, or its recipe.json is damaged.
         """
+        if self.is_free(recipe):
+            self.save_recipe(recipe)
+
+    def is_free(self, recipe: Recipe) -> bool:
+        """Tell whether recipe.json is still to be written for a run with `recipe`.
+
+        Raises:
+            UsageError: the folder holds another run (other data, model or seed), or other files.
+            MtfError: its recipe.json is damaged.
+        """
         if self.path.exists() and not self.path.is_dir():
             raise UsageError(f"--out {self.path} is a file; give a folder")
         if self.has_recipe():
             held, asked = (settings_of(r, IDENTITY) for r in (self.load_recipe(), recipe))
             differences = list_differences(held, asked)
-            if differences and not self.holds_work():
-                self.save_recipe(recipe)
-            elif differences:
+            if differences and self.holds_work():
                 raise UsageError(
                     f"{self.path} holds another run ({'; '.join(differences)});"
                     " choose another folder with --out"
                 )
-        elif self.path.is_dir() and any(not p.name.startswith(".") for p in self.path.iterdir()):
+            return bool(differences)
+        if self.path.is_dir() and any(not p.name.startswith(".") for p in self.path.iterdir()):
             raise UsageError(
                 f"{self.path} is not empty and holds no run; choose another folder with --out"
             )
-        else:
-            self.save_recipe(recipe)
+        return True
 
     def holds_work(self) -> bool:
         """Tell whether any stage has left a result or a checkpoint here, now or previously."""
@@ -140,8 +149,9 @@ class RunFolder:
             UsageError: it holds another run, or other files.
             MtfError: it cannot be written, or another mtf is at work in it.
         """
-        self.claim(recipe)
+        self.is_free(recipe)  # refuse before anything is written
         try:
+            self.path.mkdir(parents=True, exist_ok=True)
             lock = filelock.FileLock(self.path / ".lock", timeout=0)
             lock.acquire()
         except filelock.Timeout as error:
@@ -151,6 +161,7 @@ class RunFolder:
         except OSError as error:
             raise write_error(self.path, error) from error
         try:
+            self.claim(recipe)  # with the lock: the recipe of a run at work is not touched
             remove_leftovers(self.path)
             yield
         finally:
@@ -189,6 +200,30 @@ class RunFolder:
         partial = self.partial(name)
         write_bytes(partial / SETTINGS_FILE, msgspec.json.format(msgspec.json.encode(settings)))
         return partial
+
+    @contextlib.contextmanager
+    def keeping_settings(self, name: str) -> Iterator[None]:
+        """Put the settings back if the block fails before a stage has finished an epoch in it.
+
+        So recipe.json and the settings of an unfinished stage are those of what is on disk, and a
+        refused continuation leaves behind what it found.
+        """
+        files = [self.path / RECIPE_FILE, self.partial(name) / SETTINGS_FILE]
+        held = {file: file.read_bytes() for file in files if file.is_file()}
+        before = self._checkpoint_time(name)
+        try:
+            yield
+        except BaseException:
+            now = self._checkpoint_time(name)
+            if now is None:
+                held.pop(files[1], None)  # with no epoch there is nothing to go on with
+            for file, content in held.items() if now in (None, before) else ():
+                write_bytes(file, content)
+            raise
+
+    def _checkpoint_time(self, name: str) -> int | None:
+        file = self.partial(name) / CHECKPOINT_FILE
+        return file.stat().st_mtime_ns if file.exists() else None
 
     def partial_settings(self, name: str) -> dict[str, Any] | None:
         """Return the settings of a stage at work; None if there is none.

@@ -116,30 +116,31 @@ def run_stage(
     if stage.name == "train":
         digests |= identify_teacher(run, recipe)
     settings = settings_of(recipe, stage.sections)
-    changes = begin_partial(
-        stage,
-        run,
-        settings | {"inputs": digests},
-        resume=resume,
-        overwrite=overwrite,
-        allow_changes=allow_changes,
-        echo=echo,
-    )
-    run.save_recipe(recipe)
-    folder = run.partial(stage.name)
     started, clock = datetime.now(timezone.utc), time.monotonic()
-    outcome = stage.run(
-        Work(
-            run=run,
-            recipe=recipe,
-            folder=folder,
-            inputs={name: run.stage(name) for name in needs},
-            results=inputs,
-            data_dir=data_dir,
+    with run.keeping_settings(stage.name):
+        changes = begin_partial(
+            stage,
+            run,
+            settings | {"inputs": digests},
+            resume=resume,
+            overwrite=overwrite,
+            allow_changes=allow_changes,
             echo=echo,
-            progress=progress,
         )
-    )
+        run.save_recipe(recipe)
+        folder = run.partial(stage.name)
+        outcome = stage.run(
+            Work(
+                run=run,
+                recipe=recipe,
+                folder=folder,
+                inputs={name: run.stage(name) for name in needs},
+                results=inputs,
+                data_dir=data_dir,
+                echo=echo,
+                progress=progress,
+            )
+        )
     # A resumed stage took the time of all its epochs, not that of the last process alone.
     took_s = max(time.monotonic() - clock, outcome.metrics.get("fit_time_s", 0.0))
     result = StageResult(
@@ -229,19 +230,20 @@ def begin_partial(
     """Prepare the folder a stage works in: fresh, or where the killed one stopped.
 
     One that never finished an epoch has nothing to lose. One that was begun from stages which
-    have been made again since cannot be continued; it goes to previous/. Return the settings that
-    were changed on the way, which `allow_changes` lets one continue with.
+    have been made again since, or that is to be overwritten, goes to previous/. Return the settings
+    that were changed on the way, which `allow_changes` lets one continue with.
 
     Raises:
         UsageError: it was begun with other settings, or there is no leave to continue it.
     """
     partial = run.partial(stage.name)
     held = None
-    if stage.resumable and run.has_checkpoint(stage.name) and not overwrite:
-        held = run.partial_settings(stage.name)
-    if held is not None and is_from_other_weights(held, settings):
+    if stage.resumable and run.has_checkpoint(stage.name):
+        held = {} if overwrite else run.partial_settings(stage.name)
+    if held is not None and (overwrite or is_from_other_weights(held, settings)):
         kept = run.set_aside(partial)
-        echo(f"{stage.name}: the unfinished one was begun from other weights; it is now {kept}")
+        why = "" if overwrite else " was begun from other weights; it"
+        echo(f"{stage.name}: the unfinished one{why} is now {kept}")
         held = None
     if held is None:
         run.discard_partial(stage.name)
@@ -252,8 +254,8 @@ def begin_partial(
     if differences and not allow_changes:
         raise UsageError(
             f"{partial} was begun with other settings ({'; '.join(differences)}); give the same"
-            " ones to continue it, --allow-changes to go on with these, or --overwrite to start"
-            " over"
+            " ones to continue it, --allow-changes to go on with these, or remove that folder to"
+            f" start {stage.name} over"
         )
     if not resume:
         raise UsageError(

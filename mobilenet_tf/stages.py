@@ -15,7 +15,7 @@ import msgspec
 
 from mobilenet_tf import hardware, results
 from mobilenet_tf.artifacts import recipe_variant
-from mobilenet_tf.data.catalog import dataset_info
+from mobilenet_tf.data.catalog import DatasetInfo, dataset_info
 from mobilenet_tf.errors import UsageError
 from mobilenet_tf.models.cost import count_variant_costs
 from mobilenet_tf.recipe import QUANTIZATIONS, Recipe
@@ -197,6 +197,7 @@ def check_recipe(recipe: Recipe) -> None:
                 " split; set data.validation_count, or 0 epochs"
             )
     progressive_sides(recipe)
+    _check_crop(recipe.augmentation.crop_padding_px, info)
     if recipe.train.teacher and not recipe.train.distill_share:
         raise UsageError(
             f"train.teacher {recipe.train.teacher} has no say, train.distill_share is 0; give a"
@@ -223,6 +224,15 @@ def check_recipe(recipe: Recipe) -> None:
         raise UsageError(
             "export.quantizations is int8_qat alone and qat.epochs is 0; give qat.epochs, or"
             " export int8_ptq"
+        )
+
+
+def _check_crop(padding_px: int, info: DatasetInfo) -> None:
+    side_px = min(info.image_shape[:2])
+    if padding_px >= side_px:
+        raise UsageError(
+            f"augmentation.crop_padding_px {padding_px} is not smaller than the {side_px} px of"
+            f" {info.name}'s pictures; choose 0 to {side_px - 1}"
         )
 
 

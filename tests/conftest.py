@@ -106,6 +106,8 @@ class Bench:
     def work(self, stage: str) -> Callable[[Work], Outcome]:
         def do(work: Work) -> Outcome:
             self.ran.append(stage)
+            if self.failing == "at once":
+                raise MtfError("the power never came")
             checkpoint = work.folder / CHECKPOINT_FILE
             text = "continued" if checkpoint.exists() else "fresh"
             if stage in ("train", "qat"):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 import shutil
 from pathlib import Path
@@ -13,9 +14,10 @@ from mobilenet_tf import zoo
 from mobilenet_tf.errors import MtfError, UsageError
 from mobilenet_tf.model_card import format_page
 from mobilenet_tf.models.weights import read_weights
-from mobilenet_tf.packaging import package_run, without_machine
+from mobilenet_tf.packaging import package_run, replaced_folder, without_machine
 from mobilenet_tf.recipe import load_recipe
 from mobilenet_tf.run_folder import RunFolder
+from mobilenet_tf.zoo import CARD_FILE
 
 NAME = "synthetic_v1_005_r32"
 
@@ -105,11 +107,39 @@ def test_a_failure_leaves_no_trace_and_the_old_model(
 ) -> None:
     out = tmp_path / "zoo"
     (out / NAME).mkdir(parents=True)
-    (out / NAME / "old.txt").write_text("old")
+    (out / NAME / CARD_FILE).write_text("old")
     monkeypatch.setattr("mobilenet_tf.packaging.score_on_test", None)
     with pytest.raises(TypeError):
         package(finished_run, out, overwrite=True)
-    assert [path.name for path in out.rglob("*")] == [NAME, "old.txt"]
+    assert [path.name for path in out.rglob("*")] == [NAME, CARD_FILE]
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_run_is_not_taken_for_a_model(
+    overwrite: bool, finished_run: Path, tmp_path: Path
+) -> None:
+    other = Path(shutil.copytree(finished_run, tmp_path / NAME))
+    with pytest.raises(UsageError, match=r"is no model of a zoo; give another --name"):
+        package(finished_run, tmp_path, overwrite=overwrite)
+    assert (other / "train" / "result.json").is_file()
+
+
+def test_a_model_stays_where_its_successor_cannot_be_put_in_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target, rename = tmp_path / "model", Path.rename
+    target.mkdir()
+    (target / CARD_FILE).write_text("old")
+
+    def fail(path: Path, to: Path) -> Path:
+        if path.name == "new":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return rename(path, to)
+
+    monkeypatch.setattr(Path, "rename", fail)
+    with pytest.raises(MtfError, match="No space left"), replaced_folder(target):
+        pass
+    assert [path.name for path in tmp_path.rglob("*")] == ["model", CARD_FILE]
 
 
 @pytest.mark.parametrize(

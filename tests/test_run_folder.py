@@ -138,6 +138,13 @@ def test_a_second_process_is_kept_out(run: RunFolder) -> None:
         pass
 
 
+def test_a_process_that_is_kept_out_changes_nothing(run: RunFolder) -> None:
+    other = parse_recipe({"model": {"alpha": 0.75}}, "the test")
+    with run.lock(Recipe()), pytest.raises(MtfError, match="another mtf"), run.lock(other):
+        raise AssertionError("two at once")
+    assert run.load_recipe() == Recipe()
+
+
 def test_the_lock_removes_what_killed_writes_left(run: RunFolder) -> None:
     left = run.begin("train", {}) / ".checkpoint.safetensors.abc.tmp"
     left.write_bytes(b"half")

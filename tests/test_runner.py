@@ -11,7 +11,7 @@ import pytest
 from mobilenet_tf import results
 from mobilenet_tf.errors import MtfError, UsageError
 from mobilenet_tf.recipe import Recipe
-from mobilenet_tf.run_folder import SETTINGS_FILE, RunFolder
+from mobilenet_tf.run_folder import CHECKPOINT_FILE, SETTINGS_FILE, RunFolder
 from mobilenet_tf.runner import resume_command
 
 ALL = ["train", "qat", "export", "benchmark", "report"]
@@ -169,7 +169,7 @@ def test_changed_settings_are_continued_with_where_that_is_asked_for(bench: Any)
     with pytest.raises(MtfError):
         bench.pipeline()
     bench.set("train.epochs=99")
-    with pytest.raises(UsageError, match=r"12 there, 99 asked.*--allow-changes.*--overwrite"):
+    with pytest.raises(UsageError, match=r"12 there, 99 asked.*--allow-changes.*remove that"):
         bench.pipeline()
     with pytest.raises(MtfError, match="power"):
         bench.pipeline(allow_changes=True)
@@ -202,6 +202,37 @@ def test_overwrite_starts_an_unfinished_stage_over(bench: Any) -> None:
         bench.one("train", resume=True)
     bench.one("train", overwrite=True)
     assert bench.content("train") == "fresh"
+    (kept,) = (bench.run.path / "previous").iterdir()
+    assert (kept / CHECKPOINT_FILE).read_text() == "epoch 1"
+    assert f"train: the unfinished one is now {kept}" in bench.messages
+
+
+def test_a_continuation_that_fails_at_once_leaves_what_it_found(bench: Any) -> None:
+    bench.failing = "train"
+    with pytest.raises(MtfError):
+        bench.one("train")
+    recipe = bench.run.load_recipe()
+    settings = bench.run.partial_settings("train")
+    bench.set("train.optimizer=adamw")
+    bench.failing = "at once"
+    with pytest.raises(MtfError):
+        bench.one("train", resume=True, allow_changes=True)
+    assert bench.run.load_recipe() == recipe
+    assert bench.run.partial_settings("train") == settings
+    bench.set()
+    bench.failing = None
+    assert "changed_on_the_way" not in bench.one("train", resume=True).metrics
+
+
+@pytest.mark.parametrize("stage", ["qat", "export"])
+def test_the_recipe_on_disk_is_that_of_what_is_there(stage: str, bench: Any) -> None:
+    bench.pipeline()
+    recipe = bench.run.load_recipe()
+    bench.set("qat.learning_rate=0.5", "export.io_type=uint8")
+    bench.failing = "at once"
+    with pytest.raises(MtfError):
+        bench.one(stage, overwrite=True)
+    assert bench.run.load_recipe() == recipe
 
 
 def test_an_interrupted_overwrite_goes_on_without_it(bench: Any) -> None:

@@ -71,6 +71,7 @@ def test_recipes_that_ship_can_be_run(name: str) -> None:
         (["train.teacher=x", "train.distill_share=0"], ["train.teacher x", "distill_share is 0"]),
         (["data.validation_count=50000"], ["data.validation_count 50000", "50,000"]),
         (["data.validation_count=49990"], ["train.batch_size 128", "the 10 training pictures"]),
+        (["augmentation.crop_padding_px=32"], ["crop_padding_px 32", "choose 0 to 31"]),
         (["qat.batch_size=45001"], ["qat.batch_size 45001", "give at most 45000"]),
         (
             ["data.validation_count=0", "qat.early_stopping_epochs=2"],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -151,7 +152,7 @@ def MobileNetV1(  # noqa: N802  # named as Keras names its applications
     height_px, width_px, _ = input_shape
     if stride_plan is None:
         # A side that is no number goes on to make_variant, which says so.
-        numeric = all(isinstance(side, int) for side in (height_px, width_px))
+        numeric = all(isinstance(side, Integral) for side in (height_px, width_px))
         small = numeric and min(height_px, width_px) < SMALL_SIDE_PX
         stride_plan = "cifar" if small else "imagenet"
     return build_model(

@@ -76,7 +76,7 @@ def check_options(table: ModelTable, options: Options) -> None:
         "squeeze_excitation": options.squeeze_excitation == "on",
         "stochastic_depth": options.stochastic_depth > 0,
         "head_units": options.head_units > 0,
-        "block_count": options.block_count > 0,
+        "block_count": options.block_count != 0,
     }
     for name, wanted in asked.items():
         if wanted and name in table.cannot:

@@ -213,8 +213,8 @@ def fit(
                 state |= {"best_epoch": epoch + 1, "best_accuracy": score.top1}
         row["epoch_s"] = round(time.monotonic() - clock, 2)  # validation included
         history.append(row)
-        log_scalars(folder, row)
         save_progress(folder, trainer, best, state)
+        log_scalars(folder, row)
         echo(format_epoch(label, row, settings.epochs))
         stopped = should_stop(history, state["best_epoch"], settings)
     trainer.assign(best)

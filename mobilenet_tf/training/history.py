@@ -7,6 +7,7 @@ import io
 from pathlib import Path
 from typing import Any
 
+from mobilenet_tf.errors import MtfError
 from mobilenet_tf.workdir import write_text
 
 HISTORY_FILE = "history.csv"
@@ -42,12 +43,23 @@ def load_history(folder: Path) -> list[dict[str, float | None]]:
 
 
 def log_scalars(folder: Path, row: dict[str, Any]) -> None:
-    """Append one epoch to the TensorBoard log below `folder`."""
+    """Append one epoch to the TensorBoard log below `folder`.
+
+    Raises:
+        MtfError: it cannot be written.
+    """
     from mobilenet_tf.keras import tf  # here, since the report reads histories without TensorFlow
 
-    writer = tf.summary.create_file_writer(str(folder / "tensorboard"))
-    with writer.as_default(step=int(row["epoch"])):
-        for name, value in row.items():
-            if name != "epoch" and value is not None:
-                tf.summary.scalar(name, value)
-    writer.close()
+    log = folder / "tensorboard"
+    try:
+        writer = tf.summary.create_file_writer(str(log))
+        with writer.as_default(step=int(row["epoch"])):
+            for name, value in row.items():
+                if name != "epoch" and value is not None:
+                    tf.summary.scalar(name, value)
+        writer.close()
+    except tf.errors.OpError as error:  # what TensorFlow's files raise in place of OSError
+        raise MtfError(
+            f"cannot write {log}: {error.message.splitlines()[0]}; make room there, then go on with"
+            " --resume"
+        ) from error

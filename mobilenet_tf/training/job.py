@@ -104,7 +104,7 @@ def train_float(
     seed_everything(recipe.seed, recipe.deterministic)
     model = build_float_model(recipe)
     settings, full_px = recipe.train, recipe.model.resolution_px
-    start = load_start(model, recipe)
+    start = load_start(model, recipe, folder)
     data = load_training_data(recipe, data_dir)
     echo(
         f"train: {recipe_variant(recipe).name}, {count_parameters(model):,} parameters, on"
@@ -112,13 +112,15 @@ def train_float(
         + (f", from the weights of {recipe.train.weights}" if start else "")
     )
     teacher = load_teacher(recipe, data, echo)
-    precision = load_precision(folder) or choose_precision(
-        model,
-        recipe.train.precision,
-        batch_size=recipe.train.batch_size,
-        deterministic=recipe.deterministic,
-    )
-    save_precision(precision, folder)
+    precision = load_precision(folder)
+    if precision is None or precision.asked != settings.precision:  # new, or changed on the way
+        precision = choose_precision(
+            model,
+            settings.precision,
+            batch_size=settings.batch_size,
+            deterministic=recipe.deterministic,
+        )
+        save_precision(precision, folder)
     echo(f"train: {describe_precision(precision, model)}")
 
     growing = progressive_sides(recipe)

@@ -5,18 +5,23 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from mobilenet_tf.artifacts import recipe_variant
+from mobilenet_tf.errors import MtfError
 from mobilenet_tf.models.weights import load_features
 from mobilenet_tf.recipe import Recipe
-from mobilenet_tf.workdir import hash_file
+from mobilenet_tf.run_folder import CHECKPOINT_FILE, START_FILE
+from mobilenet_tf.workdir import hash_file, write_bytes
 from mobilenet_tf.zoo import check_file, find_weights, load_card, model_names
 
 
-def load_start(model: Any, recipe: Recipe) -> dict[str, Any]:
+def load_start(model: Any, recipe: Recipe, folder: Path) -> dict[str, Any]:
     """Read the weights that a recipe starts from into its model; return where they are from.
 
     The classifier comes along where the classes are the same, and starts at random elsewhere.
-    Without such weights nothing is done, and {} returned.
+    Without such weights nothing is done, and {} returned. A training that goes on in `folder` has
+    weights of its own: the file may be gone by then, and what was noted of it stands.
 
     Raises:
         UsageError: the zoo has no such weights.
@@ -24,13 +29,23 @@ def load_start(model: Any, recipe: Recipe) -> dict[str, Any]:
     """
     if not recipe.train.weights:
         return {}
+    note = folder / START_FILE
+    if note.is_file() and (folder / CHECKPOINT_FILE).is_file():
+        try:
+            return msgspec.json.decode(note.read_bytes(), type=dict[str, Any])
+        except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise MtfError(
+                f"{note} is damaged ({error}); remove {folder} to start the stage over"
+            ) from error
     file = find_start(recipe)
     fresh = load_features(model, file, dataset=recipe.data.name)
-    return {
+    start = {
         "weights": recipe.train.weights,
         "weights_sha256": hash_file(file),
         "weights_at_random": list(fresh),
     }
+    write_bytes(note, msgspec.json.format(msgspec.json.encode(start)))
+    return start
 
 
 def find_start(recipe: Recipe) -> Path:

@@ -97,3 +97,12 @@ def test_no_run_is_named(tmp_path: Path, capsys: Capture) -> None:
     assert run_command(["compare", str(tmp_path)]) == 2
     assert "is not the folder of a run" in capsys.readouterr().err
     assert run_command(["compare"]) == 2
+
+
+def test_a_benchmark_that_is_out_of_date_is_refused(finished_run: Path, capsys: Capture) -> None:
+    result = finished_run / "qat" / "result.json"
+    result.write_text(result.read_text().replace('"wall_time_s": ', '"wall_time_s": 1'))
+    assert run_command(["compare", str(finished_run)]) == 2
+    said = capsys.readouterr().err
+    assert "is out of date (qat was made again)" in said
+    assert f"mtf benchmark {finished_run}" in said

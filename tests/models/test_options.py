@@ -54,6 +54,8 @@ def variant(name: str, **options: Any) -> Any:
         ("mobilenet_v2", {"head_units": -1}, "head_units -1"),
         ("mobilenet_v1", {"block_count": 14}, r"from 0 to 13 \(all of mobilenet_v1\)"),
         ("mobilenet_v2", {"block_count": -1}, r"block_count -1 .* 0 to 17"),
+        ("mobilenet_v1", {"block_count": None}, "block_count None is not a whole number"),
+        ("mobilenet_v1", {"block_count": "3"}, "block_count '3' is not a whole number"),
         ("mobilenet_v2", {"block_count": True}, "block_count True is not a whole number"),
         ("alexnet", {"block_count": 3}, "alexnet cannot take block_count: .* no row of blocks"),
         ("mobilenet_v2", {"head_dropout": 0.2}, "head_units is 0; give head_units too"),

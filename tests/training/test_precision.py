@@ -245,9 +245,18 @@ def test_a_training_notes_its_choice_and_resumes_with_it(
     choices = iter([choice])
     monkeypatch.setattr(job, "fit", fit)
     monkeypatch.setattr(job, "choose_precision", lambda *_, **__: next(choices))
-    recipe = load_recipe("quickstart", ("data.name=synthetic", "data.validation_count=64"))
+    settings = ("data.name=synthetic", "data.validation_count=64")
+    recipe = load_recipe("quickstart", (*settings, "train.precision=auto"))
     for _ in range(2):
         with pytest.raises(BegunError):
             job.train_float(recipe, tmp_path, None, lambda _: None, progress=False)
     assert seen == [("conv_pw_13",)] * 2
     assert load_precision(tmp_path) == choice
+
+    changed = Precision(asked="float32", bfloat16_layers=(), reason="as asked")
+    choices = iter([changed])  # --allow-changes --precision float32
+    recipe = load_recipe("quickstart", settings)
+    with pytest.raises(BegunError):
+        job.train_float(recipe, tmp_path, None, lambda _: None, progress=False)
+    assert seen[2:] == [()]
+    assert load_precision(tmp_path) == changed

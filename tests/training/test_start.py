@@ -12,6 +12,7 @@ from mobilenet_tf.errors import MtfError, UsageError
 from mobilenet_tf.models.keras_builder import build_variant
 from mobilenet_tf.models.weights import read_weights, weight_variables
 from mobilenet_tf.recipe import Recipe, parse_recipe
+from mobilenet_tf.run_folder import CHECKPOINT_FILE, START_FILE
 from mobilenet_tf.training.job import build_float_model, save_chosen, train_float
 from mobilenet_tf.training.start import find_start, load_start
 from mobilenet_tf.workdir import hash_file
@@ -51,10 +52,10 @@ def shares(model: Any, tensors: dict[str, Any]) -> set[str]:
     }
 
 
-def test_the_same_classes_keep_their_classifier(trained: Path) -> None:
+def test_the_same_classes_keep_their_classifier(trained: Path, tmp_path: Path) -> None:
     recipe = tiny(trained)
     model = build_float_model(recipe)
-    start = load_start(model, recipe)
+    start = load_start(model, recipe, tmp_path)
     tensors, _ = read_weights(trained)
     for name, variable in weight_variables(model).items():
         np.testing.assert_array_equal(variable.numpy(), tensors[name], err_msg=name)
@@ -66,10 +67,10 @@ def test_the_same_classes_keep_their_classifier(trained: Path) -> None:
 
 
 @pytest.mark.parametrize("data", ["digits", "cifar100"])  # as many classes, and more
-def test_other_classes_get_a_new_classifier(trained: Path, data: str) -> None:
+def test_other_classes_get_a_new_classifier(trained: Path, data: str, tmp_path: Path) -> None:
     recipe = tiny(trained, data)
     model, fresh = build_float_model(recipe), build_float_model(recipe)
-    assert set(load_start(model, recipe)["weights_at_random"]) == set(CLASSIFIER)
+    assert set(load_start(model, recipe, tmp_path)["weights_at_random"]) == set(CLASSIFIER)
     tensors, _ = read_weights(trained)
     taken = shares(model, tensors)
     assert {"conv1/kernel", "conv_dw_1/depthwise_kernel", "conv_pw_13/kernel"} <= taken
@@ -80,18 +81,18 @@ def test_other_classes_get_a_new_classifier(trained: Path, data: str) -> None:
     assert CLASSIFIER[0] not in taken
 
 
-def test_another_width_is_refused_by_name(trained: Path) -> None:
+def test_another_width_is_refused_by_name(trained: Path, tmp_path: Path) -> None:
     recipe = tiny(trained, "digits", alpha=0.1)
     with pytest.raises(MtfError, match=r"another width \(alpha\)"):
-        load_start(build_float_model(recipe), recipe)
+        load_start(build_float_model(recipe), recipe, tmp_path)
 
 
-def test_without_weights_nothing_happens() -> None:
+def test_without_weights_nothing_happens(tmp_path: Path) -> None:
     recipe = tiny()
-    assert load_start(None, recipe) == {}
+    assert load_start(None, recipe, tmp_path) == {}
 
 
-def test_names_of_the_zoo_are_found() -> None:
+def test_names_of_the_zoo_are_found(tmp_path: Path) -> None:
     model = {key: CARD.recipe["model"][key] for key in ("alpha", "resolution_px")}
     file = zoo.zoo_folder() / CARD.name / CARD.weights
     assert find_start(tiny("cifar10", **model)) == file
@@ -101,7 +102,7 @@ def test_names_of_the_zoo_are_found() -> None:
     with pytest.raises(UsageError, match="did you mean 'cifar10'"):
         find_start(tiny("cifar1"))
     with pytest.raises(MtfError, match=r"cannot read weights file gone\.safetensors"):
-        load_start(build_float_model(tiny()), tiny("gone.safetensors"))
+        load_start(build_float_model(tiny()), tiny("gone.safetensors"), tmp_path)
 
 
 def test_training_starts_from_them_and_records_it(trained: Path, tmp_path: Path) -> None:
@@ -112,3 +113,16 @@ def test_training_starts_from_them_and_records_it(trained: Path, tmp_path: Path)
     before, _ = read_weights(trained)
     after, _ = read_weights(tmp_path / "v1_005_r16_float32.safetensors")
     np.testing.assert_allclose(after["conv1/kernel"], before["conv1/kernel"], atol=1e-6)
+
+
+def test_what_has_a_checkpoint_goes_on_without_the_file(trained: Path, tmp_path: Path) -> None:
+    recipe, folder = tiny(trained), tmp_path / "train.partial"
+    start = load_start(build_float_model(recipe), recipe, folder)
+    trained.unlink()
+    with pytest.raises(MtfError, match="cannot read weights file"):
+        load_start(build_float_model(recipe), recipe, folder)
+    (folder / CHECKPOINT_FILE).touch()
+    assert load_start(build_float_model(recipe), recipe, folder) == start
+    (folder / START_FILE).write_text("{")
+    with pytest.raises(MtfError, match=r"start\.json is damaged"):
+        load_start(build_float_model(recipe), recipe, folder)
