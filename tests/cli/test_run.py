@@ -232,7 +232,7 @@ def test_interrupted_then_killed_then_resumed_ends_with_equal_bytes(tmp_path: Pa
     start = time.monotonic()
     code, _, said = broken.interrupt()
     assert time.monotonic() - start < 10
-    assert code == 130
+    assert code == 130, said
     assert "Traceback" not in said
     assert whole.finish()[0] == 0
     resume = shlex.split(said.strip().rsplit("Go on with: ", 1)[1])

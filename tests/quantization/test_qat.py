@@ -233,9 +233,7 @@ def test_what_was_trained_is_what_is_deployed(model: Any, pictures: np.ndarray, 
     trained = quantize_for_training(network)
     calibrate(trained, pictures)
     before = make_keras_predict_fn(trained)(pictures)
-    np.testing.assert_allclose(
-        before, predict_deployed(network, pictures), atol=0.02
-    )  # the same network before the first step
+    assert_deployed(predict_deployed(network, pictures), before)  # before the first step
     set_mode(trained, "observe")
     assert set_norms(trained, live=live) == live
     assert not set_norms(trained, live=live)
@@ -243,11 +241,18 @@ def test_what_was_trained_is_what_is_deployed(model: Any, pictures: np.ndarray, 
     after = make_keras_predict_fn(trained)(pictures)
     assert np.abs(after - before).max() > 0.05
     deployed = deploy(trained, network)
-    np.testing.assert_allclose(make_keras_predict_fn(deployed)(pictures), after, atol=0.02)
+    assert_deployed(make_keras_predict_fn(deployed)(pictures), after)
     moved = np.abs(
         network.get_layer("conv1_bn").moving_mean - model.get_layer("conv1_bn").moving_mean
     )
     assert (moved.max() > 1e-4) == live
+
+
+def assert_deployed(found: np.ndarray, wanted: np.ndarray) -> None:
+    """Compare probabilities; an inner value at the edge of a step may round the other way."""
+    differences = np.abs(found - wanted)
+    assert differences.mean() < 1e-3
+    assert differences.max() < 0.04
 
 
 def predict_deployed(network: Any, pictures: np.ndarray) -> np.ndarray:
