@@ -231,4 +231,5 @@ def describe(
         "size_bytes": file.stat().st_size,
         "parameters": cost.parameters,
         "macs": cost.macs,
+        "channels": cost.channels,
     }

@@ -51,6 +51,11 @@ class Cost:
         return sum(layer.macs for layer in self.layers)
 
     @property
+    def channels(self) -> int:
+        """Outputs of all layers with weights: in an int8 file each has a scale and a bias."""
+        return sum(layer.folded_biases for layer in self.layers)
+
+    @property
     def float32_bytes(self) -> int:
         """Weights and biases after folding, 4 bytes each; the file's graph comes on top."""
         return sum(4 * (layer.folded_weights + layer.folded_biases) for layer in self.layers)

@@ -109,7 +109,7 @@ def test_folded_sizes() -> None:
     # Folding leaves each convolution its kernel and one bias a channel.
     channels = sum(layer.output_shape[2] for layer in kernels)
     weights = sum(layer.parameters for layer in kernels) - 1000  # conv_preds' own biases
-    assert channels == 3_736
+    assert channels == cost.channels == 3_736
     assert cost.int8_bytes == weights + 4 * channels
     assert cost.float32_bytes == 4 * (weights + channels)
 

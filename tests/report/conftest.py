@@ -128,6 +128,7 @@ def make_row(index: int, figures: tuple[Any, ...], class_count: int) -> dict[str
         "size_bytes": size_bytes,
         "parameters": 834_666,
         "macs": 12_250_000,
+        "channels": 5_482,
         "top1": top1,
         "top5": min(1.0, top1 + 0.09) if class_count > 10 else None,
         "per_class": [line[i] / count for i, line in enumerate(confusion)],

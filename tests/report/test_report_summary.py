@@ -40,16 +40,23 @@ def test_verdict_follows_both_limits(run, rows, top1, size_bytes, expected):
 
 
 @pytest.mark.parametrize(
-    ("size_bytes", "status"), [(279_400, "pass"), (279_500, "fail"), (258_784, "pass")]
+    ("size_bytes", "channels", "status"),
+    [
+        (280_615, 2_746, "pass"),  # a quarter of the float32 file, 15 x 2,746 and 24,000
+        (280_616, 2_746, "fail"),
+        (258_784, 2_746, "pass"),
+        (258_784, 1_000, "fail"),
+        (258_784, None, "fail"),  # above 30 %, and nothing known that would explain it
+    ],
 )
 def test_scales_and_graph_do_not_count_against_a_network_of_few_weights(
-    run, rows, size_bytes, status
+    run, rows, size_bytes, channels, status
 ):
     row_of(rows, "float32", "tflite").update(size_bytes=861_700)  # a quarter: 215,425
-    row_of(rows, "int8_qat").update(size_bytes=size_bytes)
+    row_of(rows, "int8_qat").update(size_bytes=size_bytes, channels=channels)
     verdict = summarise(run).verdict
     assert verdict.status == status
-    assert "or a quarter of it and 64.0 KB for scales" in verdict.basis
+    assert "or a quarter of it, 15 bytes a channel for scales" in verdict.basis
 
 
 def test_the_int8_file_shown_is_chosen_by_kind_not_by_test_accuracy(run, rows):
