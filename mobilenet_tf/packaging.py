@@ -75,10 +75,15 @@ def package_run(
             f"--name {name!r} cannot be a model's; use small letters, digits, - and _, at most 64"
         )
     target = zoo / name
-    if target.exists() and not overwrite and (target / CARD_FILE).is_file():
-        raise UsageError(f"{target} is there already; --overwrite replaces it, --name is another")
-    if target.exists() and not (target / CARD_FILE).is_file():
-        raise UsageError(f"{target} is no model of a zoo; give another --name, or another --out")
+    if target.exists():
+        if not (target / CARD_FILE).is_file():
+            raise UsageError(
+                f"{target} is no model of a zoo; give another --name, or another --out"
+            )
+        if not overwrite:
+            raise UsageError(
+                f"{target} is there already; --overwrite replaces it, --name is another"
+            )
     results = load_finished(run, recipe)
     file = find_qat_file(run, results["export"])
     with replaced_folder(target) as folder:

@@ -84,8 +84,8 @@ def load_result(folder: Path) -> StageResult:
 def damaged(path: Path, reason: str) -> MtfError:
     """Return the error for a file of a run that cannot be trusted."""
     return MtfError(
-        f"{path} is damaged ({reason}); make the stage again with --overwrite"
-        " (the old folder is kept under previous/), or restore the file"
+        f"{path} is damaged ({reason}); restore it, or remove it and make that stage again with"
+        " mtf run or its own command (the old folder is kept under previous/)"
     )
 
 

@@ -14,7 +14,7 @@ import shutil
 from collections.abc import Iterator
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import filelock
 import msgspec
@@ -38,6 +38,22 @@ START_FILE = "start.json"
 # of a stage at work; a finished one has none
 WORKING_FILES = (SETTINGS_FILE, CHECKPOINT_FILE, PRECISION_FILE, START_FILE)
 IDENTITY = ("data", "model")  # with the seed: what makes two runs two
+
+Note = TypeVar("Note")
+
+
+def read_note(path: Path, kind: type[Note]) -> Note:
+    """Return what a stage at work noted for the process that goes on with it.
+
+    Raises:
+        MtfError: it is damaged.
+    """
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=kind)
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise MtfError(
+            f"{path} is damaged ({error}); remove {path.parent} to start the stage over"
+        ) from error
 
 
 class RunFolder:
@@ -109,10 +125,10 @@ class RunFolder:
             UsageError: it holds another run (other data, model or seed), or other files.
             MtfError: it cannot be written, or its recipe.json is damaged.
         """
-        if self.is_free(recipe):
+        if self.is_unclaimed(recipe):
             self.save_recipe(recipe)
 
-    def is_free(self, recipe: Recipe) -> bool:
+    def is_unclaimed(self, recipe: Recipe) -> bool:
         """Tell whether recipe.json is still to be written for a run with `recipe`.
 
         Raises:
@@ -149,7 +165,7 @@ class RunFolder:
             UsageError: it holds another run, or other files.
             MtfError: it cannot be written, or another mtf is at work in it.
         """
-        self.is_free(recipe)  # refuse before anything is written
+        self.is_unclaimed(recipe)  # refuse before anything is written
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             lock = filelock.FileLock(self.path / ".lock", timeout=0)
@@ -218,7 +234,8 @@ class RunFolder:
             if now is None:
                 held.pop(files[1], None)  # with no epoch there is nothing to go on with
             for file, content in held.items() if now in (None, before) else ():
-                write_bytes(file, content)
+                with contextlib.suppress(MtfError):  # a full disk: the first error says so
+                    write_bytes(file, content)
             raise
 
     def _checkpoint_time(self, name: str) -> int | None:
@@ -233,14 +250,7 @@ class RunFolder:
         """
         if not self.partial(name).is_dir():
             return None
-        file = self.partial(name) / SETTINGS_FILE
-        try:
-            content = msgspec.json.decode(file.read_bytes())
-        except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise damaged(file, str(error)) from error
-        if not isinstance(content, dict):
-            raise damaged(file, "not an object")
-        return content
+        return read_note(self.partial(name) / SETTINGS_FILE, dict[str, Any])
 
     def discard_partial(self, name: str) -> None:
         """Remove what an unfinished stage left."""

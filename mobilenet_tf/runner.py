@@ -237,10 +237,9 @@ def begin_partial(
         UsageError: it was begun with other settings, or there is no leave to continue it.
     """
     partial = run.partial(stage.name)
-    held = None
-    if stage.resumable and run.has_checkpoint(stage.name):
-        held = {} if overwrite else run.partial_settings(stage.name)
-    if held is not None and (overwrite or is_from_other_weights(held, settings)):
+    begun = stage.resumable and run.has_checkpoint(stage.name)
+    held = run.partial_settings(stage.name) if begun and not overwrite else None
+    if begun and (held is None or is_from_other_weights(held, settings)):
         kept = run.set_aside(partial)
         why = "" if overwrite else " was begun from other weights; it"
         echo(f"{stage.name}: the unfinished one{why} is now {kept}")

@@ -71,6 +71,7 @@ def main() -> None:
     try:
         exit_code = run_command(sys.argv[1:])
     except KeyboardInterrupt:  # pressed again while the first was being reported
+        ignore_interrupts()  # already here: what dies with the exception may take seconds
         exit_code = INTERRUPTED_EXIT_CODE
     if exit_code == INTERRUPTED_EXIT_CODE:
         ignore_interrupts()

@@ -197,8 +197,7 @@ def judge(summary: Summary) -> Verdict:
         f"As good: at most {ACCURACY_LIMIT_POINTS} points under the float model;"
         f" small: at most {100 * SIZE_LIMIT_SHARE:.0f} % of the float32 file, or a quarter of it,"
         f" {CHANNEL_BYTES} bytes a channel for scales and biases, and {format_size(GRAPH_BYTES)} of"
-        " graph."
-        + _sampling_note(row.top1, summary.test_count),
+        " graph." + _sampling_note(row.top1, summary.test_count),
     )
 
 

@@ -16,11 +16,10 @@ from typing import Any
 
 import msgspec
 
-from mobilenet_tf.errors import MtfError
 from mobilenet_tf.hardware import has_bfloat16
 from mobilenet_tf.keras import keras, tf
 from mobilenet_tf.recipe import PrecisionName
-from mobilenet_tf.run_folder import PRECISION_FILE
+from mobilenet_tf.run_folder import PRECISION_FILE, read_note
 from mobilenet_tf.workdir import write_bytes
 
 CLEARLY_FASTER = 1.05  # how many times as fast bfloat16 must be
@@ -95,14 +94,7 @@ def load_precision(folder: Path) -> Precision | None:
         MtfError: its file is damaged.
     """
     path = folder / PRECISION_FILE
-    if not path.is_file():
-        return None
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=Precision)
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise MtfError(
-            f"{path} is damaged ({error}); remove {folder} to start the stage over"
-        ) from error
+    return read_note(path, Precision) if path.is_file() else None
 
 
 def save_precision(precision: Precision, folder: Path) -> None:

@@ -8,10 +8,9 @@ from typing import Any
 import msgspec
 
 from mobilenet_tf.artifacts import recipe_variant
-from mobilenet_tf.errors import MtfError
 from mobilenet_tf.models.weights import load_features
 from mobilenet_tf.recipe import Recipe
-from mobilenet_tf.run_folder import CHECKPOINT_FILE, START_FILE
+from mobilenet_tf.run_folder import CHECKPOINT_FILE, START_FILE, read_note
 from mobilenet_tf.workdir import hash_file, write_bytes
 from mobilenet_tf.zoo import check_file, find_weights, load_card, model_names
 
@@ -31,12 +30,7 @@ def load_start(model: Any, recipe: Recipe, folder: Path) -> dict[str, Any]:
         return {}
     note = folder / START_FILE
     if note.is_file() and (folder / CHECKPOINT_FILE).is_file():
-        try:
-            return msgspec.json.decode(note.read_bytes(), type=dict[str, Any])
-        except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise MtfError(
-                f"{note} is damaged ({error}); remove {folder} to start the stage over"
-            ) from error
+        return read_note(note, dict[str, Any])
     file = find_start(recipe)
     fresh = load_features(model, file, dataset=recipe.data.name)
     start = {

@@ -151,7 +151,7 @@ def test_a_damaged_run_is_named_and_not_touched(
     path = finished_run / file
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     before = files_of(finished_run)
-    words = (str(path), "is damaged", "--overwrite")
+    words = (str(path), "is damaged", "make that stage again")
     refused("run", *tiny_options, "--out", finished_run, code=1, words=words)
     assert files_of(finished_run) == before
 
