@@ -60,7 +60,7 @@ class ModelSettings(Settings, frozen=True, kw_only=True):
     activation: ActivationName = "paper"
     squeeze_excitation: SqueezeExcitation = "paper"
     stochastic_depth: Annotated[float, Meta(ge=0, lt=1)] = 0.0
-    dropout: Annotated[float, Meta(ge=0, lt=1)] = 0.001
+    dropout: Annotated[float, Meta(ge=0, lt=1)] | Literal["paper"] = "paper"
     head_units: Annotated[int, Meta(ge=0, le=65_536)] = 0
     head_dropout: Annotated[float, Meta(ge=0, lt=1)] = 0.0
     block_count: Count = 0

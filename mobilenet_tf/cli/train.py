@@ -17,7 +17,7 @@ from mobilenet_tf.cli import options
 @click.option("--resolution", type=int, help="Side of the input in pixels.")
 @click.option("--stride-plan", help="cifar keeps small pictures large; imagenet is the paper's.")
 @click.option("--activation", help="relu, relu6, silu or hard_swish everywhere.")
-@click.option("--squeeze-excitation", help="on: in every bottleneck; off: in none.")
+@click.option("--squeeze-excitation", help="on: in every bottleneck that takes it; off: in none.")
 @click.option("--stochastic-depth", type=float, help="Share of samples that skip the last block.")
 @click.option("--head-units", type=int, help="Width of a hidden layer before the classes.")
 @click.option("--block-count", type=int, help="Only the first so many blocks: a smaller file.")

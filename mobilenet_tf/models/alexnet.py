@@ -27,7 +27,7 @@ ALEXNET = ModelTable(
     source="Krizhevsky 2012, section 3.5",
     activation="relu",
     published_alphas=(1.0,),
-    published_resolutions_px=(224,),
+    dropout=0.5,
     cannot={
         "squeeze_excitation": "it has no bottleneck to squeeze; MobileNetV2, V3 and V4 take it",
         "stochastic_depth": "it has no residual connection that could stand in for a block;"

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Generic, Protocol, TypeVar
 
+from mobilenet_tf.errors import UsageError
 from mobilenet_tf.models.blocks import (
     Bottleneck,
     Classifier,
@@ -27,6 +28,10 @@ from mobilenet_tf.models.variant import Variant, round_channels
 from mobilenet_tf.recipe import ActivationName
 
 SQUEEZE_SHARE = 0.25  # of the expanded channels; arXiv 1905.02244, section 5.3
+PLACES = {  # option -> what it needs, which a network cut after its first blocks may not have
+    "squeeze_excitation": "a bottleneck with a depthwise convolution",
+    "stochastic_depth": "a residual connection",
+}
 
 T = TypeVar("T")
 
@@ -83,15 +88,34 @@ class Assembler(Generic[T]):
     def __init__(self, variant: Variant, ops: Ops[T], dropout: float = 0.0) -> None:
         self.variant, self.ops, self.rate = variant, ops, dropout
         self.bottlenecks = 0
+        self.used: set[str] = set()  # of the options in PLACES
         self.table_channels = variant.input_shape[2]  # the table's, before alpha
 
     def run(self, image: T) -> T:
-        """Return the logits of an image."""
+        """Return the logits of an image.
+
+        Raises:
+            UsageError: an option for which the network has no place.
+        """
         x = image
         for block in self.variant.table.blocks:
             x = BLOCKS[type(block)](self, block, x)
             self.table_channels = getattr(block, "filters", self.table_channels)
+        self._refuse_unused()
         return x
+
+    def _refuse_unused(self) -> None:
+        options = self.variant.options
+        asked = {
+            "squeeze_excitation": options.squeeze_excitation == "on",
+            "stochastic_depth": options.stochastic_depth > 0,
+        }
+        for name, wanted in asked.items():
+            if wanted and name not in self.used:
+                raise UsageError(
+                    f"{self.variant.table.name} cut after block {options.block_count} has no place"
+                    f" for {name}: it needs {PLACES[name]}; raise block_count, or leave {name} out"
+                )
 
     def scale(self, x: T, filters: int, scaling: Scaling = "alpha") -> int:
         """Return a row's channels at this alpha."""
@@ -149,6 +173,7 @@ class Assembler(Generic[T]):
         chosen = self.variant.options.squeeze_excitation
         if chosen == "off" or (chosen == "paper" and not in_table):
             return x
+        self.used.add("squeeze_excitation")
         name, channels = f"{name}_squeeze_excite", self.ops.channels(x)
         gate = self.ops.global_pool(x, f"{name}_AvgPool")
         gate = self.ops.dense(gate, f"{name}_Conv", round_channels(channels * SQUEEZE_SHARE))
@@ -163,6 +188,7 @@ class Assembler(Generic[T]):
             return x
         rate = self.variant.options.stochastic_depth
         if rate:
+            self.used.add("stochastic_depth")
             rate *= self.bottlenecks / self.variant.table.bottleneck_count
             x = self.ops.drop_path(x, f"{name}_drop", rate)
         return self.ops.add(came_in, x, f"{name}_add")

@@ -202,7 +202,7 @@ class ModelTable:
     activation: ActivationName
     blocks: tuple[Block, ...]
     published_alphas: tuple[float, ...]
-    published_resolutions_px: tuple[int, ...]
+    dropout: float = 0.001  # as tf_keras.applications.MobileNet
     norm_suffix: str = "bn"
     block_names: tuple[str, str] = ("block_0", "block_{}")
     cannot: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))

@@ -30,7 +30,7 @@ def build_model(
     resolution_px: int | tuple[int, int],
     classes: int,
     stride_plan: str,
-    dropout: float = 1e-3,
+    dropout: float | None = None,
     activation: str | None = None,
     batch_size: int | None = None,
     batch_norm_momentum: float = 0.99,
@@ -51,7 +51,8 @@ def build_model(
         resolution_px: side of the square input, or (height, width).
         classes: number of outputs.
         stride_plan: "cifar" or "imagenet"; see `blocks.Strides`.
-        dropout: share of the pooled features set to 0 in training, in [0, 1).
+        dropout: share of what enters the classifier (of AlexNet: fc7 too) set to 0 in training, in
+            [0, 1); None is the table's.
         activation: name of the Keras activation after the logits, or None.
         batch_size: a fixed batch size, or None for any.
         batch_norm_momentum: share of the old moving statistics kept at each step, in [0, 1).
@@ -89,13 +90,14 @@ def build_model(
 def build_variant(
     variant: Variant,
     *,
-    dropout: float = 1e-3,
+    dropout: float | None = None,
     activation: str | None = None,
     batch_size: int | None = None,
     batch_norm_momentum: float = 0.99,
     seed: int | None = None,
 ) -> keras.Model:
     """Build a checked variant; arguments and errors as in `build_model`."""
+    dropout = variant.table.dropout if dropout is None else dropout
     check_share("dropout", dropout)
     check_share("batch_norm_momentum", batch_norm_momentum)
     _check_activation(activation)

@@ -18,7 +18,6 @@ MOBILENET_V1 = ModelTable(
     source="arXiv 1704.04861, table 1",
     activation="relu6",
     published_alphas=(0.25, 0.5, 0.75, 1.0),
-    published_resolutions_px=(128, 160, 192, 224),
     cannot={
         "squeeze_excitation": "it has no bottleneck to squeeze; MobileNetV2, V3 and V4 take it",
         "stochastic_depth": "it has no residual connection that could stand in for a block;"

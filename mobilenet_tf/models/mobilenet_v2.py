@@ -19,7 +19,6 @@ MOBILENET_V2 = ModelTable(
     source="arXiv 1801.04381, table 2",
     activation="relu6",
     published_alphas=(0.35, 0.5, 0.75, 1.0, 1.3, 1.4),
-    published_resolutions_px=(96, 128, 160, 192, 224),
     norm_suffix="BN",
     block_names=("expanded_conv", "block_{}"),
     blocks=(

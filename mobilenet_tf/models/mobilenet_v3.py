@@ -83,7 +83,6 @@ MOBILENET_V3_LARGE = ModelTable(
     source="arXiv 1905.02244, table 1",
     activation="hard_swish",
     published_alphas=(0.75, 1.0),
-    published_resolutions_px=(96, 128, 160, 192, 224, 256),
     norm_suffix="BatchNorm",
     block_names=("expanded_conv", "expanded_conv_{}"),
     blocks=_LARGE,

@@ -21,7 +21,6 @@ MOBILENET_V4_CONV_SMALL = ModelTable(
     source="arXiv 2404.10518, appendix, Conv-S",
     activation="relu",
     published_alphas=(1.0,),
-    published_resolutions_px=(224, 256),
     blocks=(
         # DW K1, DW K2, expanded dim, output dim, stride;  imagenet plan at 224 | cifar plan at 32
         ConvBlock("conv_stem", 32, Strides(imagenet=2, cifar=1)),  # 112 | 32
@@ -53,7 +52,6 @@ MOBILENET_V4_CONV_MEDIUM = ModelTable(
     source="arXiv 2404.10518, appendix, Conv-M",
     activation="relu",
     published_alphas=(1.0,),
-    published_resolutions_px=(224, 256, 320),
     blocks=(
         # DW K1, DW K2, expanded dim, output dim, stride;  imagenet plan at 256 | cifar plan at 32
         ConvBlock("conv_stem", 32, Strides(imagenet=2, cifar=1)),  # 128 | 32

@@ -201,11 +201,16 @@ def _assign(model: keras.Model, tensors: Mapping[str, Array], origin: str) -> No
 
 
 def _hint(variables: Mapping[str, Any], tensors: Mapping[str, Array], reshaped: list[str]) -> str:
-    """Say what the differing shapes have in common: the classifier's last axis, or the width."""
+    """Say what the differing shapes have in common: kernel size, classes, hidden head or width."""
     classifier = _classifier(variables)
     if any(tensors[name].ndim != len(variables[name].shape) for name in reshaped):
         return ""
-    if all(name.rpartition("/")[0] == classifier for name in reshaped):
+    if any(tensors[name].shape[:-2] != tuple(variables[name].shape)[:-2] for name in reshaped):
+        return "it has another resolution or stride plan"
+    layers = {name.rpartition("/")[0] for name in reshaped}
+    if layers == {"head", classifier}:
+        return "it has another hidden head layer (head_units)"
+    if layers == {classifier}:
         name = reshaped[0]
         theirs, ours = tensors[name].shape[-1], variables[name].shape[-1]
         if theirs != ours:

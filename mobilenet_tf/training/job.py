@@ -69,7 +69,7 @@ def build_float_model(recipe: Recipe, trained: Path | None = None) -> Any:
     settings = recipe.model
     model = build_variant(
         recipe_variant(recipe),
-        dropout=settings.dropout,
+        dropout=None if settings.dropout == "paper" else settings.dropout,
         batch_norm_momentum=settings.batch_norm_momentum,
         seed=recipe.seed,
     )

@@ -10,7 +10,7 @@ from mobilenet_tf.keras import keras, tf
 from mobilenet_tf.models.catalog import MODELS, model_names, model_table
 from mobilenet_tf.models.cost import count_variant_costs
 from mobilenet_tf.models.dropout import StochasticDepth
-from mobilenet_tf.models.keras_builder import build_model
+from mobilenet_tf.models.keras_builder import build_model, build_variant
 from mobilenet_tf.models.options import Options
 from mobilenet_tf.models.variant import make_variant
 
@@ -66,6 +66,32 @@ def test_what_a_model_cannot_take_is_refused_with_a_reason(
 ) -> None:
     with pytest.raises(UsageError, match=message):
         variant(name, **options)
+
+
+@pytest.mark.parametrize(
+    ("name", "count", "option", "places"),
+    [
+        # Fused bottlenecks come first, without a depthwise convolution or a residual connection.
+        ("mobilenet_v4_conv_small", 2, {"squeeze_excitation": "on"}, 1),
+        ("mobilenet_v4_conv_small", 3, {"stochastic_depth": 0.5}, 1),
+        ("mobilenet_v2", 2, {"stochastic_depth": 0.5}, 1),
+    ],
+)
+def test_a_cut_network_without_a_place_for_an_option_refuses_it(
+    name: str, count: int, option: dict[str, Any], places: int
+) -> None:
+    message = rf"{name} cut after block {count} has no place for {next(iter(option))}: .*raise"
+    with pytest.raises(UsageError, match=message):
+        count_variant_costs(variant(name, block_count=count, **option))
+    with pytest.raises(UsageError, match=message):
+        build_variant(variant(name, block_count=count, **option))
+    build_variant(variant(name, block_count=count + places, **option))
+
+
+def test_dropout_is_the_tables_unless_given() -> None:
+    rates = {name: build(name).get_layer("dropout").rate for name in ("mobilenet_v2", "alexnet")}
+    assert rates == {"mobilenet_v2": 0.001, "alexnet": 0.5}
+    assert build("alexnet").get_layer("fc7_dropout").rate == 0.5
 
 
 def test_without_squeeze_and_excitation_is_no_change_where_there_is_none() -> None:

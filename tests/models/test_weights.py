@@ -11,6 +11,7 @@ from mobilenet_tf.errors import MtfError, UsageError
 from mobilenet_tf.keras import keras
 from mobilenet_tf.models.cost import count_costs
 from mobilenet_tf.models.keras_builder import MobileNetV1, build_model
+from mobilenet_tf.models.options import Options
 from mobilenet_tf.models.weights import (
     copy_weights,
     count_parameters,
@@ -117,6 +118,32 @@ def test_other_alpha_is_named(weights_path: Path) -> None:
         MtfError, match=r"another width \(alpha\) \(conv1/kernel is 3x3x3x8, not 3x3x3x16; .* more"
     ):
         load_weights(build_small(alpha=0.5), weights_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "ours", "theirs", "hint"),
+    [
+        ("alexnet", {}, {"resolution_px": 32}, "another resolution or stride plan"),
+        (
+            "alexnet",
+            {"resolution_px": 32},
+            {"resolution_px": 32, "stride_plan": "imagenet"},
+            "another resolution or stride plan",
+        ),
+        (
+            "mobilenet_v2",
+            {"options": Options(head_units=16)},
+            {"options": Options(head_units=24)},
+            r"another hidden head layer \(head_units\)",
+        ),
+    ],
+)
+def test_what_differs_is_named(
+    name: str, ours: dict[str, Any], theirs: dict[str, Any], hint: str
+) -> None:
+    target, source = (build_model(name, **{**SETTINGS, **changes}) for changes in (ours, theirs))
+    with pytest.raises(MtfError, match=f"it has {hint}"):
+        copy_weights(source, target)
 
 
 def test_missing_and_extra_tensors_are_named(weights_path: Path, tmp_path: Path) -> None:
