@@ -21,9 +21,6 @@ from mobilenet_tf.data.splits import fingerprint
 from mobilenet_tf.evaluate import (
     PredictFn,
     Score,
-    augment_predictions,
-    check_views,
-    count_views,
     evaluate,
     make_keras_predict_fn,
 )
@@ -39,6 +36,7 @@ from mobilenet_tf.training.job import (
     build_float_model,
     build_quantized_model,
 )
+from mobilenet_tf.views import augment_predictions, count_views
 
 Echo = Callable[[str], None]
 BLOCK_RUNS = 10  # consecutive runs of one model before the next has its turn
@@ -118,12 +116,10 @@ def measure(
     views = recipe.benchmark.test_time_augmentation
     augmented: dict[str, Any] = {}
     if views:
-        side_px = recipe.model.resolution_px
-        check_views(views, (1, side_px, side_px, 3))
         seen = evaluate(
             augment_predictions(candidate.predict, views),
             test,
-            resolution_px=side_px,
+            resolution_px=recipe.model.resolution_px,
             label=f"{row['artifact']}, {count_views(views)} views" if progress else None,
         )
         said += f", over {count_views(views)} views {seen.top1:.2%}"

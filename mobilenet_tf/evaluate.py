@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,9 +11,7 @@ from tqdm import tqdm
 
 from mobilenet_tf.data.pipeline import normalise, resize_bytes
 from mobilenet_tf.data.sources import Split
-from mobilenet_tf.errors import UsageError, suggest
 from mobilenet_tf.keras import tf
-from mobilenet_tf.recipe import VIEWS
 
 PredictFn = Callable[[np.ndarray], np.ndarray]
 """Bytes (N, R, R, 3) uint8 -> probabilities (N, C) float32."""
@@ -95,53 +93,6 @@ def score_probabilities(probabilities: np.ndarray, labels: np.ndarray) -> Score:
         confusion=confusion.tolist(),
         count=count,
     )
-
-
-def check_views(views: Sequence[str], input_shape: Sequence[int | None]) -> None:
-    """Refuse test-time views that a model of `input_shape` (N, H, W, 3) cannot be shown.
-
-    Raises:
-        UsageError: an unknown view, one named twice, or turned pictures that are not square.
-    """
-    for view in views:
-        if view not in VIEWS:
-            raise UsageError(
-                f"unknown test-time augmentation {view!r}: a file takes pictures of one size and"
-                f" bytes, so there are no other scales, crops or colours; {suggest(view, VIEWS)}"
-            )
-    if len(set(views)) < len(views):
-        raise UsageError(f"test-time augmentation {', '.join(views)} names a view twice")
-    height, width = input_shape[1:3]
-    if "rotate" in views and height != width:
-        raise UsageError(
-            f"the model takes pictures of {width}x{height}; turned by 90 degrees they are"
-            f" {height}x{width}: leave rotate out of the test-time augmentation"
-        )
-
-
-def count_views(views: Sequence[str]) -> int:
-    """Return how often a picture is looked at: once as it is, and in every combination."""
-    return (2 if "flip" in views else 1) * (4 if "rotate" in views else 1)
-
-
-def augment_predictions(predict: PredictFn, views: Sequence[str]) -> PredictFn:
-    """Return what predicts the mean probabilities over views of each picture.
-
-    "flip" mirrors left for right, "rotate" turns by 90, 180 and 270 degrees.
-    """
-    mirrors = (False, True) if "flip" in views else (False,)
-    turns = range(4) if "rotate" in views else range(1)
-
-    def predict_views(images: np.ndarray) -> np.ndarray:
-        total: Any = 0.0
-        for mirrored in mirrors:
-            seen = images[:, :, ::-1] if mirrored else images
-            for turn in turns:
-                view = np.ascontiguousarray(np.rot90(seen, turn, axes=(1, 2)))
-                total = total + np.asarray(predict(view), np.float64)
-        return np.asarray(total / count_views(views), np.float32)
-
-    return predict_views
 
 
 def make_keras_predict_fn(model: Any) -> PredictFn:

@@ -148,17 +148,13 @@ class ExportSettings(Settings, frozen=True, kw_only=True):
     calibration_count: PositiveCount = 512
 
 
-View = Literal["flip", "rotate"]
-VIEWS: tuple[View, ...] = get_args(View)
-
-
 class BenchmarkSettings(Settings, frozen=True, kw_only=True):
     """How the final figures are measured, on the test split."""
 
     threads: Annotated[int, Meta(ge=1, le=256)] = 1
     latency_warmup_runs: Count = 10
     latency_runs: PositiveCount = 100
-    test_time_augmentation: tuple[View, ...] = ()
+    test_time_augmentation: tuple[str, ...] = ()
 
 
 class Recipe(Settings, frozen=True, kw_only=True):

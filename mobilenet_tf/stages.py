@@ -22,6 +22,7 @@ from mobilenet_tf.recipe import QUANTIZATIONS, Recipe
 from mobilenet_tf.results import StageResult
 from mobilenet_tf.run_folder import RunFolder
 from mobilenet_tf.training.progressive import progressive_sides
+from mobilenet_tf.views import check_views
 
 Echo = Callable[[str], None]
 LARGEST_KERNEL = 2**25  # float32 values: 2^30 bits, beyond which the converter folds no constant
@@ -204,10 +205,7 @@ def check_recipe(recipe: Recipe) -> None:
             " share, or no teacher"
         )
     views = recipe.benchmark.test_time_augmentation
-    if len(set(views)) < len(views):
-        raise UsageError(
-            f"benchmark.test_time_augmentation {', '.join(views)} names one twice; name each once"
-        )
+    check_views(views)
     if views and not info.flip_safe:
         raise UsageError(
             f"benchmark.test_time_augmentation turns pictures, and {info.name} has classes that"

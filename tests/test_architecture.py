@@ -17,8 +17,8 @@ FLOORS = (  # a module may import from floors below its own, and from its own fo
     ("recipe", "results"),
     ("run_folder", "zoo"),
     ("models", "data"),
-    ("artifacts", "evaluate", "parity"),
-    ("teacher",),
+    ("artifacts", "evaluate", "parity", "views"),
+    ("teacher", "starting_weights"),
     ("quantization", "tflite", "bundle"),
     ("training",),
     ("export", "predict", "doctor", "report"),
@@ -140,6 +140,7 @@ def test_only_the_data_door_knows_that_there_is_a_test_part() -> None:
         "data.catalog",
         "run_folder",
         "artifacts",
+        "starting_weights",
     ],
 )
 def test_what_answers_at_once_loads_no_tensorflow(module: str) -> None:

@@ -39,6 +39,29 @@ def test_the_rows_of_a_finished_run_add_up(finished_run: Path) -> None:
     assert rows[2]["confusion"] == rows[0]["confusion"]  # float32 file and its model agree
 
 
+def test_accuracy_over_views_stands_beside_the_plain_one(
+    finished_run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    result = finished_run / "benchmark" / "result.json"
+    plain = json.loads(result.read_text())["metrics"]["rows"]
+    views = ["--test-time-augmentation", "flip", "--test-time-augmentation", "rotate"]
+    assert run_command(["benchmark", str(finished_run), *views, "--overwrite"]) == 0
+    rows = json.loads(result.read_text())["metrics"]["rows"]
+    for before, row in zip(plain, rows, strict=True):
+        assert (row["top1"], row["confusion"]) == (before["top1"], before["confusion"])
+        over = row["test_time_augmentation"]
+        assert (over["views"], over["view_count"]) == (["flip", "rotate"], 8)
+        assert over["loss"] != row["loss"]
+        assert 0 < over["top1"] <= over["top5"] <= 1
+    assert run_command(["report", str(finished_run), "--overwrite"]) == 0
+    page = (finished_run / "report" / "report.md").read_text()
+    assert "top-1 % over views" in page
+    assert f" {100 * rows[-1]['test_time_augmentation']['top1']:.2f} |" in page
+    capsys.readouterr()
+    assert run_command(["compare", str(finished_run)]) == 0
+    assert "TTA %" in capsys.readouterr().out
+
+
 def test_a_run_without_files_names_the_command(
     finished_run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
