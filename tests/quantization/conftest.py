@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from mobilenet_tf.keras import keras, tf
 from mobilenet_tf.models.keras_builder import build_model
 
 
@@ -27,3 +28,23 @@ def build_settled() -> Callable[..., Any]:
         return network
 
     return build
+
+
+@pytest.fixture(scope="session")
+def train_a_little() -> Callable[[Any, np.ndarray], None]:
+    """Move a network's weights and statistics by a few large steps on pictures."""
+
+    def train(network: Any, pictures: np.ndarray) -> None:
+        optimizer = keras.optimizers.SGD(0.05)
+        labels = np.arange(len(pictures)) % 10
+        images = (pictures.astype(np.float32) - 128) / 128
+        for _ in range(5):
+            with tf.GradientTape() as tape:
+                logits = network(images, training=True)
+                loss = keras.losses.sparse_categorical_crossentropy(
+                    labels, logits, from_logits=True
+                )
+            variables = network.trainable_variables
+            optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
+
+    return train

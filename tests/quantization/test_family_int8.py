@@ -18,7 +18,15 @@ from mobilenet_tf.models.options import Options
 from mobilenet_tf.models.variant import Variant
 from mobilenet_tf.quantization.debug import FloatGraph, compare_layers
 from mobilenet_tf.quantization.folding import fold_batch_norm
-from mobilenet_tf.quantization.qat import WRAPPER_PREFIX, calibrate, quantize_model
+from mobilenet_tf.quantization.qat import (
+    WRAPPER_PREFIX,
+    calibrate,
+    deploy,
+    quantize_for_training,
+    quantize_model,
+    set_mode,
+    set_norms,
+)
 from mobilenet_tf.quantization.quantizers import FixedQuantizer
 from mobilenet_tf.quantization.scheme import feeds_activation, make_output_quantizer
 from mobilenet_tf.tflite.audit import Audit, audit
@@ -53,6 +61,12 @@ FAMILY = [  # converting takes the longer the more ops there are: a row of each 
         (0, 1, 2, 9, 10, 24, 26),
         Options(activation="hard_swish"),
         {"ADD", "MUL"},
+    ),
+    (
+        "mobilenet_v3_large_minimalistic",
+        (0, 1, 2, 4, 5, 16, 17, 18, 19),
+        Options(),
+        {"ADD"},
     ),
     ("alexnet", (0, 1, 6, 7, 8, 9, 10), Options(), {"MAX_POOL_2D"}),
 ]
@@ -122,6 +136,23 @@ def test_every_op_of_the_file_is_its_fake_quantized_layer(
         assert error.max() < 1.1, layer  # a tie may go either way
         # MEAN rounds ties up; elsewhere only a level that lies on a tie and is frequent shows.
         assert error.mean() < (0.3 if layer.startswith("MEAN") else 0.05), layer
+
+
+@pytest.mark.parametrize(("name", "rows", "options"), [row[:3] for row in FAMILY], ids=NAMES)
+def test_what_was_trained_is_what_is_deployed(
+    name: str, rows: tuple[int, ...], options: Options, pictures: np.ndarray, train_a_little: Any
+) -> None:
+    network = build_lively(name, rows, options, pictures)
+    trained = quantize_for_training(network)
+    calibrate(trained, pictures)
+    before = make_keras_predict_fn(trained)(pictures)
+    set_mode(trained, "observe")
+    set_norms(trained, live=True)
+    train_a_little(trained, pictures)
+    after = make_keras_predict_fn(trained)(pictures)
+    deployed = make_keras_predict_fn(deploy(trained, network))(pictures)
+    assert np.abs(after - before).mean() > 0.02
+    assert np.abs(deployed - after).mean() < 1e-3
 
 
 @pytest.mark.parametrize(("name", "rows", "options"), [row[:3] for row in FAMILY], ids=NAMES)

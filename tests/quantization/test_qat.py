@@ -214,20 +214,10 @@ def test_a_keras_3_model_is_refused_by_name() -> None:
         quantize_model(keras3.Model(image, keras3.layers.Flatten()(image)))
 
 
-def train_a_little(network: Any, pictures: np.ndarray, steps: int = 5) -> None:
-    optimizer = keras.optimizers.SGD(0.05)
-    labels = np.arange(len(pictures)) % 10
-    images = (pictures.astype(np.float32) - 128) / 128
-    for _ in range(steps):
-        with tf.GradientTape() as tape:
-            logits = network(images, training=True)
-            loss = keras.losses.sparse_categorical_crossentropy(labels, logits, from_logits=True)
-        variables = network.trainable_variables
-        optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
-
-
 @pytest.mark.parametrize("live", [False, True])
-def test_what_was_trained_is_what_is_deployed(model: Any, pictures: np.ndarray, live: bool) -> None:
+def test_what_was_trained_is_what_is_deployed(
+    model: Any, pictures: np.ndarray, train_a_little: Any, live: bool
+) -> None:
     network = keras.models.clone_model(model)
     network.set_weights(model.get_weights())
     trained = quantize_for_training(network)
