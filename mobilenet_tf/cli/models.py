@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from mobilenet_tf.cli.options import echo_json, json_option
 from mobilenet_tf.errors import UsageError
 from mobilenet_tf.models.blocks import SMALL_SIDE_PX, STRIDE_PLANS
-
-if TYPE_CHECKING:
-    from mobilenet_tf.models.cost import Cost
-    from mobilenet_tf.models.variant import Variant
-
-_RESOLUTIONS_PX = (32, 224)  # CIFAR's and the papers'
 
 
 @click.command(short_help="Show parameters, MACs and sizes of the models.")
@@ -56,7 +50,7 @@ _RESOLUTIONS_PX = (32, 224)  # CIFAR's and the papers'
 @click.option(
     "--layers",
     is_flag=True,
-    help="Show one variant layer by layer (alpha 0.5 at 32 pixels unless given).",
+    help="Show one variant layer by layer (mobilenet_v1, alpha 0.5 at 32 pixels unless given).",
 )
 @json_option
 def command(
@@ -83,51 +77,44 @@ def command(
       mtf models --layers --alpha 0.25 --resolution 32
       mtf models --model mobilenet_v1 --alpha 0.25 --block-count 9
     """
-    from mobilenet_tf.models.catalog import model_table
+    from mobilenet_tf.models.overview import describe_variant, list_variants
 
-    names = _with_blocks(block_count) if model is None else (model_table(model).name,)
     if layers:
-        variant, cost = _choose_one(
-            names, alphas, resolutions_px, classes, stride_plan, block_count=block_count
+        name, alpha, side_px = _choose_one(model, alphas, resolutions_px)
+        row = describe_variant(
+            name,
+            alpha=alpha,
+            resolution_px=side_px,
+            classes=classes,
+            stride_plan=stride_plan,
+            block_count=block_count,
         )
-        rows = [{**_describe(variant, cost), "layers": _describe_layers(cost)}]
-    else:
-        rows = [
-            _describe(*_count(name, alpha, side_px, classes, stride_plan, block_count=block_count))
-            for name in names
-            for side_px in resolutions_px or _RESOLUTIONS_PX
-            for alpha in alphas or sorted(model_table(name).published_alphas, reverse=True)
-        ]
+        if as_json:
+            echo_json([row])
+        else:
+            click.echo(_format_layers(row))
+        return
+    rows, refused = list_variants(
+        model,
+        alphas=alphas,
+        resolutions_px=resolutions_px,
+        classes=classes,
+        stride_plan=stride_plan,
+        block_count=block_count,
+    )
     if as_json:
-        echo_json(rows)
-    elif layers:
-        click.echo(_format_layers(rows[0]))
+        echo_json([{key: row[key] for key in row if key != "layers"} for row in rows])
     else:
         click.echo(_format(rows))
-
-
-def _with_blocks(block_count: int) -> tuple[str, ...]:
-    from mobilenet_tf.models.catalog import model_names, model_table
-
-    counts = {name: model_table(name).block_count for name in model_names()}
-    names = tuple(name for name, count in counts.items() if count >= block_count)
-    if not names:
-        raise UsageError(
-            f"--block-count {block_count}: no model has more than {max(counts.values())}"
-        )
-    return names
+    for reason in refused:
+        click.echo(f"left out: {reason}", err=True)
 
 
 def _choose_one(
-    names: tuple[str, ...],
-    alphas: tuple[float, ...],
-    resolutions_px: tuple[int, ...],
-    classes: int,
-    stride_plan: str | None,
-    *,
-    block_count: int,
-) -> tuple[Variant, Cost]:
-    """Return the one variant of `--layers`; what is not given is a recipe's default."""
+    model: str | None, alphas: tuple[float, ...], resolutions_px: tuple[int, ...]
+) -> tuple[str, float, int]:
+    """Return model, alpha and side of the one variant of `--layers`: a recipe's unless given."""
+    from mobilenet_tf.models.catalog import model_table
     from mobilenet_tf.recipe import ModelSettings
 
     for option, values in (("--alpha", alphas), ("--resolution", resolutions_px)):
@@ -135,73 +122,11 @@ def _choose_one(
             listed = ", ".join(map(str, values))
             raise UsageError(f"--layers shows one variant; give one {option}, not {listed}")
     default = ModelSettings()
-    return _count(
-        names[0] if len(names) == 1 else default.name,
+    return (
+        model_table(default.name if model is None else model).name,
         alphas[0] if alphas else default.alpha,
         resolutions_px[0] if resolutions_px else default.resolution_px,
-        classes,
-        stride_plan,
-        block_count=block_count,
     )
-
-
-def _count(
-    name: str,
-    alpha: float,
-    side_px: int,
-    classes: int,
-    stride_plan: str | None,
-    *,
-    block_count: int,
-) -> tuple[Variant, Cost]:
-    from mobilenet_tf.models.cost import count_variant_costs
-    from mobilenet_tf.models.options import Options
-    from mobilenet_tf.models.variant import make_variant
-
-    variant = make_variant(
-        name,
-        alpha=alpha,
-        resolution_px=side_px,
-        classes=classes,
-        stride_plan=stride_plan or ("cifar" if side_px < SMALL_SIDE_PX else "imagenet"),
-        options=Options(block_count=block_count),
-    )
-    return variant, count_variant_costs(variant)
-
-
-def _describe(variant: Variant, cost: Cost) -> dict[str, Any]:
-    from mobilenet_tf.models.options import INT8_NOTES
-
-    return {
-        "name": variant.name,
-        "model": variant.table.name,
-        "source": variant.table.source,
-        "activation": variant.table.activation,
-        "cannot": sorted(variant.table.cannot),
-        "int8_notes": {k: v for k, v in INT8_NOTES.items() if k not in variant.table.cannot},
-        "alpha": variant.alpha,
-        "resolution_px": variant.height_px,
-        "stride_plan": variant.stride_plan,
-        "classes": variant.classes,
-        "parameters": cost.parameters,
-        "trainable_parameters": cost.trainable_parameters,
-        "macs": cost.macs,
-        "float32_bytes": cost.float32_bytes,
-        "int8_bytes": cost.int8_bytes,
-    }
-
-
-def _describe_layers(cost: Cost) -> list[dict[str, Any]]:
-    return [
-        {
-            "name": layer.name,
-            "output_shape": list(layer.output_shape),
-            "parameters": layer.parameters,
-            "macs": layer.macs,
-            "int8_bytes": layer.folded_weights + 4 * layer.folded_biases,
-        }
-        for layer in cost.layers
-    ]
 
 
 def _format(rows: list[dict[str, Any]]) -> str:

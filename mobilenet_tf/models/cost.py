@@ -28,6 +28,11 @@ class LayerCost:
     folded_weights: int = 0
     folded_biases: int = 0
 
+    @property
+    def int8_bytes(self) -> int:
+        """Weights at 1 byte and int32 biases after folding."""
+        return self.folded_weights + 4 * self.folded_biases
+
 
 @dataclass(frozen=True)
 class Cost:
@@ -63,7 +68,7 @@ class Cost:
     @property
     def int8_bytes(self) -> int:
         """Weights at 1 byte and int32 biases after folding; graph and scales come on top."""
-        return sum(layer.folded_weights + 4 * layer.folded_biases for layer in self.layers)
+        return sum(layer.int8_bytes for layer in self.layers)
 
 
 def count_costs(

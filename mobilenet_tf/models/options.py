@@ -17,7 +17,7 @@ INT8_NOTES = {  # what an option becomes in the int8 file; docs/quantization.md 
     "relu6": "fused into the convolution",
     "silu": "LOGISTIC and MUL: 8 to 18 % slower than relu or relu6",
     "hard_swish": "ADD, MUL and MUL: 7 to 11 % slower (XNNPACK has no HARD_SWISH)",
-    "squeeze_excitation": "MEAN, CONV_2D, CONV_2D, MUL and MUL a block: 20 to 24 % slower",
+    "squeeze_excitation": "MEAN, 2 CONV_2D and 2 MUL a block: 20 to 24 % slower",
 }
 
 

@@ -71,11 +71,27 @@ def test_the_first_blocks_alone(capsys: Capture) -> None:
     assert layered["parameters"] == row["parameters"]
 
 
-def test_models_with_fewer_blocks_are_left_out(capsys: Capture) -> None:
-    rows = models(capsys, "--block-count", "17", "--alpha", "1", "--resolution", "32")
-    names = [row["name"] for row in rows]
-    assert "v2_100_r32_b17" in names
-    assert not [name for name in names if name.startswith(("v1", "alex"))]
+@pytest.mark.parametrize(
+    ("options", "taken", "left_out"),
+    [
+        (["--block-count", "17"], "v2_100_r32_b17", ("mobilenet_v1", "alexnet")),
+        (["--alpha", "0.02"], "v1_002_r32", ("mobilenet_v2",)),
+        (["--resolution", "8"], "v1_100_r8", ("alexnet",)),
+    ],
+)
+def test_models_that_cannot_are_left_out_with_the_reason(
+    capsys: Capture, options: list[str], taken: str, left_out: tuple[str, ...]
+) -> None:
+    asked = [*options, *([] if "--resolution" in options else ["--resolution", "32"])]
+    assert run_command(["models", "--json", *asked]) == 0
+    said = capsys.readouterr()
+    rows = json.loads(said.out)
+    assert taken in [row["name"] for row in rows]
+    assert not {row["model"] for row in rows} & set(left_out)
+    for name in left_out:
+        assert any(
+            line.startswith("left out: ") and name in line for line in said.err.splitlines()
+        ), said.err
 
 
 def test_layers_add_up_to_the_variant(capsys: Capture) -> None:
@@ -105,7 +121,10 @@ def test_layers_add_up_to_the_variant(capsys: Capture) -> None:
         (["--classes", "0"], "classes 0"),
         (["--stride-plan", "imagnet"], "imagnet"),
         (["--model", "mobilenet_v1", "--block-count", "14"], "block_count 14"),
-        (["--block-count", "99"], "no model has more than 22"),
+        (
+            ["--block-count", "99"],
+            "block_count 99 is not a whole number from 0 to 13 (all",
+        ),
         (["--block-count", "-1"], "block_count -1 is not a whole number"),
         (["--layers", "--alpha", "1", "--alpha", "0.5"], "give one --alpha, not 1.0, 0.5"),
     ],
