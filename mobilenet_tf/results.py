@@ -39,7 +39,7 @@ class StageResult(msgspec.Struct, frozen=True, kw_only=True):
 
     stage: str
     settings: dict[str, Any]
-    inputs: dict[str, str]  # stage -> SHA-256 of its result.json; teacher -> of its weights
+    inputs: dict[str, str]  # stage -> SHA-256 of its result.json; teacher, weights -> of theirs
     versions: dict[str, str]
     commit: str | None
     machine: dict[str, Any]

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mobilenet_tf import hardware, results
-from mobilenet_tf.errors import UsageError
+from mobilenet_tf.errors import MtfError, UsageError
 from mobilenet_tf.recipe import Recipe, list_differences, settings_of, with_defaults
 from mobilenet_tf.results import StageResult
 from mobilenet_tf.run_folder import WORKING_FILES, RunFolder
@@ -26,11 +26,14 @@ from mobilenet_tf.stages import (
     is_wanted,
     wanted_needs,
 )
+from mobilenet_tf.starting_weights import find_start, start_digest
 from mobilenet_tf.teacher import check_teacher, find_teacher, teacher_digest
 
 Echo = Callable[[str], None]
 CHANGES = "changed_on_the_way"  # settings that a stage was continued with, unlike it was begun
-TEACHER = "teacher"  # among the inputs of a train stage: SHA-256 of the weights it learns from
+# Among the inputs of a train stage, where it has them: SHA-256 of the weights it learns from, and
+# of those it starts from.
+TEACHER, WEIGHTS = "teacher", "weights"
 
 
 @dataclass(frozen=True)
@@ -82,9 +85,12 @@ def find_stale_input(
             return f"{name} is new"
         if not run.is_finished(name) or result.inputs[name] != run.digest(name):
             return f"{name} was made again"
-    gone = sorted(set(result.inputs) - {*needs, TEACHER})
+    gone = sorted(set(result.inputs) - {*needs, TEACHER, WEIGHTS})
     if gone:
         return f"{gone[0]} is no longer part of the recipe"
+    start = find_present_start(recipe) if WEIGHTS in result.inputs else None
+    if start is not None and start_digest(start) != result.inputs[WEIGHTS]:
+        return f"the weights {recipe.train.weights} that it started from have changed"
     teacher = find_teacher(recipe) if TEACHER in result.inputs else None
     if teacher is None or not teacher.is_finished("train"):
         return None  # one that is gone has not changed what was learned from it
@@ -114,7 +120,7 @@ def run_stage(
     needs = list(inputs)
     digests = {name: run.digest(name) for name in needs}
     if stage.name == "train":
-        digests |= identify_teacher(run, recipe)
+        digests |= identify_teacher(run, recipe) | identify_start(run, recipe)
     settings = settings_of(recipe, stage.sections)
     started, clock = datetime.now(timezone.utc), time.monotonic()
     with run.keeping_settings(stage.name):
@@ -166,13 +172,14 @@ def check_request(run: RunFolder, recipe: Recipe) -> None:
     """Refuse before its folder is made what a run would refuse later.
 
     Raises:
-        UsageError: the recipe contradicts itself, its teacher cannot teach this run, or it asks
-            for bfloat16 where there is none.
+        UsageError: the recipe contradicts itself, its teacher cannot teach this run, there are no
+            such weights to start from, or it asks for bfloat16 where there is none.
     """
     check_recipe(recipe)
     if not run.is_finished("train"):
         check_machine(recipe)
         identify_teacher(run, recipe)
+        identify_start(run, recipe)
 
 
 def identify_teacher(run: RunFolder, recipe: Recipe) -> dict[str, str]:
@@ -190,6 +197,30 @@ def identify_teacher(run: RunFolder, recipe: Recipe) -> dict[str, str]:
         )
     check_teacher(teacher, recipe)
     return {TEACHER: teacher_digest(teacher)}
+
+
+def identify_start(run: RunFolder, recipe: Recipe) -> dict[str, str]:
+    """Return the weights that float training starts from, as an input of it, if there are any.
+
+    A training that is on its way has weights of its own: the file may be gone by then.
+
+    Raises:
+        UsageError: there are no such weights.
+    """
+    if run.has_checkpoint("train") and find_present_start(recipe) is None:
+        held = (run.partial_settings("train") or {}).get("inputs", {})
+        return {WEIGHTS: held[WEIGHTS]} if WEIGHTS in held else {}
+    file = find_start(recipe)
+    return {WEIGHTS: start_digest(file)} if file is not None else {}
+
+
+def find_present_start(recipe: Recipe) -> Path | None:
+    """Return the file of the weights to start from; None if there is none, or no longer."""
+    try:
+        file = find_start(recipe)
+    except MtfError:
+        return None
+    return file if file is not None and file.is_file() else None
 
 
 def load_inputs(stage: Stage, run: RunFolder, recipe: Recipe) -> dict[str, StageResult]:
@@ -280,9 +311,10 @@ def list_changes(held: dict[str, Any], asked: dict[str, Any]) -> list[str]:
 def is_from_other_weights(held: dict[str, Any], asked: dict[str, Any]) -> bool:
     """Tell whether what an unfinished stage was begun from has been made again since.
 
-    With changed settings, another teacher is one of them, to be refused or allowed as such.
+    With changed settings, another teacher or another start is one of them, to be refused or allowed
+    as such.
     """
-    ignored = (TEACHER,) if list_changes(held, asked) else ()
+    ignored = (TEACHER, WEIGHTS) if list_changes(held, asked) else ()
     old, new = (
         {name: digest for name, digest in settings["inputs"].items() if name not in ignored}
         for settings in ({"inputs": {}} | held, asked)

@@ -7,12 +7,11 @@ from typing import Any
 
 import msgspec
 
-from mobilenet_tf.artifacts import recipe_variant
 from mobilenet_tf.models.weights import load_features
 from mobilenet_tf.recipe import Recipe
 from mobilenet_tf.run_folder import CHECKPOINT_FILE, START_FILE, read_note
-from mobilenet_tf.workdir import hash_file, write_bytes
-from mobilenet_tf.zoo import check_file, find_weights, load_card, model_names
+from mobilenet_tf.starting_weights import find_start, start_digest
+from mobilenet_tf.workdir import write_bytes
 
 
 def load_start(model: Any, recipe: Recipe, folder: Path) -> dict[str, Any]:
@@ -26,32 +25,17 @@ def load_start(model: Any, recipe: Recipe, folder: Path) -> dict[str, Any]:
         UsageError: the zoo has no such weights.
         MtfError: the file is missing, damaged, not what its card says, or of another network.
     """
-    if not recipe.train.weights:
-        return {}
     note = folder / START_FILE
     if note.is_file() and (folder / CHECKPOINT_FILE).is_file():
         return read_note(note, dict[str, Any])
     file = find_start(recipe)
+    if file is None:
+        return {}
     fresh = load_features(model, file, dataset=recipe.data.name)
     start = {
         "weights": recipe.train.weights,
-        "weights_sha256": hash_file(file),
+        "weights_sha256": start_digest(file),
         "weights_at_random": list(fresh),
     }
     write_bytes(note, msgspec.json.format(msgspec.json.encode(start)))
     return start
-
-
-def find_start(recipe: Recipe) -> Path:
-    """Return the file that `train.weights` means: a path has a suffix, a name of the zoo has none.
-
-    A model's name takes its weights at any resolution, a dataset's those of this very network.
-    """
-    wanted = recipe.train.weights
-    if Path(wanted).suffix:
-        return Path(wanted)
-    if wanted in model_names():
-        card = load_card(wanted)
-        return check_file(card, card.weights)
-    variant = recipe_variant(recipe)
-    return find_weights(wanted, variant=variant.name, stride_plan=variant.stride_plan)[1]

@@ -13,8 +13,9 @@ from mobilenet_tf.models.keras_builder import build_variant
 from mobilenet_tf.models.weights import read_weights, weight_variables
 from mobilenet_tf.recipe import Recipe, parse_recipe
 from mobilenet_tf.run_folder import CHECKPOINT_FILE, START_FILE
+from mobilenet_tf.starting_weights import find_start
 from mobilenet_tf.training.job import build_float_model, save_chosen, train_float
-from mobilenet_tf.training.start import find_start, load_start
+from mobilenet_tf.training.start import load_start
 from mobilenet_tf.workdir import hash_file
 
 CARD = next(card for card in zoo.load_cards() if card.dataset == "cifar10")
@@ -101,6 +102,7 @@ def test_names_of_the_zoo_are_found(tmp_path: Path) -> None:
         find_start(tiny("cifar10"))
     with pytest.raises(UsageError, match="did you mean 'cifar10'"):
         find_start(tiny("cifar1"))
+    assert find_start(tiny()) is None
     with pytest.raises(MtfError, match=r"cannot read weights file gone\.safetensors"):
         load_start(build_float_model(tiny()), tiny("gone.safetensors"), tmp_path)
 

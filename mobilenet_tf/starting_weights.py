@@ -1,0 +1,48 @@
+"""The weights that float training starts from: found and identified, without TensorFlow."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mobilenet_tf.artifacts import recipe_variant
+from mobilenet_tf.errors import UsageError
+from mobilenet_tf.recipe import Recipe
+from mobilenet_tf.workdir import hash_file
+from mobilenet_tf.zoo import check_file, find_weights, load_card, model_names
+
+
+def find_start(recipe: Recipe) -> Path | None:
+    """Return the file that `train.weights` means; None where training starts at random.
+
+    A path has a suffix, a name of the zoo has none. A model's name takes its weights at any
+    resolution, a dataset's those of this very network.
+
+    Raises:
+        UsageError: the zoo has no such weights.
+        MtfError: the zoo's file is not what its card says.
+    """
+    wanted = recipe.train.weights
+    if not wanted:
+        return None
+    if Path(wanted).suffix:
+        return Path(wanted)
+    if wanted in model_names():
+        card = load_card(wanted)
+        return check_file(card, card.weights)
+    variant = recipe_variant(recipe)
+    return find_weights(wanted, variant=variant.name, stride_plan=variant.stride_plan)[1]
+
+
+def start_digest(file: Path) -> str:
+    """Return what identifies the weights to start from: the SHA-256 of their file.
+
+    Raises:
+        UsageError: there is no such file, or it cannot be read.
+    """
+    try:
+        return hash_file(file)
+    except OSError as error:
+        raise UsageError(
+            f"train.weights {file}: {error.strerror}; give a .safetensors file, or a name of"
+            " mtf zoo"
+        ) from error
