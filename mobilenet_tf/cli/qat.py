@@ -9,7 +9,7 @@ import click
 from mobilenet_tf.cli import options
 from mobilenet_tf.errors import UsageError
 
-DISTILL_SHARE = 0.5  # recipes may say another: qat.distill_share
+DISTILL_SHARE = 0.5  # of --distill, where the run's own qat.distill_share is 0
 
 
 @click.command(short_help="Fine-tune the network of RUN with fake quantization.")
@@ -23,7 +23,8 @@ DISTILL_SHARE = 0.5  # recipes may say another: qat.distill_share
 @click.option(
     "--distill/--no-distill",
     default=None,
-    help="Learn half from the float network's probabilities, or from the labels alone.",
+    help="Learn from the float network's probabilities too (half, unless the run says another"
+    " share), or from the labels alone.",
 )
 @click.option("--temperature", type=float, help="What distillation divides the logits by.")
 @options.data_dir_option
@@ -60,7 +61,12 @@ def command(
       mtf qat artifacts/digits --epochs 3 --learning-rate 0.001
       mtf qat artifacts/digits --distill --temperature 4
     """
-    if temperature is not None and not distill:
+    from mobilenet_tf.run_folder import RunFolder
+
+    share = RunFolder(run).load_recipe().qat.distill_share
+    if distill is not None:
+        share = (share or DISTILL_SHARE) if distill else 0.0
+    if temperature is not None and not share:
         raise UsageError(f"--temperature {temperature:g} is for distillation; give --distill too")
     values = {
         "epochs": epochs,
@@ -69,7 +75,7 @@ def command(
         "optimizer": optimizer,
         "schedule": schedule,
         "calibration_count": calibration_count,
-        "distill_share": None if distill is None else DISTILL_SHARE * distill,
+        "distill_share": None if distill is None else share,
         "distill_temperature": temperature,
     }
     options.run_verb(
