@@ -96,6 +96,7 @@ def _describe(run: RunFolder) -> dict[str, Any]:
         "resolution_px": recipe.model.resolution_px,
         "dataset": recipe.data.name,
         "seed": recipe.seed,
+        "train_count": run.load_stage("train", verify=False).metrics["train_count"],
         **_count(recipe),
         "float_top1": floating.get("top1"),
         "int8_top1": integer.get("top1"),
@@ -135,6 +136,17 @@ def _notes(rows: Sequence[dict[str, Any]]) -> list[str]:
         named = {row["dataset"]: row["test_count"] for row in rows}
         listed = ", ".join(f"{name} ({count:,} test pictures)" for name, count in named.items())
         notes.append(f"Different data, so accuracies do not compare: {listed}.")
+    if len({(row["dataset"], row["train_count"]) for row in rows}) > len(datasets):
+        named_counts: dict[int, list[str]] = {}
+        for row in rows:
+            named_counts.setdefault(row["train_count"], []).append(row["run"])
+        listed = "; ".join(
+            f"{count:,}: {', '.join(names)}" for count, names in sorted(named_counts.items())
+        )
+        notes.append(f"Training pictures differ ({listed}).")
+    seeds = sorted({row["seed"] for row in rows})
+    if len(seeds) > 1:
+        notes.append(f"Seeds {', '.join(map(str, seeds))}.")
     kinds = {row["int8_quantization"] for row in rows}
     if kinds == {"int8_qat"}:
         notes.append("int8 after QAT.")

@@ -238,9 +238,13 @@ def check_machine(recipe: Recipe) -> None:
     """Refuse to train with what this machine could only emulate.
 
     Raises:
-        UsageError: bfloat16 on a processor without instructions for it.
+        UsageError: bfloat16 on a processor without instructions for it, and without a GPU.
     """
-    if recipe.train.precision == "bfloat16" and not hardware.has_bfloat16():
+    if recipe.train.precision != "bfloat16" or hardware.has_bfloat16():
+        return
+    from mobilenet_tf.training.precision import has_gpu
+
+    if not has_gpu():
         raise UsageError(
             "train.precision is 'bfloat16', and this processor does not say that it multiplies in"
             " bfloat16 (AVX512-BF16 or AMX-BF16 on x86, BF16 on Arm); use float32, or auto"

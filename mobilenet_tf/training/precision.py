@@ -73,7 +73,7 @@ def choose_precision(
         )
     if deterministic:
         reason = "a deterministic result cannot depend on how fast the machine was"
-    elif not has_bfloat16() and not tf.config.list_physical_devices("GPU"):
+    elif not has_bfloat16() and not has_gpu():
         reason = "this processor does not multiply in bfloat16"
     else:
         timings = measure_products(model, batch_size)
@@ -85,6 +85,11 @@ def choose_precision(
             timings=tuple(timings),
         )
     return Precision(asked=asked, bfloat16_layers=(), reason=reason)
+
+
+def has_gpu() -> bool:
+    """Tell whether TensorFlow sees a GPU."""
+    return bool(tf.config.list_physical_devices("GPU"))
 
 
 def load_precision(folder: Path) -> Precision | None:

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from mobilenet_tf.cli.main import run_command
+from mobilenet_tf.comparison import compare_runs, comparison_table
 from mobilenet_tf.models.cost import count_costs
+from mobilenet_tf.run_folder import RunFolder
 
 Capture = pytest.CaptureFixture[str]
 
@@ -55,6 +57,18 @@ def test_runs_stand_side_by_side(finished_run: Path, tmp_path: Path, capsys: Cap
     markdown = capsys.readouterr().out
     assert markdown.startswith("| run ")
     assert "views" not in markdown
+
+
+def test_runs_that_saw_other_pictures_or_another_seed_are_told_apart(finished_run: Path) -> None:
+    (row,) = compare_runs([RunFolder(finished_run)])
+    alike = comparison_table([row, row | {"run": "again"}]).note
+    assert "Training pictures differ" not in alike
+    assert "Seeds" not in alike
+    count = row["train_count"]
+    other = row | {"run": "all", "train_count": count + 64, "seed": 7}
+    note = comparison_table([row, other]).note
+    assert f"Training pictures differ ({count:,}: run; {count + 64:,}: all)." in note
+    assert f"Seeds {row['seed']}, 7." in note
 
 
 def test_the_page_holds_the_table_and_asks_for_nothing(

@@ -100,5 +100,12 @@ def test_distillation_is_an_option(finished_run: Path, capfd: pytest.CaptureFixt
     assert "the float network teaches, at temperature 4" in said.err
     settings = json.loads(said.out)["settings"]["qat"]
     assert (settings["distill_share"], settings["distill_temperature"]) == (0.5, 4.0)
+    recipe = finished_run / "recipe.json"
+    held = json.loads(recipe.read_text())
+    held["qat"]["distill_share"] = 0.3
+    recipe.write_text(json.dumps(held))
+    assert qat(finished_run, "--temperature", "2", "--overwrite", "--json") == 0  # it distils
+    settings = json.loads(capfd.readouterr().out)["settings"]["qat"]
+    assert (settings["distill_share"], settings["distill_temperature"]) == (0.3, 2.0)
     assert qat(finished_run, "--no-distill", "--overwrite") == 0
     assert "teaches" not in capfd.readouterr().out

@@ -157,6 +157,15 @@ def test_a_processor_with_bfloat16_is_known(monkeypatch, feature: str) -> None:
     assert not hardware.has_bfloat16()
 
 
+def test_a_gpu_multiplies_in_bfloat16_whatever_the_processor_says(monkeypatch) -> None:
+    pretend(monkeypatch, "avx2")
+    recipe = load_recipe("cifar10", ("train.precision=bfloat16",))
+    with pytest.raises(UsageError, match="use float32, or auto"):
+        check_machine(recipe)
+    monkeypatch.setattr(precision_module, "has_gpu", lambda: True)
+    check_machine(recipe)
+
+
 def test_bfloat16_on_a_processor_without_it_is_refused_and_leaves_nothing(
     monkeypatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
