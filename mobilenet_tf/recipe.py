@@ -45,6 +45,10 @@ ActivationName = Literal["paper", "relu", "relu6", "silu", "hard_swish"]
 ACTIVATIONS: tuple[ActivationName, ...] = get_args(ActivationName)
 SqueezeExcitation = Literal["paper", "on", "off"]
 SQUEEZE_EXCITATIONS: tuple[SqueezeExcitation, ...] = get_args(SqueezeExcitation)
+StridePlan = Literal["cifar", "imagenet"]
+STRIDE_PLANS: tuple[StridePlan, ...] = get_args(StridePlan)
+ALPHA_MAX = 1.5
+HEAD_UNITS_MAX = 65_536
 
 
 class ModelSettings(Settings, frozen=True, kw_only=True):
@@ -54,14 +58,14 @@ class ModelSettings(Settings, frozen=True, kw_only=True):
     """
 
     name: str = "mobilenet_v1"
-    alpha: Annotated[float, Meta(gt=0, le=1.5)] = 0.5
+    alpha: Annotated[float, Meta(gt=0, le=ALPHA_MAX)] = 0.5
     resolution_px: Annotated[int, Meta(ge=8, le=1024)] = 32
-    stride_plan: Literal["cifar", "imagenet"] = "cifar"
+    stride_plan: StridePlan = "cifar"
     activation: ActivationName = "paper"
     squeeze_excitation: SqueezeExcitation = "paper"
     stochastic_depth: Annotated[float, Meta(ge=0, lt=1)] = 0.0
     dropout: Annotated[float, Meta(ge=0, lt=1)] | Literal["paper"] = "paper"
-    head_units: Annotated[int, Meta(ge=0, le=65_536)] = 0
+    head_units: Annotated[int, Meta(ge=0, le=HEAD_UNITS_MAX)] = 0
     head_dropout: Annotated[float, Meta(ge=0, lt=1)] = 0.0
     block_count: Count = 0
     batch_norm_momentum: Annotated[float, Meta(ge=0, lt=1)] = 0.9
@@ -286,9 +290,13 @@ def explain(message: str, content: dict[str, Any]) -> str:
 
 
 def list_choices(hint: Any) -> list[str]:
-    """Return the words that a type hint allows: those of a Literal, alone or in another type."""
+    """Return what a type hint allows: the words of a Literal, and what else may stand there."""
     if hint is bool:
         return ["true", "false"]
+    if hint is float:
+        return ["a number"]
+    if get_origin(hint) is tuple:
+        return list_choices(get_args(hint)[0]) or ["a list"]
     if get_origin(hint) is Literal:
         return [str(choice) for choice in get_args(hint)]
     return [choice for inner in get_args(hint) for choice in list_choices(inner)]

@@ -8,7 +8,8 @@ import click
 
 from mobilenet_tf.cli.options import echo_json, json_option
 from mobilenet_tf.errors import UsageError
-from mobilenet_tf.models.blocks import SMALL_SIDE_PX, STRIDE_PLANS
+from mobilenet_tf.models.blocks import SMALL_SIDE_PX
+from mobilenet_tf.recipe import STRIDE_PLANS
 
 
 @click.command(short_help="Show parameters, MACs and sizes of the models.")

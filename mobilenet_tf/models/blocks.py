@@ -9,12 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Literal, get_args
+from typing import Literal
 
-from mobilenet_tf.recipe import ActivationName
+from mobilenet_tf.recipe import ActivationName, StridePlan
 
-StridePlan = Literal["cifar", "imagenet"]
-STRIDE_PLANS: tuple[StridePlan, ...] = get_args(StridePlan)
 SMALL_SIDE_PX = 96  # below three of the imagenet plan's 32-pixel strides, little is left to pool
 
 Scaling = Literal["alpha", "input", "widen", "fixed"]

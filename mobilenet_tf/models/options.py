@@ -9,9 +9,13 @@ from typing import Any
 
 from mobilenet_tf.errors import UsageError, suggest
 from mobilenet_tf.models.blocks import ModelTable
-from mobilenet_tf.recipe import ACTIVATIONS, SQUEEZE_EXCITATIONS, ActivationName
+from mobilenet_tf.recipe import (
+    ACTIVATIONS,
+    HEAD_UNITS_MAX,
+    SQUEEZE_EXCITATIONS,
+    ActivationName,
+)
 
-HEAD_UNITS_MAX = 65_536
 INT8_NOTES = {  # what an option becomes in the int8 file; docs/quantization.md has what it costs
     "relu": "fused into the convolution",
     "relu6": "fused into the convolution",

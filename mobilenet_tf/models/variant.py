@@ -8,11 +8,11 @@ from decimal import Decimal
 from numbers import Integral, Real
 
 from mobilenet_tf.errors import UsageError, suggest
-from mobilenet_tf.models.blocks import STRIDE_PLANS, ModelTable, StridePlan
+from mobilenet_tf.models.blocks import ModelTable
 from mobilenet_tf.models.catalog import model_table
 from mobilenet_tf.models.options import PAPER, Options, check_options
+from mobilenet_tf.recipe import ALPHA_MAX, STRIDE_PLANS, StridePlan
 
-ALPHA_MAX = 1.5
 CHANNEL_DIVISOR = 8
 IMAGE_CHANNELS = 3
 
