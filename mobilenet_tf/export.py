@@ -15,6 +15,7 @@ from mobilenet_tf.data.pipeline import resize_bytes
 from mobilenet_tf.errors import UsageError
 from mobilenet_tf.evaluate import make_keras_predict_fn, predict_all
 from mobilenet_tf.parity import compare_probabilities
+from mobilenet_tf.quantization.calibration import leave_out_outliers
 from mobilenet_tf.recipe import Recipe
 from mobilenet_tf.tflite.convert import convert
 from mobilenet_tf.tflite.interpreter import Classifier
@@ -22,6 +23,7 @@ from mobilenet_tf.training.job import (
     build_float_model,
     build_quantized_model,
     choose_calibration,
+    describe_outliers,
     load_training_data,
 )
 from mobilenet_tf.workdir import write_bytes
@@ -53,12 +55,18 @@ def export_files(
         echo("export: int8_qat left out, the run has no quantization-aware training (mtf qat)")
     data = load_training_data(recipe, data_dir)
     resolution_px = recipe.model.resolution_px
-    calibration = choose_calibration(
-        data.train, recipe.export.calibration_count, resolution_px, recipe.seed
-    )
     compared = data.validation or data.train
     pictures = resize_bytes(compared.images[:COMPARED_COUNT], resolution_px)
     models = {"float": build_float_model(recipe, inputs["train"])}
+    drawn = choose_calibration(
+        data.train, recipe.export.calibration_count, resolution_px, recipe.seed
+    )
+    calibration = leave_out_outliers(models["float"], drawn)
+    if "int8_ptq" in wanted:
+        echo(
+            f"export: int8_ptq has the ranges of {len(calibration)} pictures"
+            f"{describe_outliers(drawn, calibration)}"
+        )
     if "int8_qat" in wanted:
         models["int8_qat"] = build_quantized_model(recipe, inputs["qat"])
     expected = {
@@ -93,7 +101,12 @@ def export_files(
                 f"export: {path.name}  {len(content):,} bytes, top-1 as its Keras model's on"
                 f" {parity['top1_agreement']:.2%} of {parity['count']:,} pictures"
             )
-    metrics = {"files": files, "calibration_count": len(calibration), "calibration": "train"}
+    metrics = {
+        "files": files,
+        "calibration_count": len(calibration),
+        "calibration_outlier_count": len(drawn) - len(calibration),
+        "calibration": "train",
+    }
     return metrics, data.fingerprints
 
 

@@ -18,6 +18,7 @@ from mobilenet_tf.evaluate import evaluate, make_keras_predict_fn
 from mobilenet_tf.models.keras_builder import build_variant
 from mobilenet_tf.models.weights import count_parameters, load_weights, save_weights
 from mobilenet_tf.quantization.bias import round_biases
+from mobilenet_tf.quantization.calibration import leave_out_outliers
 from mobilenet_tf.quantization.folding import fold_batch_norm
 from mobilenet_tf.quantization.qat import (
     calibrate,
@@ -95,6 +96,12 @@ def choose_calibration(train: Split, count: int, resolution_px: int, seed: int) 
     """Return `count` training pictures (N, R, R, 3) uint8, drawn by the seed."""
     chosen = np.random.default_rng(seed).permutation(len(train.labels))[:count]
     return resize_bytes(train.images[np.sort(chosen)], resolution_px)
+
+
+def describe_outliers(drawn: np.ndarray, kept: np.ndarray) -> str:
+    """Return how many pictures of a calibration set were left out, as a parenthesis, if any."""
+    count = len(drawn) - len(kept)
+    return f" ({count} of {len(drawn)} left out as outliers)" if count else ""
 
 
 def train_float(
@@ -205,12 +212,14 @@ def train_quantized(
         folded = fold_batch_norm(float_model)  # the same outputs at less cost
         teacher = Teacher(folded, recipe.qat.distill_share, recipe.qat.distill_temperature)
     model = quantize_for_training(float_model)
-    pictures = choose_calibration(
+    drawn = choose_calibration(
         data.train, recipe.qat.calibration_count, recipe.model.resolution_px, seed
     )
+    pictures = leave_out_outliers(float_model, drawn)
     calibrate(model, pictures)
     echo(
-        f"qat: ranges of {len(pictures)} pictures, followed for"
+        f"qat: ranges of {len(pictures)} pictures"
+        f"{describe_outliers(drawn, pictures)}, followed for"
         f" {recipe.qat.freeze_ranges_share:.0%} of the epochs, batch normalisation for"
         f" {recipe.qat.freeze_batch_norm_share:.0%}"
     )
@@ -240,7 +249,11 @@ def train_quantized(
     deployed = deploy(model, float_model)
     save_chosen(deployed, folder / weights_name(recipe, "int8_qat"), recipe)
     metrics = describe_fit(fitted, deployed, data)
-    return metrics | {"validation_top1_before": before}, data.fingerprints
+    metrics |= {
+        "validation_top1_before": before,
+        "calibration_outlier_count": len(drawn) - len(pictures),
+    }
+    return metrics, data.fingerprints
 
 
 def score_validation(model: Any, data: TrainingData) -> float | None:
