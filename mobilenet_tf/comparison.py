@@ -13,8 +13,8 @@ from mobilenet_tf.recipe import Recipe
 from mobilenet_tf.report import Column, Table
 from mobilenet_tf.results import StageResult
 from mobilenet_tf.run_folder import RunFolder
-from mobilenet_tf.runner import find_stale_input
 from mobilenet_tf.stages import find_stage
+from mobilenet_tf.state import find_stale_input
 
 INT8 = ("int8_qat", "int8_ptq")  # which file is shown is decided by its kind, not its accuracy
 TRAINING = ("train", "qat")

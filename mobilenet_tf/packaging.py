@@ -22,8 +22,9 @@ from mobilenet_tf.models.weights import load_weights, round_weights
 from mobilenet_tf.recipe import Recipe
 from mobilenet_tf.results import FileRecord, StageResult, record_files
 from mobilenet_tf.run_folder import RunFolder
-from mobilenet_tf.runner import check_state, resume_command
+from mobilenet_tf.runner import resume_command
 from mobilenet_tf.stages import Echo, find_stage
+from mobilenet_tf.state import check_state
 from mobilenet_tf.tflite.interpreter import Classifier
 from mobilenet_tf.training.job import build_float_model
 from mobilenet_tf.workdir import write_bytes, write_error, write_text

@@ -11,8 +11,8 @@ from mobilenet_tf.workdir import hash_file
 from mobilenet_tf.zoo import check_file, find_weights, load_card, model_names
 
 
-def find_start(recipe: Recipe) -> Path | None:
-    """Return the file that `train.weights` means; None where training starts at random.
+def find_start(recipe: Recipe) -> Path:
+    """Return the file that `train.weights`, which is not empty, means.
 
     A path has a suffix, a name of the zoo has none. A model's name takes its weights at any
     resolution, a dataset's those of this very network.
@@ -22,8 +22,6 @@ def find_start(recipe: Recipe) -> Path | None:
         MtfError: the zoo's file is not what its card says.
     """
     wanted = recipe.train.weights
-    if not wanted:
-        return None
     if Path(wanted).suffix:
         return Path(wanted)
     if wanted in model_names():

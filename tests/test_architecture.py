@@ -24,6 +24,7 @@ FLOORS = (  # a module may import from floors below its own, and from its own fo
     ("export", "predict", "doctor", "report"),
     ("benchmark",),
     ("stages",),
+    ("state",),
     ("runner",),
     ("diagnosis", "comparison", "model_card"),
     ("packaging",),

@@ -25,12 +25,12 @@ def load_start(model: Any, recipe: Recipe, folder: Path) -> dict[str, Any]:
         UsageError: the zoo has no such weights.
         MtfError: the file is missing, damaged, not what its card says, or of another network.
     """
+    if not recipe.train.weights:
+        return {}
     note = folder / START_FILE
     if note.is_file() and (folder / CHECKPOINT_FILE).is_file():
         return read_note(note, dict[str, Any])
     file = find_start(recipe)
-    if file is None:
-        return {}
     fresh = load_features(model, file, dataset=recipe.data.name)
     start = {
         "weights": recipe.train.weights,
