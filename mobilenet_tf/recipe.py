@@ -283,9 +283,11 @@ def explain(message: str, content: dict[str, Any]) -> str:
             value = value[int(part)]
         elif isinstance(value, dict):
             value = value.get(part)
-    if what.startswith("Invalid enum value"):
+    if len(parts) > 1 and re.match(r"Invalid enum value|Expected .*\bstr\b.*, got", what):
         hints = get_type_hints(type(getattr(Recipe(), parts[0])), include_extras=True)
-        return f"{key} is {value!r}; {suggest(str(value), list_choices(hints[parts[1]]))}"
+        choices = list_choices(hints[parts[1]])
+        if choices:
+            return f"{key} is {value!r}; {suggest(str(value), choices)}"
     return f"{key or 'the recipe'} is {value!r}: {what[0].lower()}{what[1:]}"
 
 

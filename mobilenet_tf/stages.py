@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from mobilenet_tf import hardware, results
+from mobilenet_tf import results
 from mobilenet_tf.artifacts import recipe_variant
 from mobilenet_tf.data.catalog import DatasetInfo, dataset_info
 from mobilenet_tf.errors import UsageError
@@ -238,17 +238,22 @@ def check_machine(recipe: Recipe) -> None:
     """Refuse to train with what this machine could only emulate.
 
     Raises:
-        UsageError: bfloat16 on a processor without instructions for it, and without a GPU.
+        UsageError: bfloat16 on a GPU or, where there is none, on a processor without it.
     """
-    if recipe.train.precision != "bfloat16" or hardware.has_bfloat16():
+    if recipe.train.precision != "bfloat16":
         return
-    from mobilenet_tf.training.precision import has_gpu
+    from mobilenet_tf.training.precision import find_gpus, has_bfloat16
 
-    if not has_gpu():
-        raise UsageError(
-            "train.precision is 'bfloat16', and this processor does not say that it multiplies in"
-            " bfloat16 (AVX512-BF16 or AMX-BF16 on x86, BF16 on Arm); use float32, or auto"
+    if has_bfloat16():
+        return
+    if find_gpus():
+        what = "the GPU does not multiply in bfloat16 (NVIDIA's do from compute capability 8.0 on)"
+    else:
+        what = (
+            "this processor does not say that it multiplies in bfloat16 (AVX512-BF16 or AMX-BF16"
+            " on x86, BF16 on Arm)"
         )
+    raise UsageError(f"train.precision is 'bfloat16', and {what}; use float32, or auto")
 
 
 def describe_run(run: RunFolder, recipe: Recipe, done: Mapping[str, StageResult]) -> dict[str, Any]:

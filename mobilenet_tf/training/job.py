@@ -16,7 +16,12 @@ from mobilenet_tf.data.sources import Split, load_training_split
 from mobilenet_tf.data.splits import fingerprint, hold_out_validation
 from mobilenet_tf.evaluate import evaluate, make_keras_predict_fn
 from mobilenet_tf.models.keras_builder import build_variant
-from mobilenet_tf.models.weights import count_parameters, load_weights, save_weights
+from mobilenet_tf.models.weights import (
+    copy_weights,
+    count_parameters,
+    load_weights,
+    save_weights,
+)
 from mobilenet_tf.quantization.bias import round_biases
 from mobilenet_tf.quantization.calibration import leave_out_outliers
 from mobilenet_tf.quantization.folding import fold_batch_norm
@@ -35,6 +40,7 @@ from mobilenet_tf.training.fit import Fitted, fit, seed_everything
 from mobilenet_tf.training.precision import (
     choose_precision,
     describe_precision,
+    layers_under,
     load_precision,
     save_precision,
 )
@@ -65,15 +71,21 @@ def load_training_data(recipe: Recipe, data_dir: Path | None) -> TrainingData:
     return TrainingData(train, validation, fingerprints | {"validation": fingerprint(validation)})
 
 
-def build_float_model(recipe: Recipe, trained: Path | None = None) -> Any:
-    """Build the float network of a recipe, with the weights of a finished train stage if given."""
+def build_float_model(
+    recipe: Recipe, trained: Path | None = None, *, policy: str = "float32"
+) -> Any:
+    """Build the float network of a recipe, with the weights of a finished train stage if given.
+
+    `policy` is Keras' dtype policy of its layers; weights are float32 under "mixed_bfloat16" too.
+    """
     settings = recipe.model
-    model = build_variant(
-        recipe_variant(recipe),
-        dropout=None if settings.dropout == "paper" else settings.dropout,
-        batch_norm_momentum=settings.batch_norm_momentum,
-        seed=recipe.seed,
-    )
+    with layers_under(policy):
+        model = build_variant(
+            recipe_variant(recipe),
+            dropout=None if settings.dropout == "paper" else settings.dropout,
+            batch_norm_momentum=settings.batch_norm_momentum,
+            seed=recipe.seed,
+        )
     if trained is not None:
         load_weights(model, trained / weights_name(recipe, "float32"))
     return model
@@ -135,8 +147,12 @@ def train_float(
     def sides(share_done: float) -> int:
         return resolution_at(share_done, growing, full_px, settings)
 
+    learner = model
+    if precision.policy != "float32":
+        learner = build_float_model(recipe, policy=precision.policy)
+        copy_weights(model, learner)
     fitted = fit(
-        model,
+        learner,
         data.train,
         data.validation,
         recipe.augmentation,
@@ -150,6 +166,8 @@ def train_float(
         sides=sides if growing else None,
         bfloat16_layers=precision.bfloat16_layers,
     )
+    if learner is not model:
+        copy_weights(learner, model)
     metrics = describe_fit(fitted, model, data)
     if settings.recalibrate_batch_norm_count:
         pictures = choose_calibration(

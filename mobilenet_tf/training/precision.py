@@ -1,7 +1,8 @@
 """How a training step multiplies: as matrix products, in float32 or, where it pays, in bfloat16.
 
-Only the traced step computes so. Weights, checkpoints, validation and what is saved are float32
-and know nothing of it.
+On a processor only the traced step computes so; validation is float32. On a GPU Keras' mixed
+precision takes the place of it, for the whole network. Weights, checkpoints and what is saved are
+float32 in any case and know nothing of it.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any
 
 import msgspec
 
-from mobilenet_tf.hardware import has_bfloat16
+from mobilenet_tf import hardware
 from mobilenet_tf.keras import keras, tf
 from mobilenet_tf.recipe import PrecisionName
 from mobilenet_tf.run_folder import PRECISION_FILE, read_note
@@ -25,6 +26,7 @@ from mobilenet_tf.workdir import write_bytes
 CLEARLY_FASTER = 1.05  # how many times as fast bfloat16 must be
 MEASURED_ROWS = 16_384  # of a product; more rows change both times alike
 MEASURED_ROUNDS = 5
+GPU_CAPABILITY = (8, 0)  # the first of NVIDIA's compute capabilities with bfloat16 (Ampere)
 
 
 class Product(msgspec.Struct, frozen=True):
@@ -50,12 +52,16 @@ class Timing(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Precision(msgspec.Struct, frozen=True, kw_only=True):
-    """Which layers multiply in bfloat16, and why those."""
+    """Which layers multiply in bfloat16, and why those.
+
+    `policy` is Keras' dtype policy of the network that trains, other than float32 on a GPU.
+    """
 
     asked: PrecisionName
     bfloat16_layers: tuple[str, ...]
     reason: str
     timings: tuple[Timing, ...] = ()
+    policy: str = "float32"
 
 
 def choose_precision(
@@ -63,18 +69,23 @@ def choose_precision(
 ) -> Precision:
     """Return what `asked` means for this model on this machine.
 
-    "auto" takes bfloat16 for the layers that it makes clearly faster here, as measured now.
+    "auto" takes bfloat16 for the layers that it makes clearly faster here, as measured now. On a
+    GPU that multiplies in it, both take Keras' mixed precision, and nothing is measured.
     """
     if asked == "float32":
         return Precision(asked=asked, bfloat16_layers=(), reason="as asked")
-    if asked == "bfloat16":
+    on_gpu = bool(find_gpus())
+    if asked == "auto" and deterministic:
+        reason = "a deterministic result cannot depend on how fast the machine was"
+    elif asked == "auto" and not has_bfloat16():
+        reason = f"this {'GPU' if on_gpu else 'processor'} does not multiply in bfloat16"
+    elif on_gpu:
+        reason = "as asked" if asked == "bfloat16" else "as GPUs are fastest with"
+        return Precision(asked=asked, bfloat16_layers=(), reason=reason, policy="mixed_bfloat16")
+    elif asked == "bfloat16":
         return Precision(
             asked=asked, bfloat16_layers=tuple(find_products(model)), reason="as asked"
         )
-    if deterministic:
-        reason = "a deterministic result cannot depend on how fast the machine was"
-    elif not has_bfloat16() and not has_gpu():
-        reason = "this processor does not multiply in bfloat16"
     else:
         timings = measure_products(model, batch_size)
         chosen = [name for t in timings if t.ratio > CLEARLY_FASTER for name in t.layers]
@@ -87,9 +98,27 @@ def choose_precision(
     return Precision(asked=asked, bfloat16_layers=(), reason=reason)
 
 
-def has_gpu() -> bool:
-    """Tell whether TensorFlow sees a GPU."""
-    return bool(tf.config.list_physical_devices("GPU"))
+def has_bfloat16() -> bool:
+    """Tell whether what would train here, a GPU or else the processor, multiplies in bfloat16."""
+    gpus = find_gpus()
+    return min(gpus) >= GPU_CAPABILITY if gpus else hardware.has_bfloat16()
+
+
+def find_gpus() -> list[tuple[int, ...]]:
+    """Return the compute capability of every GPU that TensorFlow sees; () where it has none."""
+    details = map(tf.config.experimental.get_device_details, tf.config.list_physical_devices("GPU"))
+    return [tuple(of_gpu.get("compute_capability", ())) for of_gpu in details]
+
+
+@contextlib.contextmanager
+def layers_under(policy: str) -> Iterator[None]:
+    """Let layers made meanwhile have one of Keras' dtype policies."""
+    before = keras.mixed_precision.global_policy()
+    keras.mixed_precision.set_global_policy(policy)
+    try:
+        yield
+    finally:
+        keras.mixed_precision.set_global_policy(before)
 
 
 def load_precision(folder: Path) -> Precision | None:
@@ -109,6 +138,8 @@ def save_precision(precision: Precision, folder: Path) -> None:
 
 def describe_precision(precision: Precision, model: Any) -> str:
     """Return the choice as one sentence."""
+    if precision.policy != "float32":
+        return f"mixed precision in bfloat16 throughout ({precision.reason})"
     count, total = len(precision.bfloat16_layers), len(find_products(model))
     if not count:
         return f"float32 throughout ({precision.reason})"

@@ -3,6 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -11,9 +12,10 @@ from mobilenet_tf.cli.main import run_command
 from mobilenet_tf.errors import MtfError, UsageError
 from mobilenet_tf.keras import keras, tf
 from mobilenet_tf.models.keras_builder import build_model
+from mobilenet_tf.models.weights import weight_variables
 from mobilenet_tf.quantization.qat import quantize_for_training, set_mode
 from mobilenet_tf.recipe import load_recipe
-from mobilenet_tf.run_folder import PRECISION_FILE
+from mobilenet_tf.run_folder import PRECISION_FILE, RunFolder
 from mobilenet_tf.stages import check_machine
 from mobilenet_tf.training import job
 from mobilenet_tf.training import precision as precision_module
@@ -162,8 +164,90 @@ def test_a_gpu_multiplies_in_bfloat16_whatever_the_processor_says(monkeypatch) -
     recipe = load_recipe("cifar10", ("train.precision=bfloat16",))
     with pytest.raises(UsageError, match="use float32, or auto"):
         check_machine(recipe)
-    monkeypatch.setattr(precision_module, "has_gpu", lambda: True)
+    monkeypatch.setattr(precision_module, "find_gpus", lambda: [(8, 9), (8, 0)])
     check_machine(recipe)
+    monkeypatch.setattr(precision_module, "find_gpus", lambda: [(7, 5)])
+    pretend(monkeypatch, "avx512_bf16")  # the GPU is what trains
+    with pytest.raises(UsageError, match="the GPU does not multiply in bfloat16"):
+        check_machine(recipe)
+    monkeypatch.setattr(precision_module, "find_gpus", lambda: [()])  # not one of NVIDIA's
+    assert not precision_module.has_bfloat16()
+
+
+def test_no_gpu_is_seen_here_or_its_capability_is_read(monkeypatch) -> None:
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [kind, "other"])
+    details = {"GPU": {"compute_capability": (8, 6)}, "other": {}}
+    monkeypatch.setattr(tf.config.experimental, "get_device_details", details.__getitem__)
+    assert precision_module.find_gpus() == [(8, 6), ()]
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda _: [])
+    assert precision_module.find_gpus() == []
+
+
+def test_on_a_gpu_the_precision_is_keras_mixed_one(model, monkeypatch) -> None:
+    monkeypatch.setattr(precision_module, "measure_products", None)
+    monkeypatch.setattr(precision_module, "find_gpus", lambda: [(9, 0)])
+    for asked, reason in (("auto", "as GPUs are fastest with"), ("bfloat16", "as asked")):
+        chosen = choose(model, asked)
+        assert (chosen.policy, chosen.bfloat16_layers) == ("mixed_bfloat16", ())
+        assert describe_precision(chosen, model) == (
+            f"mixed precision in bfloat16 throughout ({reason})"
+        )
+    assert choose(model, "float32").policy == "float32"
+    assert choose(model, "auto", deterministic=True).policy == "float32"
+    monkeypatch.setattr(precision_module, "find_gpus", lambda: [(7, 0)])
+    assert choose(model, "auto").policy == "float32"
+    assert "this GPU does not" in describe_precision(choose(model, "auto"), model)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["mobilenet_v1", "mobilenet_v2", "mobilenet_v3_small", "mobilenet_v4_conv_small", "alexnet"],
+)
+def test_mixed_precision_takes_every_family(name: str, images) -> None:
+    settings = [f'model.name="{name}"', "model.alpha=0.1", "model.resolution_px=32"]
+    if name == "mobilenet_v4_conv_small":
+        settings += ["model.squeeze_excitation=on", "model.stochastic_depth=0.1"]
+    recipe = load_recipe("cifar10", tuple(settings))
+    exact, mixed = (
+        job.build_float_model(recipe, policy=policy) for policy in ("float32", "mixed_bfloat16")
+    )
+    assert keras.mixed_precision.global_policy().name == "float32"
+    error = relative_errors([mixed(images).numpy()], [exact(images).numpy()])[0]
+    assert 1e-5 < error < 0.1
+    with tf.GradientTape() as tape, as_products(mixed):
+        logits = mixed(images, training=True)
+    gradients = tape.gradient(logits, mixed.trainable_variables)
+    assert logits.dtype == tf.float32
+    assert all(gradient.dtype == tf.float32 for gradient in gradients)
+    assert all(np.isfinite(gradient).all() for gradient in gradients)
+
+
+def test_training_in_mixed_precision_gives_a_float32_network(
+    monkeypatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(precision_module, "find_gpus", lambda: [(8, 0)])
+    seen = []
+
+    def fit(learner: Any, *arguments: Any, **keywords: Any) -> Any:
+        seen.append(learner)
+        return real_fit(learner, *arguments, **keywords)
+
+    real_fit = job.fit
+    monkeypatch.setattr(job, "fit", fit)
+    out = tmp_path / "run"
+    averaged = ("--set", "train.ema_decay=0.9", "--set", "train.recalibrate_batch_norm_count=64")
+    command = ["train", *TINY, "--precision", "auto", *averaged, "--out", str(out), "--resume"]
+    assert run_command([*command, "--epochs", "1"]) == 0, capsys.readouterr().err
+    assert "mixed precision in bfloat16 throughout" in capsys.readouterr().out
+    (learner,) = seen
+    assert learner.get_layer("conv_pw_3").compute_dtype == "bfloat16"
+    result = msgspec.json.decode((out / "train" / "result.json").read_bytes())
+    assert result["metrics"]["precision"]["policy"] == "mixed_bfloat16"
+    trained = job.build_float_model(RunFolder(out).load_recipe(), out / "train")
+    assert trained.get_layer("conv_pw_3").compute_dtype == "float32"
+    for name, weight in weight_variables(trained).items():
+        if "moving" not in name:  # those are estimated anew, in float32
+            np.testing.assert_array_equal(weight, weight_variables(learner)[name].numpy())
 
 
 def test_bfloat16_on_a_processor_without_it_is_refused_and_leaves_nothing(
