@@ -18,12 +18,7 @@ from mobilenet_tf.data.catalog import dataset_info
 from mobilenet_tf.data.pipeline import normalise, resize_bytes
 from mobilenet_tf.data.sources import Split, load_test_split
 from mobilenet_tf.data.splits import fingerprint
-from mobilenet_tf.evaluate import (
-    PredictFn,
-    Score,
-    evaluate,
-    make_keras_predict_fn,
-)
+from mobilenet_tf.evaluate import Score, evaluate, make_keras_predict_fn
 from mobilenet_tf.export import to_probabilities
 from mobilenet_tf.hardware import usable_cores
 from mobilenet_tf.keras import tf
@@ -32,11 +27,8 @@ from mobilenet_tf.recipe import BenchmarkSettings, Recipe
 from mobilenet_tf.results import load_result
 from mobilenet_tf.tflite.interpreter import Classifier
 from mobilenet_tf.tflite.memory import measure_peak_memory
-from mobilenet_tf.training.job import (
-    build_float_model,
-    build_quantized_model,
-)
-from mobilenet_tf.views import augment_predictions, count_views
+from mobilenet_tf.training.job import build_float_model, build_quantized_model
+from mobilenet_tf.views import PredictFn, augment_predictions, count_views
 
 Echo = Callable[[str], None]
 BLOCK_RUNS = 10  # consecutive runs of one model before the next has its turn

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,9 +11,7 @@ from tqdm import tqdm
 from mobilenet_tf.data.pipeline import normalise, resize_bytes
 from mobilenet_tf.data.sources import Split
 from mobilenet_tf.keras import tf
-
-PredictFn = Callable[[np.ndarray], np.ndarray]
-"""Bytes (N, R, R, 3) uint8 -> probabilities (N, C) float32."""
+from mobilenet_tf.views import PredictFn
 
 
 @dataclass(frozen=True)

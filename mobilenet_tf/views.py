@@ -11,7 +11,7 @@ from mobilenet_tf.errors import UsageError, suggest
 
 VIEWS = ("flip", "rotate")
 
-Predict = Callable[[np.ndarray], np.ndarray]
+PredictFn = Callable[[np.ndarray], np.ndarray]
 """Bytes (N, R, R, 3) uint8 -> probabilities (N, C) float32."""
 
 
@@ -38,7 +38,7 @@ def count_views(views: Sequence[str]) -> int:
     return (2 if "flip" in views else 1) * (4 if "rotate" in views else 1)
 
 
-def augment_predictions(predict: Predict, views: Sequence[str]) -> Predict:
+def augment_predictions(predict: PredictFn, views: Sequence[str]) -> PredictFn:
     """Return what predicts the mean probabilities over views of each picture.
 
     "flip" mirrors left for right, "rotate" turns by 90, 180 and 270 degrees.
