@@ -22,10 +22,10 @@ from mobilenet_tf.cli.options import shows_progress
 from mobilenet_tf.errors import MtfError
 from mobilenet_tf.hardware import describe_machine
 from mobilenet_tf.recipe import load_recipe
+from mobilenet_tf.report.provenance import format_duration
 from mobilenet_tf.results import find_commit
 from mobilenet_tf.run_folder import RunFolder
 from mobilenet_tf.runner import check_request, run_one
-from mobilenet_tf.stages import format_duration
 from mobilenet_tf.workdir import write_text
 
 BASE = "base"
@@ -36,6 +36,8 @@ PARTS = {  # name -> what it changes in the recipe
     "half_rate": ("train.learning_rate=0.1",),
     "double_rate": ("train.learning_rate=0.4",),
     "half_decay": ("train.weight_decay=0.0025",),
+    "double_decay": ("train.weight_decay=0.01",),
+    "decay_everything": ("train.decay_everything=true",),
     "no_label_smoothing": ("train.label_smoothing=0",),
     "no_crop": ("augmentation.crop_padding_px=0",),
     "no_flip": ("augmentation.flip=false",),

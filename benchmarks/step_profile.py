@@ -61,7 +61,8 @@ def main(
         batch_size=settings.train.batch_size,
         deterministic=settings.deterministic,
     )
-    trainer = Trainer(model, settings.train, bfloat16_layers=precision.bfloat16_layers)
+    learner = build_float_model(settings, policy=precision.policy)
+    trainer = Trainer(learner, settings.train, bfloat16_layers=precision.bfloat16_layers)
     classes = dataset_info(settings.data.name).class_count
     count = settings.train.batch_size
     random = np.random.default_rng(0)

@@ -160,7 +160,11 @@ def build_steps(recipe: Recipe) -> tuple[dict[str, Any], str]:
     chosen = choose_precision(model, "auto", batch_size=batch_size, deterministic=False)
     trainers = {
         "float32": Trainer(model, recipe.train),
-        "auto": Trainer(model, recipe.train, bfloat16_layers=chosen.bfloat16_layers),
+        "auto": Trainer(
+            build_float_model(recipe, policy=chosen.policy),
+            recipe.train,
+            bfloat16_layers=chosen.bfloat16_layers,
+        ),
         "conv2d": Trainer(model, recipe.train),
     }
     with mock.patch.object(fit, "as_products", return_value=contextlib.nullcontext()):

@@ -20,5 +20,7 @@ with quiet_stderr():  # the C++ runtime writes to file descriptor 2 before its l
     import tf_keras as keras
 
 tf.get_logger().setLevel("ERROR")
+# A GPU would round the inputs of float32 products to 10 bits, and fake quantization with them.
+tf.config.experimental.enable_tensor_float_32_execution(False)
 
 __all__ = ["keras", "tf"]

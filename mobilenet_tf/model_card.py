@@ -279,6 +279,7 @@ def _making(card: Card, summary: Summary) -> list[str]:
     took_s = sum(stage["wall_time_s"] for stage in card.stages.values())
     machine = name_machines([card.stages["benchmark"]["machine"]])
     again = "" if card.recipe["deterministic"] else "; its weights differ from run to run"
+    needed = f", with {train['teacher']} there to teach it" if train.get("teacher") else ""
     return [
         f"Data: {about}. Trained on {fit['train_count']:,} pictures, {chosen};"
         f" {card.test_count:,} test pictures for these figures alone.",
@@ -286,7 +287,7 @@ def _making(card: Card, summary: Summary) -> list[str]:
         *(f"{said} {train[key]}." for key, said in ORIGINS.items() if train.get(key)),
         selection_note(summary),
         f"Wall time: {format_duration(took_s)}, all stages together; {machine}.",
-        f"The command below makes it again, at the commits and versions listed{again}.",
+        f"The command below makes it again{needed}, at the commits and versions listed{again}.",
     ]
 
 

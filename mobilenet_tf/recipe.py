@@ -102,6 +102,7 @@ class FitSettings(Settings, frozen=True, kw_only=True):
     step_epochs: PositiveCount = 60
     step_factor: Annotated[float, Meta(gt=0, le=1)] = 0.2
     weight_decay: NonNegative = 0.005
+    decay_everything: bool = False
     label_smoothing: Annotated[float, Meta(ge=0, lt=1)] = 0.1
     clip_norm: NonNegative = 0.0
     ema_decay: Annotated[float, Meta(ge=0, lt=1)] = 0.0
@@ -109,7 +110,6 @@ class FitSettings(Settings, frozen=True, kw_only=True):
 
 
 PrecisionName = Literal["auto", "float32", "bfloat16"]
-PRECISIONS: tuple[PrecisionName, ...] = get_args(PrecisionName)
 
 
 class TrainSettings(FitSettings, frozen=True, kw_only=True):

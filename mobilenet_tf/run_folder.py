@@ -221,18 +221,19 @@ class RunFolder:
     def keeping_settings(self, name: str) -> Iterator[None]:
         """Put the settings back if the block fails before a stage has finished an epoch in it.
 
-        So recipe.json and the settings of an unfinished stage are those of what is on disk, and a
+        So recipe.json and what an unfinished stage noted are those of what is on disk, and a
         refused continuation leaves behind what it found.
         """
-        files = [self.path / RECIPE_FILE, self.partial(name) / SETTINGS_FILE]
-        held = {file: file.read_bytes() for file in files if file.is_file()}
+        recipe = self.path / RECIPE_FILE
+        notes = [self.partial(name) / file for file in (SETTINGS_FILE, PRECISION_FILE, START_FILE)]
+        held = {file: file.read_bytes() for file in (recipe, *notes) if file.is_file()}
         before = self._checkpoint_time(name)
         try:
             yield
         except BaseException:
             now = self._checkpoint_time(name)
-            if now is None:
-                held.pop(files[1], None)  # with no epoch there is nothing to go on with
+            if now is None:  # with no epoch there is nothing to go on with
+                held = {file: content for file, content in held.items() if file == recipe}
             for file, content in held.items() if now in (None, before) else ():
                 with contextlib.suppress(MtfError):  # a full disk: the first error says so
                     write_bytes(file, content)

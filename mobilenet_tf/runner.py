@@ -12,6 +12,7 @@ from typing import Any
 from mobilenet_tf import hardware, results
 from mobilenet_tf.errors import UsageError
 from mobilenet_tf.recipe import Recipe, list_differences, settings_of, with_defaults
+from mobilenet_tf.report.provenance import format_duration
 from mobilenet_tf.results import StageResult
 from mobilenet_tf.run_folder import WORKING_FILES, RunFolder
 from mobilenet_tf.stages import (
@@ -21,7 +22,6 @@ from mobilenet_tf.stages import (
     check_machine,
     check_recipe,
     find_stage,
-    format_duration,
     is_wanted,
     wanted_needs,
 )
@@ -180,11 +180,13 @@ def begin_partial(
         return []
     changes: list[str] = held.get(CHANGES, [])
     differences = list_changes(held, settings)
-    if differences and not allow_changes:
+    fixed = list_fixed(stage.name, held, settings)
+    if differences and (fixed or not allow_changes):
+        way_out = "" if fixed else " --allow-changes to go on with these,"
         raise UsageError(
             f"{partial} was begun with other settings ({'; '.join(differences)}); give the same"
-            " ones to continue it, --allow-changes to go on with these, or remove that folder to"
-            f" start {stage.name} over"
+            f" ones to continue it,{way_out} or remove that folder to start {stage.name} over"
+            + (f" ({' and '.join(fixed)} cannot change on the way)" if fixed else "")
         )
     if not resume:
         raise UsageError(
@@ -205,6 +207,20 @@ def list_changes(held: dict[str, Any], asked: dict[str, Any]) -> list[str]:
         for settings in (held, asked)
     )
     return list_differences(with_defaults(old), new)
+
+
+def list_fixed(name: str, held: dict[str, Any], asked: dict[str, Any]) -> list[str]:
+    """Return the settings of an unfinished stage that differ and that its checkpoint depends on.
+
+    It holds the optimizer's state and the averages, and comes from the weights it started from.
+    """
+    old, new = (with_defaults(settings)[name] for settings in (held, asked))
+    changed = {
+        "optimizer": old["optimizer"] != new["optimizer"],
+        "ema_decay": bool(old["ema_decay"]) != bool(new["ema_decay"]),
+        "weights": old.get("weights") != new.get("weights"),
+    }
+    return [f"{name}.{setting}" for setting, differs in changed.items() if differs]
 
 
 def is_from_other_weights(held: dict[str, Any], asked: dict[str, Any]) -> bool:

@@ -18,7 +18,8 @@ from mobilenet_tf.artifacts import recipe_variant
 from mobilenet_tf.data.catalog import DatasetInfo, dataset_info
 from mobilenet_tf.errors import UsageError
 from mobilenet_tf.models.cost import count_variant_costs
-from mobilenet_tf.recipe import QUANTIZATIONS, Recipe
+from mobilenet_tf.recipe import QUANTIZATIONS, FitSettings, Recipe
+from mobilenet_tf.report.provenance import format_duration
 from mobilenet_tf.results import StageResult
 from mobilenet_tf.run_folder import RunFolder
 from mobilenet_tf.training.progressive import progressive_sides
@@ -131,7 +132,6 @@ STAGES = (
     ),
     Stage("report", ("train", "qat", "export", "benchmark"), (), False, run_report),
 )
-STAGE_NAMES = tuple(stage.name for stage in STAGES)
 
 
 def find_stage(name: str) -> Stage:
@@ -180,25 +180,15 @@ def check_recipe(recipe: Recipe) -> None:
             f"data.validation_count {recipe.data.validation_count} leaves nothing to train on:"
             f" {info.name} has {info.train_count:,} training pictures"
         )
-    left = info.train_count - recipe.data.validation_count
-    for section, fit in (("train", recipe.train), ("qat", recipe.qat)):
-        if fit.batch_size > left:
-            raise UsageError(
-                f"{section}.batch_size {fit.batch_size} is larger than the {left:,} training"
-                f" pictures; give at most {left}, or lower data.validation_count"
-            )
-        if fit.final_learning_rate > fit.learning_rate:
-            raise UsageError(
-                f"{section}.final_learning_rate {fit.final_learning_rate:g} is above"
-                f" {section}.learning_rate {fit.learning_rate:g}, which falls to it"
-            )
-        if fit.early_stopping_epochs and not recipe.data.validation_count:
-            raise UsageError(
-                f"{section}.early_stopping_epochs {fit.early_stopping_epochs} needs a validation"
-                " split; set data.validation_count, or 0 epochs"
-            )
-    progressive_sides(recipe)
-    _check_crop(recipe.augmentation.crop_padding_px, info)
+    for section in ("train", "qat"):
+        _check_fit(section, recipe, info)
+    growing = progressive_sides(recipe)
+    if growing and not recipe.train.progressive_share:
+        raise UsageError(
+            f"train.progressive_px {list(growing)} is never reached, train.progressive_share is 0;"
+            " give a share, or no sides"
+        )
+    _check_augmentation(recipe, info)
     if recipe.train.teacher and not recipe.train.distill_share:
         raise UsageError(
             f"train.teacher {recipe.train.teacher} has no say, train.distill_share is 0; give a"
@@ -225,12 +215,44 @@ def check_recipe(recipe: Recipe) -> None:
         )
 
 
-def _check_crop(padding_px: int, info: DatasetInfo) -> None:
-    side_px = min(info.image_shape[:2])
-    if padding_px >= side_px:
+def _check_fit(section: str, recipe: Recipe, info: DatasetInfo) -> None:
+    fit: FitSettings = getattr(recipe, section)
+    left = info.train_count - recipe.data.validation_count
+    if fit.batch_size > left:
         raise UsageError(
-            f"augmentation.crop_padding_px {padding_px} is not smaller than the {side_px} px of"
-            f" {info.name}'s pictures; choose 0 to {side_px - 1}"
+            f"{section}.batch_size {fit.batch_size} is larger than the {left:,} training"
+            f" pictures; give at most {left}, or lower data.validation_count"
+        )
+    if fit.final_learning_rate > fit.learning_rate:
+        raise UsageError(
+            f"{section}.final_learning_rate {fit.final_learning_rate:g} is above"
+            f" {section}.learning_rate {fit.learning_rate:g}, which falls to it"
+        )
+    if fit.schedule == "step" and fit.final_learning_rate:
+        raise UsageError(
+            f"{section}.final_learning_rate {fit.final_learning_rate:g} means nothing to"
+            f" {section}.schedule 'step', which falls by {section}.step_factor; leave it 0"
+        )
+    if fit.early_stopping_epochs and not recipe.data.validation_count:
+        raise UsageError(
+            f"{section}.early_stopping_epochs {fit.early_stopping_epochs} needs a validation"
+            " split; set data.validation_count, or 0 epochs"
+        )
+
+
+def _check_augmentation(recipe: Recipe, info: DatasetInfo) -> None:
+    settings, side_px = recipe.augmentation, min(info.image_shape[:2])
+    for name in ("crop_padding_px", "cutout_px"):
+        size_px = getattr(settings, name)
+        if size_px >= side_px:
+            raise UsageError(
+                f"augmentation.{name} {size_px} is not smaller than the {side_px} px of"
+                f" {info.name}'s pictures; choose 0 to {side_px - 1}"
+            )
+    if settings.flip and not info.flip_safe:
+        raise UsageError(
+            f"augmentation.flip mirrors pictures, and {info.name} has classes that a mirrored"
+            " picture no longer shows; set augmentation.flip=false"
         )
 
 
@@ -298,13 +320,3 @@ def summarise_stage(folder: Path, result: StageResult) -> str:
     place = folder / result.stage
     took = format_duration(result.wall_time_s)
     return "\n".join([f"{result.stage}: {place} ({took})", *kept])
-
-
-def format_duration(seconds: float) -> str:
-    """Return a duration as people read it: `42 s`, `3 min 20 s`, `1 h 05 min`."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"

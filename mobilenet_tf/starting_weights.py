@@ -8,27 +8,20 @@ from mobilenet_tf.artifacts import recipe_variant
 from mobilenet_tf.errors import UsageError
 from mobilenet_tf.recipe import Recipe
 from mobilenet_tf.workdir import hash_file
-from mobilenet_tf.zoo import check_file, find_weights, load_card, model_names
+from mobilenet_tf.zoo import find_weights
 
 
 def find_start(recipe: Recipe) -> Path:
-    """Return the file that `train.weights`, which is not empty, means.
-
-    A path has a suffix, a name of the zoo has none. A model's name takes its weights at any
-    resolution, a dataset's those of this very network.
+    """Return the file that `train.weights`, which is not empty, means; see `zoo.find_weights`.
 
     Raises:
         UsageError: the zoo has no such weights.
         MtfError: the zoo's file is not what its card says.
     """
-    wanted = recipe.train.weights
-    if Path(wanted).suffix:
-        return Path(wanted)
-    if wanted in model_names():
-        card = load_card(wanted)
-        return check_file(card, card.weights)
     variant = recipe_variant(recipe)
-    return find_weights(wanted, variant=variant.name, stride_plan=variant.stride_plan)[1]
+    return find_weights(
+        recipe.train.weights, variant=variant.name, stride_plan=variant.stride_plan
+    )[1]
 
 
 def start_digest(file: Path) -> str:

@@ -131,38 +131,46 @@ def check_file(card: Card, name: str) -> Path:
 def find_tflite(model: Path) -> Path:
     """Return `model` itself, or the `.tflite` file of the model of the zoo that it names.
 
+    A file of that name comes first; a folder, as a run's, does not.
+
     Raises:
         MtfError: the zoo's file is not what its card says.
     """
-    if str(model) not in model_names() or model.exists():
+    if str(model) not in model_names() or model.is_file():
         return model
     card = load_card(str(model))
     return check_file(card, card.tflite)
 
 
-def find_weights(trained: str, *, variant: str, stride_plan: str) -> tuple[Card, Path]:
-    """Return the card and the weights of a network, by the data it was trained on or by its name.
+def find_weights(wanted: str | Path, *, variant: str, stride_plan: str) -> tuple[Card | None, Path]:
+    """Return the file of the weights that are meant, and its card if it is the zoo's.
 
     Args:
-        trained: a dataset ("cifar10"), or the name of a model of the zoo.
+        wanted: a file, which has a suffix; or the name of a model of the zoo, for any resolution
+            and strides; or a dataset ("cifar10"), for this very network trained on it.
         variant: `Variant.name`: model, alpha, resolution and options.
         stride_plan: "cifar" or "imagenet".
 
     Raises:
         UsageError: the zoo has none; the message lists what it has.
-        MtfError: the file is not what its card says.
+        MtfError: the zoo's file is not what its card says.
     """
-    cards = [card for card in load_cards() if trained in (card.dataset, card.name)]
+    if isinstance(wanted, Path) or Path(wanted).suffix:
+        return None, Path(wanted)
+    if wanted in model_names():
+        card = load_card(wanted)
+        return card, check_file(card, card.weights)
+    cards = [card for card in load_cards() if wanted == card.dataset]
     if not cards:
         known = {name for card in load_cards() for name in (card.dataset, card.name)}
         raise UsageError(
-            f"no weights {trained!r} in the zoo; give a .safetensors file, or one of those that"
-            f" ship; {suggest(trained, known)}"
+            f"no weights {wanted!r} in the zoo; give a .safetensors file, or one of those that"
+            f" ship; {suggest(wanted, known)}"
         )
     fitting = [card for card in cards if (card.variant, card.stride_plan) == (variant, stride_plan)]
     if not fitting:
         raise UsageError(
-            f"no {trained} weights for {variant} with {stride_plan} strides in the zoo;"
+            f"no {wanted} weights for {variant} with {stride_plan} strides in the zoo;"
             f" it has {_list_variants(cards)}"
         )
     return fitting[0], check_file(fitting[0], fitting[0].weights)

@@ -14,10 +14,10 @@ PACKAGE = Path(__file__).resolve().parent.parent / "mobilenet_tf"
 FLOORS = (  # a module may import from floors below its own, and from its own folder
     ("errors", "quiet", "interrupt", "__version__"),
     ("workdir", "keras", "hardware"),
-    ("recipe", "results"),
+    ("recipe", "results", "views"),
     ("run_folder", "zoo"),
     ("models", "data"),
-    ("artifacts", "evaluate", "parity", "views"),
+    ("artifacts", "evaluate", "parity"),
     ("teacher", "starting_weights"),
     ("quantization", "tflite", "bundle"),
     ("training",),

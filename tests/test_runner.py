@@ -11,7 +11,7 @@ import pytest
 from mobilenet_tf import results
 from mobilenet_tf.errors import MtfError, UsageError
 from mobilenet_tf.recipe import Recipe
-from mobilenet_tf.run_folder import CHECKPOINT_FILE, SETTINGS_FILE, RunFolder
+from mobilenet_tf.run_folder import CHECKPOINT_FILE, PRECISION_FILE, SETTINGS_FILE, RunFolder
 from mobilenet_tf.runner import resume_command
 
 ALL = ["train", "qat", "export", "benchmark", "report"]
@@ -36,7 +36,6 @@ def test_everything_runs_once_and_the_second_time_says_what_it_skips(bench: Any)
     [
         ("train.epochs=13", ALL),
         ("augmentation.cutout_px=4", ALL),
-        ("deterministic=true", ALL),
         ("qat.learning_rate=0.5", ALL[1:]),
         ("export.io_type=uint8", ALL[2:]),
         ("benchmark.threads=2", ALL[3:]),
@@ -192,6 +191,42 @@ def test_changed_settings_are_continued_with_where_that_is_asked_for(bench: Any)
     assert "changed_on_the_way" not in bench.one("train", overwrite=True).metrics
 
 
+@pytest.mark.parametrize(
+    ("stage", "change"),
+    [
+        ("train", "train.optimizer=adamw"),
+        ("train", "train.ema_decay=0.9"),
+        ("qat", "qat.optimizer=adamw"),
+    ],
+)
+def test_what_the_checkpoint_depends_on_does_not_change_on_the_way(
+    stage: str, change: str, bench: Any
+) -> None:
+    bench.failing = stage
+    with pytest.raises(MtfError):
+        bench.pipeline()
+    bench.set(change)
+    with pytest.raises(UsageError) as caught:
+        bench.pipeline(allow_changes=True)
+    assert f"({change.partition('=')[0]} cannot change on the way)" in str(caught.value)
+    assert "--allow-changes" not in str(caught.value)
+    bench.set()
+    bench.failing = None
+    bench.pipeline()
+    assert bench.content(stage) == "continued"
+
+
+def test_another_average_is_a_change_to_go_on_with(bench: Any) -> None:
+    bench.set("train.ema_decay=0.9")
+    bench.failing = "train"
+    with pytest.raises(MtfError):
+        bench.pipeline()
+    bench.set("train.ema_decay=0.99")
+    bench.failing = None
+    bench.pipeline(allow_changes=True)
+    assert bench.content("train") == "continued"
+
+
 def test_overwrite_starts_an_unfinished_stage_over(bench: Any) -> None:
     bench.failing = "train"
     with pytest.raises(MtfError):
@@ -213,12 +248,15 @@ def test_a_continuation_that_fails_at_once_leaves_what_it_found(bench: Any) -> N
         bench.one("train")
     recipe = bench.run.load_recipe()
     settings = bench.run.partial_settings("train")
-    bench.set("train.optimizer=adamw")
+    precision = bench.run.partial("train") / PRECISION_FILE
+    precision.write_text("as it was")
+    bench.set("train.learning_rate=0.05")
     bench.failing = "at once"
     with pytest.raises(MtfError):
         bench.one("train", resume=True, allow_changes=True)
     assert bench.run.load_recipe() == recipe
     assert bench.run.partial_settings("train") == settings
+    assert precision.read_text() == "as it was"
     bench.set()
     bench.failing = None
     assert "changed_on_the_way" not in bench.one("train", resume=True).metrics

@@ -56,17 +56,20 @@ def test_a_killed_training_goes_on_unless_it_would_start_from_others(
     assert inputs == {"weights": hashlib.sha256(left or b"one").hexdigest()}
 
 
-def test_other_weights_are_a_changed_setting_of_an_unfinished_training(
-    bench: Any, weights: Path
+@pytest.mark.parametrize("allow_changes", [False, True])
+def test_an_unfinished_training_has_started_from_where_it_has(
+    bench: Any, weights: Path, allow_changes: bool
 ) -> None:
     bench.failing = "train"
     with pytest.raises(MtfError, match="the power went out"):
         bench.pipeline()
     bench.failing = None
     bench.set(f"train.weights={weights}")
-    with pytest.raises(UsageError, match=r"train\.weights: '' there, .*--allow-changes"):
-        bench.pipeline()
-    bench.pipeline(allow_changes=True)
+    said = r"train\.weights: '' there, .*\(train\.weights cannot change on the way\)"
+    with pytest.raises(UsageError, match=said):
+        bench.pipeline(allow_changes=allow_changes)
+    bench.set()
+    bench.pipeline()
     assert bench.content("train") == "continued"
 
 

@@ -69,9 +69,9 @@ def recipe(**sections: Any) -> Any:
 
 def test_recipes_refuse_views_that_show_another_class() -> None:
     check_recipe(recipe(benchmark={"test_time_augmentation": ["flip", "rotate"]}))
-    digits = {"name": "digits", "validation_count": 100}
+    digits = {"data": {"name": "digits", "validation_count": 100}, "augmentation": {"flip": False}}
     with pytest.raises(UsageError, match="digits has classes that a turned picture no longer"):
-        check_recipe(recipe(data=digits, benchmark={"test_time_augmentation": ["flip"]}))
+        check_recipe(recipe(**digits, benchmark={"test_time_augmentation": ["flip"]}))
 
 
 @pytest.mark.parametrize(

@@ -123,6 +123,9 @@ def test_a_name_stands_for_the_file_unless_there_is_one(
     assert zoo.find_tflite(Path(card.name)) == copied_zoo / card.tflite
     assert zoo.find_tflite(Path("other.tflite")) == Path("other.tflite")
     monkeypatch.chdir(tmp_path)
+    Path(card.name).mkdir()  # a run, or the zoo itself
+    assert zoo.find_tflite(Path(card.name)) == copied_zoo / card.tflite
+    Path(card.name).rmdir()
     Path(card.name).write_text("a file of the user's")
     assert zoo.find_tflite(Path(card.name)) == Path(card.name)
 

@@ -48,7 +48,16 @@ def command(ctx: click.Context, markdown: bool, as_json: bool) -> None:
       mtf zoo show cifar10_v1_050_r32
       mtf predict cifar10_v1_050_r32 cat.jpg
     """
+    given = [name for name, on in (("--markdown", markdown), ("--json", as_json)) if on]
+    if len(given) > 1:
+        raise click.UsageError("--markdown and --json are two forms of the list; give one", ctx)
     if ctx.invoked_subcommand is not None:
+        if given:
+            raise click.UsageError(
+                f"{given[0]} belongs to the list of models; options of {ctx.invoked_subcommand}"
+                " come after it",
+                ctx,
+            )
         return
     from mobilenet_tf.model_card import describe_card, format_cards
     from mobilenet_tf.zoo import load_cards, zoo_folder

@@ -132,11 +132,6 @@ DATASETS: dict[str, DatasetInfo] = {
 }
 
 
-def dataset_names() -> tuple[str, ...]:
-    """Return the names of all datasets, in the catalog's order."""
-    return tuple(DATASETS)
-
-
 def dataset_info(name: str) -> DatasetInfo:
     """Return the catalog's entry for `name`.
 

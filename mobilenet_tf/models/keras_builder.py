@@ -58,8 +58,9 @@ def build_model(
         batch_norm_momentum: share of the old moving statistics kept at each step, in [0, 1).
         seed: makes initial weights and dropout repeatable; None takes Keras' global generators.
         options: departures from the paper's table.
-        weights: a .safetensors file, or what the zoo has for this very network: the dataset it
-            was trained on ("cifar10") or its name there. None is a random start.
+        weights: a .safetensors file; or what the zoo has for this very network, by the dataset it
+            was trained on ("cifar10"); or a name of the zoo, at any resolution. None is a random
+            start.
 
     Raises:
         UsageError: an argument is out of its range, an option that the model cannot take, or the
@@ -171,11 +172,9 @@ def MobileNetV1(  # noqa: N802  # named as Keras names its applications
 
 
 def _find_weights(weights: str | Path, variant: Variant) -> Path:
-    """Return the weights file that is meant: a path has a suffix, a name of the zoo has none."""
-    if isinstance(weights, Path) or Path(weights).suffix:
-        return Path(weights)
+    """Return the weights file that is meant; one of the zoo has as many classes as are built."""
     card, file = find_weights(weights, variant=variant.name, stride_plan=variant.stride_plan)
-    if len(card.classes) != variant.classes:
+    if card is not None and len(card.classes) != variant.classes:
         raise UsageError(
             f"classes {variant.classes}: the zoo's {card.name} tells {len(card.classes)} classes of"
             f" {card.dataset} apart; build it with classes={len(card.classes)}"

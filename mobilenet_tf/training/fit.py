@@ -88,7 +88,8 @@ class Trainer:
         """
         model, optimizer, settings = self.model, self.optimizer, self.settings
         variables = model.trainable_variables
-        decayed = select_decayed(variables) if settings.weight_decay else []
+        everything = settings.decay_everything
+        decayed = select_decayed(variables, everything=everything) if settings.weight_decay else []
         averaged = [(v, self.averaged[v.name]) for v in model.variables if v.name in self.averaged]
         smoothing, teacher = settings.label_smoothing, self.teacher
 
@@ -302,13 +303,16 @@ def divergence(
     what: str, label: str, settings: FitSettings, *, step: int, epoch: int, rate: float
 ) -> MtfError:
     """Return the error for a training that has left the finite numbers in an epoch, from 0."""
-    kept = "no epoch was finished"
+    way_out = "run it again with"
     if epoch:
-        kept = f"the checkpoint of epoch {epoch} is kept, --allow-changes goes on from it"
+        way_out = (
+            f"the checkpoint of epoch {epoch} is kept: go on from it with --allow-changes (in mtf"
+            " train and mtf qat with --resume too) and"
+        )
     return MtfError(
-        f"{what} at step {step + 1} (epoch {epoch + 1}) with learning rate {rate:.3g}; start over"
-        f" (--overwrite) with a lower {label}.learning_rate, say {settings.learning_rate / 4:.3g},"
-        f" or with {label}.clip_norm 1; {kept}"
+        f"{what} at step {step + 1} (epoch {epoch + 1}) with learning rate {rate:.3g}; {way_out}"
+        f" a lower {label}.learning_rate, say {settings.learning_rate / 4:.3g}, or with"
+        f" {label}.clip_norm 1"
     )
 
 

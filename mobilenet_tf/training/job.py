@@ -131,8 +131,8 @@ def train_float(
         + (f", from the weights of {recipe.train.weights}" if start else "")
     )
     teacher = load_teacher(recipe, data, echo)
-    precision = load_precision(folder)
-    if precision is None or precision.asked != settings.precision:  # new, or changed on the way
+    precision = load_precision(folder, settings.precision)
+    if precision is None:
         precision = choose_precision(
             model,
             settings.precision,
@@ -166,9 +166,10 @@ def train_float(
         sides=sides if growing else None,
         bfloat16_layers=precision.bfloat16_layers,
     )
+    metrics = describe_fit(fitted, model, data)
     if learner is not model:
         copy_weights(learner, model)
-    metrics = describe_fit(fitted, model, data)
+        metrics["validation_top1"] = score_validation(model, data)  # of what is kept: float32
     if settings.recalibrate_batch_norm_count:
         pictures = choose_calibration(
             data.train, settings.recalibrate_batch_norm_count, full_px, recipe.seed

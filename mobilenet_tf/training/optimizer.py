@@ -8,6 +8,9 @@ from typing import Any
 from mobilenet_tf.keras import keras, tf
 from mobilenet_tf.recipe import FitSettings
 
+KERNELS = ("kernel",)
+SPARED = ("depthwise_kernel", "gamma", "beta", "bias")
+
 
 def build_optimizer(settings: FitSettings, variables: Sequence[Any]) -> Any:
     """Return an optimizer with its slots for `variables`; decay is the training step's.
@@ -31,17 +34,15 @@ def build_optimizer(settings: FitSettings, variables: Sequence[Any]) -> Any:
     return optimizer
 
 
-def select_decayed(variables: Sequence[Any]) -> list[Any]:
+def select_decayed(variables: Sequence[Any], *, everything: bool = False) -> list[Any]:
     """Return the variables that weight decay shrinks: kernels, but not depthwise ones.
 
     A depthwise kernel has nine weights a channel and needs them (Howard 2017, arXiv 1704.04861,
-    section 3.2); batch-norm parameters, biases and quantization ranges are no kernels.
+    section 3.2). With `everything` those, batch norm's scales and shifts and the biases are decayed
+    too; ranges of quantization never are.
     """
-    return [
-        variable
-        for variable in variables
-        if "kernel" in variable.name.rsplit("/", 1)[-1] and "depthwise_kernel" not in variable.name
-    ]
+    decayed = (*KERNELS, *SPARED) if everything else KERNELS
+    return [v for v in variables if v.name.rsplit("/", 1)[-1].removesuffix(":0") in decayed]
 
 
 def decay(variables: Sequence[Any], amount: Any) -> None:

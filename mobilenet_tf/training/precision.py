@@ -121,14 +121,24 @@ def layers_under(policy: str) -> Iterator[None]:
         keras.mixed_precision.set_global_policy(before)
 
 
-def load_precision(folder: Path) -> Precision | None:
-    """Return the choice that the training in `folder` was begun with; None if it was not.
+def load_precision(folder: Path, asked: PrecisionName) -> Precision | None:
+    """Return the choice that the training in `folder` was begun with, if it still stands.
+
+    It does not where something else is asked by now, or this machine could only emulate it.
 
     Raises:
         MtfError: its file is damaged.
     """
     path = folder / PRECISION_FILE
-    return read_note(path, Precision) if path.is_file() else None
+    noted = read_note(path, Precision) if path.is_file() else None
+    return noted if noted and noted.asked == asked and is_usable(noted) else None
+
+
+def is_usable(precision: Precision) -> bool:
+    """Tell whether what trains here multiplies as a choice, of another machine maybe, says."""
+    if precision.policy != "float32":
+        return bool(find_gpus()) and has_bfloat16()
+    return not precision.bfloat16_layers or has_bfloat16()
 
 
 def save_precision(precision: Precision, folder: Path) -> None:

@@ -16,13 +16,14 @@ AUTO_SHARES = (0.5, 0.75)  # of the full side
 def progressive_sides(recipe: Recipe) -> tuple[int, ...]:
     """Return the sides in pixels, all below the full one, that training grows through.
 
-    Sides are multiples of the network's total stride: where a stride meets an odd side, `same`
-    padding moves the features by half a pixel, and the last epochs would have to unlearn it.
-    "auto" takes half and three quarters of the full side, rounded up to such multiples, and none
-    for a network that takes one resolution only.
+    Sides, the full one too, are multiples of the network's total stride: where a stride meets an
+    odd side, `same` padding moves the features by half a pixel, and the last epochs would have to
+    unlearn it. "auto" takes half and three quarters of the full side, rounded up to such
+    multiples, and none for a network that takes one resolution only or whose full side is none.
 
     Raises:
-        UsageError: a side that was asked for is no such multiple, or they do not grow.
+        UsageError: a side that was asked for, or the full one, is no such multiple, or they do not
+            grow.
     """
     sides, full_px = recipe.train.progressive_px, recipe.model.resolution_px
     if not sides:
@@ -32,12 +33,19 @@ def progressive_sides(recipe: Recipe) -> tuple[int, ...]:
     takes_any = any(isinstance(block, GlobalPool) for block in table.blocks)
     if sides == "auto":
         wanted = (math.ceil(share * full_px / stride) * stride for share in AUTO_SHARES)
-        return tuple(sorted({side for side in wanted if side < full_px})) if takes_any else ()
+        fits = takes_any and full_px % stride == 0
+        return tuple(sorted({side for side in wanted if side < full_px})) if fits else ()
     given = f"train.progressive_px {list(sides)}"
     if not takes_any:
         raise UsageError(
             f"{given}: {table.name} has a dense layer as large as its features, which takes one"
             " resolution only; leave it empty"
+        )
+    if full_px % stride:
+        raise UsageError(
+            f"{given}: model.resolution_px {full_px} is no multiple of {table.name}'s total stride"
+            f" {stride}, so its features would move where pictures reach full size; take"
+            f" {max(1, round(full_px / stride)) * stride} px, or leave it empty"
         )
     allowed = list(range(stride, full_px, stride))
     wrong = [side for side in sides if side not in allowed]

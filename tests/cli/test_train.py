@@ -7,6 +7,7 @@ import pytest
 
 from mobilenet_tf.cli.main import run_command
 from mobilenet_tf.run_folder import PRECISION_FILE, RunFolder
+from mobilenet_tf.training import job
 from mobilenet_tf.workdir import hash_file
 
 TINY = ["--dataset", "synthetic", "--alpha", "0.05", "--validation", "64", "--epochs", "1"]
@@ -156,3 +157,18 @@ def test_a_finished_run_teaches_another_and_the_result_names_its_weights(
     assert metrics.keys() >= {"validation_top1", "validation_top1_before_recalibration"}
     assert train("--out", student, "--resume") == 0
     assert "train: up to date" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("change", "flatters"), [("seed=1", False), ("seed=2", True), ("data.validation_count=0", None)]
+)
+def test_a_teacher_that_has_seen_the_validation_pictures_is_named(
+    finished_run: Path, change: str, flatters: bool | None
+) -> None:
+    taught = (f"train.teacher={finished_run}", change)
+    recipe = RunFolder(finished_run).load_recipe(taught)
+    said: list[str] = []
+    job.load_teacher(recipe, job.load_training_data(recipe, None), said.append)
+    assert any("held out here; the validation accuracy may" in line for line in said) == (
+        flatters is True
+    )

@@ -30,6 +30,21 @@ def test_the_list_for_people_machines_and_the_readme(capsys: Capture) -> None:
     assert f"| `{NAME}`" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--json", "show", NAME], "--json belongs to the list of models; options of show"),
+        (["--markdown", "verify"], "--markdown belongs to the list of models"),
+        (["--json", "--markdown"], "--markdown and --json are two forms of the list; give one"),
+    ],
+)
+def test_options_of_the_list_are_not_ignored(
+    arguments: list[str], said: str, capsys: Capture
+) -> None:
+    assert run_command(["zoo", *arguments]) == 2
+    assert said in " ".join(capsys.readouterr().err.split())
+
+
 def test_a_card_is_shown(capsys: Capture) -> None:
     assert run_command(["zoo", "show", NAME]) == 0
     page = capsys.readouterr().out

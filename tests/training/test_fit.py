@@ -14,10 +14,12 @@ import pytest
 from mobilenet_tf.data.sources import Split, load_training_split
 from mobilenet_tf.data.splits import hold_out_validation
 from mobilenet_tf.errors import MtfError
+from mobilenet_tf.evaluate import evaluate, make_keras_predict_fn
 from mobilenet_tf.keras import keras
 from mobilenet_tf.recipe import AugmentationSettings, FitSettings, load_recipe
 from mobilenet_tf.run_folder import CHECKPOINT_FILE
 from mobilenet_tf.training import fit as fit_module
+from mobilenet_tf.training.checkpoint import load_checkpoint
 from mobilenet_tf.training.fit import fit, should_stop
 from mobilenet_tf.training.history import COLUMNS, load_history
 from mobilenet_tf.training.job import choose_calibration, load_training_data
@@ -172,7 +174,7 @@ def test_a_loss_that_is_no_number_ends_with_advice(data, tmp_path: Path) -> None
     said = r"the loss became .* at step \d+ \(epoch 1\) .* lower train\.learning_rate, say 2.5e\+37"
     with pytest.raises(MtfError, match=said) as raised:
         run_fit(data, tmp_path, settings)
-    assert "no epoch was finished" in str(raised.value)
+    assert "; run it again with a lower" in str(raised.value)
     assert not (tmp_path / CHECKPOINT_FILE).exists()
 
 
@@ -229,6 +231,21 @@ def test_averaged_weights_are_kept_and_training_goes_on_from_its_own(data, tmp_p
     )
     moved = np.abs(plain.get_weights()[0] - start).mean()
     assert 0 < np.abs(averaged.get_weights()[0] - start).mean() < 0.1 * moved
+
+
+def test_averaged_weights_are_validated_and_training_does_not_notice(data, tmp_path: Path) -> None:
+    settings = replace_settings(SETTINGS, ema_decay=0.9, weight_decay=0.0)
+    model, fitted = run_fit(data, tmp_path / "a", settings)
+    best = fitted.history[fitted.best_epoch - 1]
+    score = evaluate(make_keras_predict_fn(model), data[1])
+    assert score.loss == pytest.approx(best["validation_loss"], rel=1e-4)
+    _, without = run_fit(data, tmp_path / "b", replace_settings(settings, ema_decay=0.0))
+    assert [row["loss"] for row in fitted.history] == [row["loss"] for row in without.history]
+    for row, other in zip(fitted.history, without.history, strict=True):
+        assert row["validation_loss"] != pytest.approx(other["validation_loss"], rel=1e-4)
+    mine, its = (load_checkpoint(tmp_path / folder)[0] for folder in "ab")
+    for name in (name for name in its if name.startswith("model/")):
+        np.testing.assert_allclose(mine[name], its[name], rtol=1e-5, atol=1e-6)
 
 
 def test_pictures_are_validated_at_the_resolution_of_the_model(data, tmp_path: Path) -> None:

@@ -26,10 +26,18 @@ def test_decay_is_for_kernels_and_not_for_depthwise_ones(model) -> None:
         assert not any(word in name for word in ("depthwise", "bias", "gamma", "beta", "_bn"))
 
 
-def test_the_quantized_twin_decays_the_same_kernels(model) -> None:
-    twin = quantize_for_training(model)
-    decayed = {v.name.removeprefix("quant_") for v in select_decayed(twin.trainable_variables)}
-    assert decayed == {v.name for v in select_decayed(model.trainable_variables)}
+@pytest.mark.parametrize("everything", [False, True])
+def test_the_quantized_twin_decays_the_same(model, everything: bool) -> None:
+    twin, decayed = quantize_for_training(model), []
+    for network in (model, twin):
+        chosen = select_decayed(network.trainable_variables, everything=everything)
+        decayed.append({v.name.removeprefix("quant_") for v in chosen})
+    assert decayed[0] == decayed[1]
+
+
+def test_everything_is_every_trained_weight(model) -> None:
+    decayed = {v.name for v in select_decayed(model.trainable_variables, everything=True)}
+    assert decayed == {v.name for v in model.trainable_variables}
 
 
 def test_decay_takes_its_share() -> None:

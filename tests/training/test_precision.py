@@ -32,6 +32,7 @@ from mobilenet_tf.training.precision import (
     save_precision,
 )
 
+MIXED = {"policy": "mixed_bfloat16"}
 TINY = ["--dataset", "synthetic", "--alpha", "0.05", "--validation", "64", "--batch-size", "64"]
 
 
@@ -242,9 +243,12 @@ def test_training_in_mixed_precision_gives_a_float32_network(
     (learner,) = seen
     assert learner.get_layer("conv_pw_3").compute_dtype == "bfloat16"
     result = msgspec.json.decode((out / "train" / "result.json").read_bytes())
-    assert result["metrics"]["precision"]["policy"] == "mixed_bfloat16"
+    metrics = result["metrics"]
+    assert metrics["precision"]["policy"] == "mixed_bfloat16"
     trained = job.build_float_model(RunFolder(out).load_recipe(), out / "train")
     assert trained.get_layer("conv_pw_3").compute_dtype == "float32"
+    validation = job.load_training_data(RunFolder(out).load_recipe(), None)
+    assert metrics["validation_top1"] == job.score_validation(trained, validation)
     for name, weight in weight_variables(trained).items():
         if "moving" not in name:  # those are estimated anew, in float32
             np.testing.assert_array_equal(weight, weight_variables(learner)[name].numpy())
@@ -311,14 +315,37 @@ def test_every_different_product_is_measured_once(model) -> None:
     assert all(timing.float32_ms > 0 and timing.bfloat16_ms > 0 for timing in timings)
 
 
-def test_a_choice_is_kept_for_the_next_start(tmp_path: Path) -> None:
-    assert load_precision(tmp_path) is None
+def test_a_choice_is_kept_for_the_next_start(monkeypatch, tmp_path: Path) -> None:
+    pretend(monkeypatch, "avx512_bf16")
+    assert load_precision(tmp_path, "auto") is None
     choice = Precision(asked="auto", bfloat16_layers=("conv_pw_1",), reason="faster")
     save_precision(choice, tmp_path)
-    assert load_precision(tmp_path) == choice
+    assert load_precision(tmp_path, "auto") == choice
+    assert load_precision(tmp_path, "float32") is None
     (tmp_path / PRECISION_FILE).write_text("{")
     with pytest.raises(MtfError, match=r"precision\.json is damaged"):
-        load_precision(tmp_path)
+        load_precision(tmp_path, "auto")
+
+
+@pytest.mark.parametrize(
+    ("choice", "on_processor", "on_gpu"),
+    [({}, True, True), ({"bfloat16_layers": ("a",)}, False, True), (MIXED, False, True)],
+)
+def test_a_choice_that_could_only_be_emulated_here_is_made_anew(
+    monkeypatch, tmp_path: Path, choice: dict, on_processor: bool, on_gpu: bool
+) -> None:
+    pretend(monkeypatch, "avx2")
+    choice = {"asked": "auto", "bfloat16_layers": (), "reason": "of another machine", **choice}
+    save_precision(Precision(**choice), tmp_path)
+    assert (load_precision(tmp_path, "auto") is not None) == on_processor
+    monkeypatch.setattr(precision_module, "find_gpus", lambda: [(8, 0)])
+    assert (load_precision(tmp_path, "auto") is not None) == on_gpu
+
+
+def test_a_processor_with_bfloat16_does_not_go_on_as_a_gpu_did(monkeypatch, tmp_path) -> None:
+    pretend(monkeypatch, "avx512_bf16")
+    save_precision(Precision(asked="auto", bfloat16_layers=(), reason="", **MIXED), tmp_path)
+    assert load_precision(tmp_path, "auto") is None
 
 
 class BegunError(Exception):
@@ -340,11 +367,12 @@ def test_a_training_notes_its_choice_and_resumes_with_it(
     monkeypatch.setattr(job, "choose_precision", lambda *_, **__: next(choices))
     settings = ("data.name=synthetic", "data.validation_count=64")
     recipe = load_recipe("quickstart", (*settings, "train.precision=auto"))
+    pretend(monkeypatch, "avx512_bf16")
     for _ in range(2):
         with pytest.raises(BegunError):
             job.train_float(recipe, tmp_path, None, lambda _: None, progress=False)
     assert seen == [("conv_pw_13",)] * 2
-    assert load_precision(tmp_path) == choice
+    assert load_precision(tmp_path, "auto") == choice
 
     changed = Precision(asked="float32", bfloat16_layers=(), reason="as asked")
     choices = iter([changed])  # --allow-changes --precision float32
@@ -352,4 +380,4 @@ def test_a_training_notes_its_choice_and_resumes_with_it(
     with pytest.raises(BegunError):
         job.train_float(recipe, tmp_path, None, lambda _: None, progress=False)
     assert seen[2:] == [()]
-    assert load_precision(tmp_path) == changed
+    assert load_precision(tmp_path, "float32") == changed
