@@ -77,6 +77,7 @@ def test_a_page_says_what_a_model_comes_from() -> None:
     plain["recipe"]["train"] |= {"weights": "cifar100", "teacher": "artifacts/large"}
     page = format_page(msgspec.convert(plain, zoo.Card))
     assert "- Started from the weights cifar100.\n- Learned from the run artifacts/large.\n" in page
+    assert "makes it again, with artifacts/large there to teach it, at the commits" in page
 
 
 def test_the_smallest_file_comes_first() -> None:
