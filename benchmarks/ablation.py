@@ -23,7 +23,6 @@ from mobilenet_tf.errors import MtfError
 from mobilenet_tf.hardware import describe_machine
 from mobilenet_tf.recipe import load_recipe
 from mobilenet_tf.report.provenance import format_duration
-from mobilenet_tf.results import find_commit
 from mobilenet_tf.run_folder import RunFolder
 from mobilenet_tf.runner import check_request, run_one
 from mobilenet_tf.workdir import write_text
@@ -96,7 +95,6 @@ def main(
     report: dict[str, Any] = {
         "recipe": recipe,
         "overrides": base,
-        "commit": find_commit(),
         "machine": describe_machine(),
         "rows": [],
     }
@@ -132,28 +130,33 @@ def train(
             progress=shows_progress(quiet=False),
         )
     names = ("validation_top1", "best_epoch", "fit_time_s")
-    return {name: result.metrics[name] for name in names}
+    return {name: result.metrics[name] for name in names} | {"commit": result.commit}
 
 
 def format_table(rows: list[dict[str, Any]]) -> str:
-    """Return a Markdown table: a line a part, means over the seeds, differences to the base."""
+    """Return a Markdown table: a line a part, its seeds beside each other, and the mean gain."""
     lines = [
-        "| part | change | validation | to the base, points | training |",
-        "|---|---|---|---|---|",
+        "| part | change | seeds | validation | to the base, points | time |",
+        "|---|---|---|---:|---:|---:|",
     ]
     base = {row["seed"]: row["validation_top1"] for row in rows if row["part"] == BASE}
     for part in dict.fromkeys(row["part"] for row in rows):
         mine = [row for row in rows if row["part"] == part]
-        top1 = statistics.mean(row["validation_top1"] for row in mine)
         gains = [100 * (row["validation_top1"] - base[row["seed"]]) for row in mine]
-        gain = f"{statistics.mean(gains):+.2f}"
+        gain = ", ".join(f"{gain:+.2f}" for gain in gains)
         if len(gains) > 1:
-            gain += f" ({min(gains):+.2f} to {max(gains):+.2f})"
-        changes = ", ".join(f"`{change}`" for change in mine[0]["changes"]) or "none"
-        took = format_duration(statistics.mean(row["fit_time_s"] for row in mine))
-        line = (part, changes, f"{top1:.2%}", "" if part == BASE else gain, took)
-        lines.append(f"| {' | '.join(line)} |")
-    return "\n".join(lines)
+            gain = f"{statistics.mean(gains):+.2f} ({gain})"
+        cells = (
+            f"`{part}`",
+            ", ".join(f"`{change}`" for change in mine[0]["changes"]) or "none",
+            ", ".join(str(row["seed"]) for row in mine),
+            ", ".join(f"{100 * row['validation_top1']:.2f}" for row in mine) + " %",
+            "" if part == BASE else gain,
+            format_duration(statistics.mean(row["fit_time_s"] for row in mine)),
+        )
+        lines.append(f"| {' | '.join(cells)} |")
+    commits = sorted({row["commit"] or "no commit" for row in rows})
+    return "\n".join([*lines, "", f"Commits: {', '.join(commits)}."])
 
 
 if __name__ == "__main__":
