@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import fields, replace
+from pathlib import Path
 from typing import Any, Literal
 
 from mobilenet_tf.data.catalog import dataset_info
@@ -280,6 +281,11 @@ def _making(card: Card, summary: Summary) -> list[str]:
     machine = name_machines([card.stages["benchmark"]["machine"]])
     again = "" if card.recipe["deterministic"] else "; its weights differ from run to run"
     needed = f", with {train['teacher']} there to teach it" if train.get("teacher") else ""
+    if Path(train.get("weights", "")).suffix:
+        needed += f", with {train['weights']} there to start from"
+    command = f"makes it again{needed}, at the commits and versions listed{again}"
+    if any("changed_on_the_way" in stage["metrics"] for stage in card.stages.values()):
+        command = "has the settings that it ended with, and makes another"
     return [
         f"Data: {about}. Trained on {fit['train_count']:,} pictures, {chosen};"
         f" {card.test_count:,} test pictures for these figures alone.",
@@ -287,7 +293,7 @@ def _making(card: Card, summary: Summary) -> list[str]:
         *(f"{said} {train[key]}." for key, said in ORIGINS.items() if train.get(key)),
         selection_note(summary),
         f"Wall time: {format_duration(took_s)}, all stages together; {machine}.",
-        f"The command below makes it again{needed}, at the commits and versions listed{again}.",
+        f"The command below {command}.",
     ]
 
 

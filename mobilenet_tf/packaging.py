@@ -28,7 +28,7 @@ from mobilenet_tf.state import check_state
 from mobilenet_tf.tflite.interpreter import Classifier
 from mobilenet_tf.training.job import build_float_model
 from mobilenet_tf.workdir import write_bytes, write_error, write_text
-from mobilenet_tf.zoo import CARD_FILE, PAGE_FILE, RECIPE_FILE, Card, Check
+from mobilenet_tf.zoo import CARD_FILE, PAGE_FILE, RECIPE_FILE, Card, Check, load_card, model_names
 
 PACKAGED_STAGES = ("train", "qat", "export", "benchmark")
 SHIPPED_ROW = ("tflite", "int8_qat")
@@ -85,6 +85,7 @@ def package_run(
             raise UsageError(
                 f"{target} is there already; --overwrite replaces it, --name is another"
             )
+    check_unique(name, recipe, zoo)
     results = load_finished(run, recipe)
     file = find_qat_file(run, results["export"])
     with replaced_folder(target) as folder:
@@ -125,6 +126,24 @@ def package_run(
         write_text(folder / PAGE_FILE, format_page(card))
     echo(f"{name}: {describe_files(card.files)}")
     return card
+
+
+def check_unique(name: str, recipe: Recipe, zoo: Path) -> None:
+    """Refuse a second model of the same network and data: `weights="cifar10"` means one.
+
+    Raises:
+        UsageError: the zoo has one by another name.
+        MtfError: a card is damaged.
+    """
+    variant = recipe_variant(recipe)
+    mine = (recipe.data.name, variant.name, variant.stride_plan)
+    for other in sorted(set(model_names(zoo)) - {name}):
+        card = load_card(other, zoo)
+        if (card.dataset, card.variant, card.stride_plan) == mine:
+            raise UsageError(
+                f"{zoo} has {variant.name} trained on {recipe.data.name} already, as {card.name};"
+                f" --name {card.name} --overwrite replaces it, --out is another zoo"
+            )
 
 
 def load_finished(run: RunFolder, recipe: Recipe) -> dict[str, StageResult]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import shlex
 import subprocess
 import sys
 from collections.abc import Collection
@@ -142,5 +143,6 @@ def find_commit() -> str | None:
 
 
 def describe_command() -> str:
-    """Return the command that was typed, by its program's bare name."""
-    return " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])
+    """Return the command that was typed, ready to be typed again."""
+    program = Path(sys.argv[0]).name
+    return shlex.join(["mtf" if program == "__main__.py" else program, *sys.argv[1:]])

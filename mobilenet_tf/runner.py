@@ -226,10 +226,11 @@ def list_fixed(name: str, held: dict[str, Any], asked: dict[str, Any]) -> list[s
 def is_from_other_weights(held: dict[str, Any], asked: dict[str, Any]) -> bool:
     """Tell whether what an unfinished stage was begun from has been made again since.
 
-    With changed settings, another teacher or another start is one of them, to be refused or allowed
-    as such.
+    Where the settings name another teacher or other weights to start from, that is a change of
+    settings, to be refused or allowed as such.
     """
-    ignored = (TEACHER, WEIGHTS) if list_changes(held, asked) else ()
+    fits = [settings.get("train", {}) for settings in (held, asked)]
+    ignored = [name for name in (TEACHER, WEIGHTS) if fits[0].get(name) != fits[1].get(name)]
     old, new = (
         {name: digest for name, digest in settings["inputs"].items() if name not in ignored}
         for settings in ({"inputs": {}} | held, asked)
@@ -265,7 +266,7 @@ def run_one(
         if state.up_to_date:
             echo(f"{name}: up to date ({state.reason}), nothing to do")
             return run.load_stage(name, verify=False)
-        if state.changed:
+        if state.changed and not (stage.resumable and run.has_checkpoint(name)):
             raise UsageError(
                 f"{run.path} has a finished {name} with other settings ({state.reason});"
                 " --overwrite makes it again and keeps the old one under previous/,"
@@ -323,6 +324,15 @@ def run_pipeline(
         echo(f"{stage.name}: done in {format_duration(done[stage.name].wall_time_s)}")
     run.save_recipe(recipe)
     return done
+
+
+def go_on_command(stage: str, run: RunFolder, recipe: Recipe, data_dir: Path | None = None) -> str:
+    """Return the command that goes on with a stage that was interrupted.
+
+    Until an epoch of it is on disk, with these settings, it is the command that was typed.
+    """
+    begun = run.has_checkpoint(stage) and run.load_recipe() == recipe
+    return resume_command(stage, run, data_dir) if begun else results.describe_command()
 
 
 def resume_command(stage: str, run: RunFolder, data_dir: Path | None = None) -> str:

@@ -10,18 +10,30 @@ from mobilenet_tf.recipe import Recipe
 from mobilenet_tf.workdir import hash_file
 from mobilenet_tf.zoo import find_weights
 
+SHAPING = ("name", "alpha", "head_units", "block_count")  # of the weights
+
 
 def find_start(recipe: Recipe) -> Path:
     """Return the file that `train.weights`, which is not empty, means; see `zoo.find_weights`.
 
     Raises:
-        UsageError: the zoo has no such weights.
+        UsageError: the zoo has no such weights, or they are of another network.
         MtfError: the zoo's file is not what its card says.
     """
     variant = recipe_variant(recipe)
-    return find_weights(
+    card, file = find_weights(
         recipe.train.weights, variant=variant.name, stride_plan=variant.stride_plan
-    )[1]
+    )
+    of_card = card.recipe["model"] if card else {}
+    for name in SHAPING:
+        ours = getattr(recipe.model, name)
+        theirs = of_card.get(name, ours)
+        if theirs != ours:
+            raise UsageError(
+                f"train.weights {recipe.train.weights} are of another network: they have"
+                f" model.{name} {theirs}, and this run has {ours}; give the same, or other weights"
+            )
+    return file
 
 
 def start_digest(file: Path) -> str:

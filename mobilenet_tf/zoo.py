@@ -75,21 +75,21 @@ def zoo_folder() -> Path:
     return installed if installed.is_dir() else package.parent / "artifacts" / "zoo"
 
 
-def model_names() -> list[str]:
-    """Return the names of the models that ship, sorted."""
-    return sorted(path.parent.name for path in zoo_folder().glob(f"[!.]*/{CARD_FILE}"))
+def model_names(zoo: Path | None = None) -> list[str]:
+    """Return the names of the models that ship, or of those in folder `zoo`, sorted."""
+    return sorted(path.parent.name for path in (zoo or zoo_folder()).glob(f"[!.]*/{CARD_FILE}"))
 
 
-def load_card(name: str) -> Card:
-    """Return the card of a model that ships.
+def load_card(name: str, zoo: Path | None = None) -> Card:
+    """Return the card of a model that ships, or that is in folder `zoo`.
 
     Raises:
         UsageError: there is none of that name.
         MtfError: the card is damaged.
     """
-    if name not in model_names():
-        raise UsageError(f"no model {name!r} in the zoo; {suggest(name, model_names())}")
-    path = zoo_folder() / name / CARD_FILE
+    if name not in model_names(zoo):
+        raise UsageError(f"no model {name!r} in the zoo; {suggest(name, model_names(zoo))}")
+    path = (zoo or zoo_folder()) / name / CARD_FILE
     try:
         card = msgspec.json.decode(path.read_bytes(), type=Card)
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:

@@ -80,6 +80,19 @@ def test_a_page_says_what_a_model_comes_from() -> None:
     assert "makes it again, with artifacts/large there to teach it, at the commits" in page
 
 
+def test_a_page_says_what_making_it_again_takes_and_where_that_cannot_be() -> None:
+    plain = msgspec.to_builtins(zoo.load_card(SHIPPED[0]))
+    plain["recipe"]["train"] |= {"weights": "mine.safetensors"}
+    page = format_page(msgspec.convert(plain, zoo.Card))
+    assert "makes it again, with mine.safetensors there to start from, at the commits" in page
+    change = "train.learning_rate: 0.1 there, 0.05 asked"
+    plain["stages"]["train"]["metrics"]["changed_on_the_way"] = [change]
+    page = format_page(msgspec.convert(plain, zoo.Card))
+    assert f"Float training went on with other settings: {change}." in page
+    assert "makes it again" not in page
+    assert "has the settings that it ended with, and makes another." in page
+
+
 def test_the_smallest_file_comes_first() -> None:
     card = zoo.load_card(SHIPPED[0])
     plain = msgspec.to_builtins(card) | {"name": "aaa_larger"}

@@ -93,6 +93,19 @@ def test_what_is_not_finished_is_refused(finished_run: Path, tmp_path: Path) -> 
     assert not out.exists()
 
 
+def test_a_second_model_of_the_same_network_is_refused(finished_run: Path, tmp_path: Path) -> None:
+    out = tmp_path / "zoo"
+    package(finished_run, out, name="first")
+    with pytest.raises(UsageError, match=r"trained on synthetic already, as first; --name first"):
+        package(finished_run, out)
+    assert [path.name for path in out.iterdir()] == ["first"]
+    card = out / "first" / CARD_FILE
+    card.write_text("{")
+    with pytest.raises(MtfError, match=r"card\.json is damaged"):
+        package(finished_run, out)
+    assert package(finished_run, out, name="first", overwrite=True).name == "first"
+
+
 def test_a_run_without_qat_is_refused(finished_run: Path, tmp_path: Path) -> None:
     run = RunFolder(finished_run)
     recipe = run.load_recipe()

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import shlex
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +102,13 @@ def test_what_decides_a_result_is_described() -> None:
     machine = hardware.describe_machine()
     assert machine["cores"] >= 1
     assert machine["memory_gib"] > 0
+
+
+@pytest.mark.parametrize("program", ["/usr/bin/mtf", "/lib/mobilenet_tf/__main__.py"])
+def test_the_command_can_be_typed_again(program: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    words = ["train", "--set", "train.progressive_px=[16, 24]", "--out", "my run"]
+    monkeypatch.setattr(sys, "argv", [program, *words])
+    assert shlex.split(results.describe_command()) == ["mtf", *words]
 
 
 def test_the_commit_is_none_where_there_is_no_git(monkeypatch: pytest.MonkeyPatch) -> None:

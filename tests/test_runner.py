@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ from mobilenet_tf import results
 from mobilenet_tf.errors import MtfError, UsageError
 from mobilenet_tf.recipe import Recipe
 from mobilenet_tf.run_folder import CHECKPOINT_FILE, PRECISION_FILE, SETTINGS_FILE, RunFolder
-from mobilenet_tf.runner import resume_command
+from mobilenet_tf.runner import go_on_command, resume_command
 
 ALL = ["train", "qat", "export", "benchmark", "report"]
 
@@ -283,6 +285,41 @@ def test_an_interrupted_overwrite_goes_on_without_it(bench: Any) -> None:
     assert bench.ran == ALL
     assert "train: running (making it again is unfinished)" in bench.messages
     assert bench.content("train") == "continued"
+
+
+def test_an_interrupted_overwrite_with_other_settings_goes_on(bench: Any) -> None:
+    bench.one("train")
+    bench.set("train.epochs=60")
+    bench.failing = "train"
+    with pytest.raises(MtfError):
+        bench.one("train", overwrite=True)
+    bench.failing = None
+    with pytest.raises(UsageError, match="unfinished train; --resume continues it"):
+        bench.one("train")
+    bench.recipe = bench.run.load_recipe()  # as mtf train --out RUN --resume takes it
+    done = bench.one("train", resume=True)
+    assert bench.content("train") == "continued"
+    assert done.settings["train"]["epochs"] == 60
+
+
+def test_the_way_on_has_the_settings_that_were_asked_for(
+    bench: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    typed = ["mtf", "qat", "my run", "--epochs", "10"]
+    monkeypatch.setattr(sys, "argv", ["/usr/bin/mtf", *typed[1:]])
+    bench.one("train")
+    bench.set("qat.epochs=10")
+    bench.failing = "at once"  # before an epoch, and recipe.json is as it was
+    with pytest.raises(MtfError):
+        bench.one("qat")
+    assert go_on_command("qat", bench.run, bench.recipe) == shlex.join(typed)
+    bench.failing = "qat"
+    with pytest.raises(MtfError):
+        bench.one("qat")
+    going_on = resume_command("qat", bench.run)
+    assert go_on_command("qat", bench.run, bench.recipe) == going_on
+    bench.set("qat.epochs=11")  # refused, or not yet begun
+    assert go_on_command("qat", bench.run, bench.recipe) == shlex.join(typed)
 
 
 def test_an_unfinished_qat_of_older_weights_goes_to_previous(bench: Any) -> None:

@@ -38,9 +38,10 @@ def test_other_weights_make_what_started_from_them_out_of_date(bench: Any, weigh
         bench.pipeline(overwrite=True)
 
 
+@pytest.mark.parametrize("change", ["", "train.learning_rate=0.05"])
 @pytest.mark.parametrize(("left", "went_on"), [(b"one", True), (None, True), (b"two", False)])
 def test_a_killed_training_goes_on_unless_it_would_start_from_others(
-    bench: Any, weights: Path, left: bytes | None, went_on: bool
+    bench: Any, weights: Path, left: bytes | None, went_on: bool, change: str
 ) -> None:
     bench.set(f"train.weights={weights}")
     bench.failing = "train"
@@ -51,7 +52,8 @@ def test_a_killed_training_goes_on_unless_it_would_start_from_others(
         weights.unlink()
     else:
         weights.write_bytes(left)
-    inputs = bench.pipeline()["train"].inputs
+    bench.set(f"train.weights={weights}", *filter(None, [change]))
+    inputs = bench.pipeline(allow_changes=True)["train"].inputs
     assert bench.content("train") == ("continued" if went_on else "fresh")
     assert inputs == {"weights": hashlib.sha256(left or b"one").hexdigest()}
 

@@ -6,6 +6,7 @@ import contextlib
 import json
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -76,13 +77,13 @@ class InterruptedRunError(MtfError):
 
 
 @contextlib.contextmanager
-def resumable(command: str) -> Iterator[None]:
+def resumable(go_on_command: Callable[[], str]) -> Iterator[None]:
     """Turn Ctrl-C into a sentence that says how to go on."""
     try:
         yield
     except KeyboardInterrupt as error:
         raise InterruptedRunError(
-            f"interrupted; every finished stage and epoch is kept. Go on with: {command}"
+            f"interrupted; every finished stage and epoch is kept. Go on with: {go_on_command()}"
         ) from error
 
 
@@ -133,13 +134,14 @@ def run_verb(
 ) -> None:
     """Run one stage of an existing run, with the run's own settings where none are given."""
     from mobilenet_tf.run_folder import RunFolder
-    from mobilenet_tf.runner import resume_command, run_one
+    from mobilenet_tf.runner import go_on_command, run_one
     from mobilenet_tf.stages import check_recipe
 
     run = RunFolder(folder)
     settings = run.load_recipe(tuple(overrides))
     check_recipe(settings)
-    with resumable(resume_command(stage, run, data_dir)), run.lock(settings):
+    interrupted = partial(go_on_command, stage, run, settings, data_dir)
+    with resumable(interrupted), run.lock(settings):
         result = run_one(
             stage,
             run,

@@ -56,11 +56,12 @@ def command(
       mtf quant-debug artifacts/digits --keep-float conv1 --keep-float conv_dw_1
     """
     from mobilenet_tf.diagnosis import Request, diagnose_run
+    from mobilenet_tf.results import describe_command
     from mobilenet_tf.run_folder import RunFolder
 
     folder = RunFolder(run)
     recipe = folder.load_recipe()
-    with options.resumable(f"mtf quant-debug {run}"), folder.lock(recipe):
+    with options.resumable(describe_command), folder.lock(recipe):
         found = diagnose_run(
             folder,
             recipe,

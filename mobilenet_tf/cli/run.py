@@ -60,7 +60,8 @@ def command(
     echo = options.make_echo(as_json)
     words = ["mtf", "run", recipe, *(word for o in overrides for word in ("--set", o))]
     words += ["--out", str(run.path), *(("--data-dir", str(data_dir)) if data_dir else ())]
-    with options.resumable(shlex.join(words)), run.lock(settings):
+    words += ["--allow-changes"] if allow_changes else []
+    with options.resumable(lambda: shlex.join(words)), run.lock(settings):
         done = run_pipeline(
             run,
             settings,

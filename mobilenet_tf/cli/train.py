@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import click
@@ -101,7 +102,7 @@ def command(
     from mobilenet_tf.data.catalog import dataset_info
     from mobilenet_tf.recipe import load_recipe
     from mobilenet_tf.run_folder import RunFolder
-    from mobilenet_tf.runner import check_request, resume_command, run_one
+    from mobilenet_tf.runner import check_request, go_on_command, run_one
 
     fit = {
         "epochs": epochs,
@@ -131,13 +132,14 @@ def command(
         *options.make_overrides("train", fit),
         *overrides,
     ]
-    if resume and out and recipe is None and RunFolder(out).has_recipe():
+    if resume and out and recipe is None and (not given or RunFolder(out).has_recipe()):
         settings = RunFolder(out).load_recipe(tuple(given))
     else:
         settings = load_recipe(recipe or dataset_info(dataset or "cifar10").recipe, tuple(given))
     run = RunFolder(out or Path("artifacts") / default_run_name(settings))
     check_request(run, settings)
-    with options.resumable(resume_command("train", run, data_dir)), run.lock(settings):
+    interrupted = partial(go_on_command, "train", run, settings, data_dir)
+    with options.resumable(interrupted), run.lock(settings):
         result = run_one(
             "train",
             run,

@@ -41,7 +41,7 @@ def stages_table(summary: Summary) -> Table | None:
 
 
 def selection_note(summary: Summary) -> str:
-    """Return which epoch's weights were kept and on what grounds."""
+    """Return which epoch's weights were kept, on what grounds, and what changed on the way."""
     notes = []
     for stage, title in (("train", "Float training"), ("qat", "QAT")):
         metrics = mapping(summary.stages.get(stage, {}).get("metrics"))
@@ -51,6 +51,9 @@ def selection_note(summary: Summary) -> str:
         elif metrics.get("selection") == "validation" and best is not None:
             of_all = "" if done is None else f" of {done:.0f}"
             notes.append(f"{title}: epoch {best:.0f}{of_all} was chosen on validation.")
+        changes = [str(change) for change in sequence(metrics.get("changed_on_the_way"))]
+        if changes:
+            notes.append(f"{title} went on with other settings: {'; '.join(changes)}.")
     return " ".join(notes)
 
 

@@ -174,7 +174,7 @@ def fit(
     resolution = model.input_shape[1]
     steps = steps_per_epoch(len(train.labels), settings.batch_size)
     predict = make_keras_predict_fn(model)
-    stopped = should_stop(history, state["best_epoch"], settings)
+    stopped = should_stop(history, state["best_epoch"], settings, resolution)
     batches = iter(
         make_training_batches(
             train,
@@ -217,7 +217,7 @@ def fit(
         save_progress(folder, trainer, best, state)
         log_scalars(folder, row)
         echo(format_epoch(label, row, settings.epochs))
-        stopped = should_stop(history, state["best_epoch"], settings)
+        stopped = should_stop(history, state["best_epoch"], settings, resolution)
     trainer.assign(best)
     return Fitted(
         history=history,
@@ -328,10 +328,16 @@ def score_deployed(trainer: Trainer, predict: Any, validation: Split) -> Score:
     return score
 
 
-def should_stop(history: Sequence[Any], best_epoch: int, settings: FitSettings) -> bool:
-    """Tell whether validation has not improved for `early_stopping_epochs` epochs."""
+def should_stop(
+    history: Sequence[Any], best_epoch: int, settings: FitSettings, full_px: int
+) -> bool:
+    """Tell whether validation has not improved for `early_stopping_epochs` epochs at full size.
+
+    While pictures grow, validation at full size says little.
+    """
     patience = settings.early_stopping_epochs
-    return bool(patience and history and len(history) - best_epoch >= patience)
+    small = sum(row.get("resolution_px", full_px) < full_px for row in history)
+    return bool(patience and history and len(history) - max(best_epoch, small) >= patience)
 
 
 def save_progress(

@@ -10,12 +10,12 @@ import msgspec
 from mobilenet_tf.models.weights import load_features
 from mobilenet_tf.recipe import Recipe
 from mobilenet_tf.run_folder import CHECKPOINT_FILE, START_FILE, read_note
-from mobilenet_tf.starting_weights import find_start, start_digest
+from mobilenet_tf.starting_weights import find_start
 from mobilenet_tf.workdir import write_bytes
 
 
 def load_start(model: Any, recipe: Recipe, folder: Path) -> dict[str, Any]:
-    """Read the weights that a recipe starts from into its model; return where they are from.
+    """Read the weights that a recipe starts from into its model; return what they leave out.
 
     The classifier comes along where the classes are the same, and starts at random elsewhere.
     Without such weights nothing is done, and {} returned. A training that goes on in `folder` has
@@ -32,10 +32,6 @@ def load_start(model: Any, recipe: Recipe, folder: Path) -> dict[str, Any]:
         return read_note(note, dict[str, Any])
     file = find_start(recipe)
     fresh = load_features(model, file, dataset=recipe.data.name)
-    start = {
-        "weights": recipe.train.weights,
-        "weights_sha256": start_digest(file),
-        "weights_at_random": list(fresh),
-    }
+    start = {"weights_at_random": list(fresh)}
     write_bytes(note, msgspec.json.format(msgspec.json.encode(start)))
     return start

@@ -3,9 +3,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from mobilenet_tf.cli.main import run_command
+from mobilenet_tf.data.pipeline import normalise
 from mobilenet_tf.run_folder import PRECISION_FILE, RunFolder
 from mobilenet_tf.training import job
 from mobilenet_tf.workdir import hash_file
@@ -41,6 +43,7 @@ def train(*arguments: object) -> int:
         (["--precision", "bf16"], ["train.precision is 'bf16'", "bfloat16"]),
         (["--epochs", "0"], ["train.epochs is 0"]),
         (["--recipe", "nothing"], ["no recipe 'nothing'"]),
+        (["--resume"], ["no run at", "run: the folder does not exist"]),
         (["--set", "qat.epoch=1"], ["'qat.epoch'", "did you mean 'epochs'"]),
     ],
 )
@@ -157,6 +160,51 @@ def test_a_finished_run_teaches_another_and_the_result_names_its_weights(
     assert metrics.keys() >= {"validation_top1", "validation_top1_before_recalibration"}
     assert train("--out", student, "--resume") == 0
     assert "train: up to date" in capsys.readouterr().out
+
+
+def test_a_teacher_is_the_trained_network_and_the_fit_gets_it(
+    finished_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = RunFolder(finished_run).load_recipe((f"train.teacher={finished_run}",))
+    data = job.load_training_data(recipe, None)
+    teacher = job.load_teacher(recipe, data, lambda message: None)
+    trained = job.build_float_model(recipe, finished_run / "train")
+    pictures = normalise(data.train.images[:8])
+    expected = trained(pictures, training=False).numpy()
+    np.testing.assert_allclose(teacher.model(pictures).numpy(), expected, atol=1e-4)
+    assert (teacher.share, teacher.temperature) == (0.5, 2.0)
+
+    class Fitting(Exception):  # noqa: N818  # no error
+        pass
+
+    def fit(*_: object, **given: object) -> None:
+        raise Fitting(given["teacher"])
+
+    monkeypatch.setattr(job, "fit", fit)
+    monkeypatch.setattr(job, "load_teacher", lambda *_: teacher)
+    with pytest.raises(Fitting) as caught:
+        job.train_float(recipe, tmp_path, None, lambda message: None, False)
+    assert caught.value.args == (teacher,)
+
+
+def test_a_loss_that_is_no_number_ends_in_a_sentence_and_the_way_on_is_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = [
+        *TINY,
+        "--epochs",
+        "3",
+        "--set",
+        "train.progressive_px=[]",
+        "--out",
+        tmp_path / "run",
+    ]
+    wild = ["--learning-rate", "1e30", "--set", "train.warmup_share=0"]
+    assert train(*options, *wild) == 1
+    said = capsys.readouterr().err
+    assert "Traceback" not in said
+    assert "a lower train.learning_rate, say 2.5e+29" in said
+    assert train(*options, "--learning-rate", "0.01") == 0
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from mobilenet_tf.data.pipeline import normalise
 from mobilenet_tf.data.sources import Split, load_training_split
 from mobilenet_tf.data.splits import hold_out_validation
 from mobilenet_tf.errors import MtfError
@@ -22,7 +23,7 @@ from mobilenet_tf.training import fit as fit_module
 from mobilenet_tf.training.checkpoint import load_checkpoint
 from mobilenet_tf.training.fit import fit, should_stop
 from mobilenet_tf.training.history import COLUMNS, load_history
-from mobilenet_tf.training.job import choose_calibration, load_training_data
+from mobilenet_tf.training.job import build_float_model, choose_calibration, load_training_data
 
 PLAIN = AugmentationSettings(crop_padding_px=0, flip=False)
 SETTINGS = FitSettings(epochs=3, batch_size=64, learning_rate=0.05)
@@ -218,8 +219,51 @@ def test_early_stopping_waits_its_epochs_and_says_so(data, tmp_path: Path, monke
 
 
 def test_stopping_is_off_by_default() -> None:
-    assert not should_stop([{}] * 50, 1, SETTINGS)
-    assert not should_stop([], 0, replace_settings(SETTINGS, early_stopping_epochs=1))
+    assert not should_stop([{}] * 50, 1, SETTINGS, 32)
+    assert not should_stop([], 0, replace_settings(SETTINGS, early_stopping_epochs=1), 32)
+
+
+def test_a_recipe_sets_the_momentum_of_batch_normalisation() -> None:
+    slow = ("data.name=synthetic", "model.alpha=0.05", "model.batch_norm_momentum=0.99")
+    layers = build_float_model(load_recipe("quickstart", slow)).layers
+    norms = [layer for layer in layers if isinstance(layer, keras.layers.BatchNormalization)]
+    assert {norm.momentum for norm in norms} == {0.99}
+
+
+def test_small_pictures_do_not_stop_early() -> None:
+    patient = replace_settings(SETTINGS, early_stopping_epochs=2)
+    history = [{"resolution_px": side} for side in (16, 16, 16, 24, 24, 32)]
+    assert not should_stop(history[:3], 1, patient, 32)
+    assert not should_stop(history, 1, patient, 32)
+    assert should_stop([*history, {"resolution_px": 32}], 1, patient, 32)
+    assert not should_stop([*history, {"resolution_px": 32}], 6, patient, 32)
+
+
+def test_a_step_smooths_labels_decays_kernels_and_follows_the_schedule(data, tmp_path: Path):
+    """One step, by hand: kernel and bias of a dense layer on averaged pictures."""
+    settings = FitSettings(
+        epochs=1,
+        batch_size=len(data[0].labels),
+        learning_rate=0.1,
+        warmup_share=1.0,
+        momentum=0.0,
+        weight_decay=0.3,
+        label_smoothing=0.2,
+    )
+    kernel, bias = build_small().get_weights()
+    inputs = normalise(data[0].images).reshape(-1, 8, 4, 8, 4, 3).mean((2, 4)).reshape(-1, 192)
+    target = 0.8 * np.eye(10)[data[0].labels] + 0.02
+    logits = inputs @ kernel + bias
+    shares = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
+    error = (shares - target) / len(target)
+    rate = 0.1 * 1 / 2  # the first step of a warm-up that takes one
+    model, fitted = run_fit(data, tmp_path, settings, validation=None)
+    expected = kernel * (1 - rate * 0.3) - rate * inputs.T @ error
+    np.testing.assert_allclose(model.get_weights()[0], expected, atol=1e-5)
+    np.testing.assert_allclose(model.get_weights()[1], bias - rate * error.sum(0), atol=1e-5)
+    assert fitted.history[0]["loss"] == pytest.approx(
+        -(target * np.log(shares)).sum(-1).mean(), abs=1e-4
+    )
 
 
 def test_averaged_weights_are_kept_and_training_goes_on_from_its_own(data, tmp_path: Path) -> None:
