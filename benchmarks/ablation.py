@@ -19,10 +19,10 @@ from typing import Any
 import click
 
 from mobilenet_tf.cli.options import shows_progress
+from mobilenet_tf.duration import format_duration
 from mobilenet_tf.errors import MtfError
 from mobilenet_tf.hardware import describe_machine
 from mobilenet_tf.recipe import load_recipe
-from mobilenet_tf.report.provenance import format_duration
 from mobilenet_tf.run_folder import RunFolder
 from mobilenet_tf.runner import check_request, run_one
 from mobilenet_tf.workdir import write_text

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from mobilenet_tf.data.catalog import dataset_info
+from mobilenet_tf.duration import format_duration
 from mobilenet_tf.hardware import name_machines
 from mobilenet_tf.models.catalog import model_table
 from mobilenet_tf.models.options import Options
 from mobilenet_tf.report import Column, Summary, Table, format_table, stage_table, summarise
 from mobilenet_tf.report.provenance import (
     environment_table,
-    format_duration,
     format_toml,
     selection_note,
 )

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from mobilenet_tf import hardware, results
+from mobilenet_tf.duration import format_duration
 from mobilenet_tf.errors import UsageError
 from mobilenet_tf.recipe import Recipe, list_differences, settings_of, with_defaults
-from mobilenet_tf.report.provenance import format_duration
 from mobilenet_tf.results import StageResult
 from mobilenet_tf.run_folder import WORKING_FILES, RunFolder
 from mobilenet_tf.stages import (

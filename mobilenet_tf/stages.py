@@ -16,10 +16,10 @@ import msgspec
 from mobilenet_tf import results
 from mobilenet_tf.artifacts import recipe_variant
 from mobilenet_tf.data.catalog import DatasetInfo, dataset_info
+from mobilenet_tf.duration import format_duration
 from mobilenet_tf.errors import UsageError
 from mobilenet_tf.models.cost import count_variant_costs
 from mobilenet_tf.recipe import QUANTIZATIONS, FitSettings, Recipe
-from mobilenet_tf.report.provenance import format_duration
 from mobilenet_tf.results import StageResult
 from mobilenet_tf.run_folder import RunFolder
 from mobilenet_tf.training.progressive import progressive_sides

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from mobilenet_tf.duration import format_duration
 from mobilenet_tf.report.summary import Summary, mapping, number, sequence
 from mobilenet_tf.report.tables import MISSING, Column, Table
 
@@ -156,17 +157,6 @@ def format_toml(values: Mapping[str, Any], prefix: str = "") -> str:
             plain = any(not isinstance(item, Mapping) for item in value.values())
             blocks.append(f"[{name}]\n{inner}" if plain else inner)
     return "\n\n".join(filter(None, blocks))
-
-
-def format_duration(seconds: float) -> str:
-    """Return a duration as text: 41 s, 12 min 05 s, 2 h 03 min."""
-    if seconds < 60:
-        return f"{seconds:.1f} s" if seconds < 9.95 else f"{min(seconds, 59):.0f} s"
-    whole = round(seconds)
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    minutes = round(seconds / 60)
-    return f"{minutes // 60} h {minutes % 60:02d} min"
 
 
 def flatten(name: str, value: object) -> Iterator[tuple[str, str]]:

@@ -26,7 +26,12 @@ from mobilenet_tf.recipe import AugmentationSettings, FitSettings
 from mobilenet_tf.run_folder import CHECKPOINT_FILE
 from mobilenet_tf.training.checkpoint import load_checkpoint, save_checkpoint
 from mobilenet_tf.training.distillation import Teacher
-from mobilenet_tf.training.history import log_scalars, save_history
+from mobilenet_tf.training.history import (
+    epochs_left,
+    format_epoch,
+    log_scalars,
+    save_history,
+)
 from mobilenet_tf.training.optimizer import build_optimizer, decay, select_decayed
 from mobilenet_tf.training.precision import as_products
 from mobilenet_tf.training.schedule import learning_rate_at
@@ -216,7 +221,8 @@ def fit(
         history.append(row)
         save_progress(folder, trainer, best, state)
         log_scalars(folder, row)
-        echo(format_epoch(label, row, settings.epochs))
+        left_s = row["epoch_s"] * epochs_left(epoch, settings.epochs, sides)
+        echo(format_epoch(label, row, settings.epochs, left_s))
         stopped = should_stop(history, state["best_epoch"], settings, resolution)
     trainer.assign(best)
     return Fitted(
@@ -366,19 +372,6 @@ def restore(trainer: Trainer, arrays: dict[str, np.ndarray], folder: Path) -> di
     for name, variable in named.items():
         variable.assign(arrays[name])
     return best
-
-
-def format_epoch(label: str, row: dict[str, Any], epochs: int) -> str:
-    """Return the line that stays on the terminal after an epoch."""
-    line = (
-        f"{label} {row['epoch']:>{len(str(epochs))}}/{epochs}  loss {row['loss']:.4f}"
-        f"  accuracy {row['accuracy']:.2%}"
-    )
-    if row.get("validation_accuracy") is not None:
-        line += f"  validation {row['validation_accuracy']:.2%}"
-    if row.get("resolution_px"):
-        line += f"  {row['resolution_px']} px"
-    return f"{line}  {row['images_per_s']:,.0f} pictures/s  {row['epoch_s']:.0f} s"
 
 
 def seed_everything(seed: int, deterministic: bool) -> None:

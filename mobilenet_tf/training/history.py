@@ -1,12 +1,14 @@
-"""The log of a training run: one row an epoch, to history.csv and TensorBoard."""
+"""The log of a training run: one row an epoch, to history.csv, TensorBoard and the terminal."""
 
 from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from mobilenet_tf.duration import format_duration
 from mobilenet_tf.errors import MtfError
 from mobilenet_tf.workdir import write_text
 
@@ -63,3 +65,26 @@ def log_scalars(folder: Path, row: dict[str, Any]) -> None:
             f"cannot write {log}: {error.message.splitlines()[0]}; make room there, then go on with"
             " --resume"
         ) from error
+
+
+def epochs_left(epoch: int, epochs: int, sides: Callable[[float], int] | None) -> float:
+    """Return how many times as long as `epoch`, counted from 0, the epochs after it will take."""
+
+    def pixels(of_epoch: int) -> int:
+        return sides(of_epoch / epochs) ** 2 if sides else 1
+
+    return sum(map(pixels, range(epoch + 1, epochs))) / pixels(epoch)
+
+
+def format_epoch(label: str, row: dict[str, Any], epochs: int, left_s: float = 0.0) -> str:
+    """Return the line that stays on the terminal after an epoch; `left_s` is for those to come."""
+    line = (
+        f"{label} {row['epoch']:>{len(str(epochs))}}/{epochs}  loss {row['loss']:.4f}"
+        f"  accuracy {row['accuracy']:.2%}"
+    )
+    if row.get("validation_accuracy") is not None:
+        line += f"  validation {row['validation_accuracy']:.2%}"
+    if row.get("resolution_px"):
+        line += f"  {row['resolution_px']} px"
+    line += f"  {row['images_per_s']:,.0f} pictures/s  {row['epoch_s']:.0f} s"
+    return f"{line}  about {format_duration(left_s)} to go" if left_s >= 1 else line

@@ -18,7 +18,6 @@ from mobilenet_tf.report import write_report
 from mobilenet_tf.report.provenance import (
     environment_table,
     files_table,
-    format_duration,
     format_toml,
     selection_note,
 )
@@ -211,20 +210,6 @@ def test_settings_read_back_as_toml():
         "data": values["data"],
         "deep": values["deep"],
     }
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [
-        (0.42, "0.4 s"),
-        (59.7, "59 s"),
-        (60, "1 min 00 s"),
-        (3599.4, "59 min 59 s"),
-        (7384, "2 h 03 min"),
-    ],
-)
-def test_durations(seconds, text):
-    assert format_duration(seconds) == text
 
 
 @pytest.mark.parametrize("kind", itertools.product(["int8", "uint8", "float32"], [False, True]))
