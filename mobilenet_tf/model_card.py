@@ -20,6 +20,7 @@ from mobilenet_tf.report.provenance import (
 )
 from mobilenet_tf.report.tables import class_table, confusion_pairs
 from mobilenet_tf.report.usage import mapping_table, python_example
+from mobilenet_tf.results import CHANGES
 from mobilenet_tf.zoo import RECIPE_FILE, Card
 
 MISSING = "-"
@@ -284,7 +285,7 @@ def _making(card: Card, summary: Summary) -> list[str]:
     if Path(train.get("weights", "")).suffix:
         needed += f", with {train['weights']} there to start from"
     command = f"makes it again{needed}, at the commits and versions listed{again}"
-    if any("changed_on_the_way" in stage["metrics"] for stage in card.stages.values()):
+    if any(CHANGES in stage["metrics"] for stage in card.stages.values()):
         command = "has the settings that it ended with, and makes another"
     return [
         f"Data: {about}. Trained on {fit['train_count']:,} pictures, {chosen};"

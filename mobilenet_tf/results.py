@@ -18,6 +18,8 @@ from mobilenet_tf.errors import MtfError
 from mobilenet_tf.workdir import hash_file, write_bytes
 
 RESULT_FILE = "result.json"
+# Among the metrics: settings that a stage was continued with, unlike it was begun.
+CHANGES = "changed_on_the_way"
 PINNED_PACKAGES = (
     "tensorflow",
     "tf_keras",

@@ -13,7 +13,7 @@ from mobilenet_tf import hardware, results
 from mobilenet_tf.duration import format_duration
 from mobilenet_tf.errors import UsageError
 from mobilenet_tf.recipe import Recipe, list_differences, settings_of, with_defaults
-from mobilenet_tf.results import StageResult
+from mobilenet_tf.results import CHANGES, StageResult
 from mobilenet_tf.run_folder import WORKING_FILES, RunFolder
 from mobilenet_tf.stages import (
     STAGES,
@@ -26,7 +26,6 @@ from mobilenet_tf.stages import (
     wanted_needs,
 )
 from mobilenet_tf.state import (
-    CHANGES,
     TEACHER,
     WEIGHTS,
     check_state,

@@ -8,13 +8,12 @@ from pathlib import Path
 from mobilenet_tf import results
 from mobilenet_tf.errors import MtfError, UsageError
 from mobilenet_tf.recipe import Recipe, list_differences, settings_of, with_defaults
-from mobilenet_tf.results import StageResult
+from mobilenet_tf.results import CHANGES, StageResult
 from mobilenet_tf.run_folder import RunFolder
 from mobilenet_tf.stages import Stage, wanted_needs
 from mobilenet_tf.starting_weights import find_start, start_digest
 from mobilenet_tf.teacher import check_teacher, find_teacher, teacher_digest
 
-CHANGES = "changed_on_the_way"  # settings that a stage was continued with, unlike it was begun
 # Among the inputs of a train stage, where it has them: SHA-256 of the weights it learns from, and
 # of those it starts from.
 TEACHER, WEIGHTS = "teacher", "weights"

@@ -10,6 +10,7 @@ from typing import Any
 from mobilenet_tf.duration import format_duration
 from mobilenet_tf.report.summary import Summary, mapping, number, sequence
 from mobilenet_tf.report.tables import MISSING, Column, Table
+from mobilenet_tf.results import CHANGES
 
 ENVIRONMENT_KEYS = ("seed", "commit", "machine", "versions", "data")
 
@@ -52,7 +53,7 @@ def selection_note(summary: Summary) -> str:
         elif metrics.get("selection") == "validation" and best is not None:
             of_all = "" if done is None else f" of {done:.0f}"
             notes.append(f"{title}: epoch {best:.0f}{of_all} was chosen on validation.")
-        changes = [str(change) for change in sequence(metrics.get("changed_on_the_way"))]
+        changes = [str(change) for change in sequence(metrics.get(CHANGES))]
         if changes:
             notes.append(f"{title} went on with other settings: {'; '.join(changes)}.")
     return " ".join(notes)
