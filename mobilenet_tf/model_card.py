@@ -21,7 +21,7 @@ from mobilenet_tf.report.provenance import (
 from mobilenet_tf.report.tables import class_table, confusion_pairs
 from mobilenet_tf.report.usage import mapping_table, python_example
 from mobilenet_tf.results import CHANGES
-from mobilenet_tf.zoo import RECIPE_FILE, Card
+from mobilenet_tf.zoo import RECIPE_FILE, START_FILE, Card
 
 MISSING = "-"
 
@@ -282,7 +282,7 @@ def _making(card: Card, summary: Summary) -> list[str]:
     machine = name_machines([card.stages["benchmark"]["machine"]])
     again = "" if card.recipe["deterministic"] else "; its weights differ from run to run"
     needed = f", with {train['teacher']} there to teach it" if train.get("teacher") else ""
-    if Path(train.get("weights", "")).suffix:
+    if Path(train.get("weights", "")).suffix and START_FILE not in card.files:
         needed += f", with {train['weights']} there to start from"
     command = f"makes it again{needed}, at the commits and versions listed{again}"
     if any(CHANGES in stage["metrics"] for stage in card.stages.values()):

@@ -24,11 +24,20 @@ from mobilenet_tf.results import FileRecord, StageResult, record_files
 from mobilenet_tf.run_folder import RunFolder
 from mobilenet_tf.runner import resume_command
 from mobilenet_tf.stages import Echo, find_stage
-from mobilenet_tf.state import check_state
+from mobilenet_tf.state import WEIGHTS, check_state
 from mobilenet_tf.tflite.interpreter import Classifier
 from mobilenet_tf.training.job import build_float_model
-from mobilenet_tf.workdir import write_bytes, write_error, write_text
-from mobilenet_tf.zoo import CARD_FILE, PAGE_FILE, RECIPE_FILE, Card, Check, load_card, model_names
+from mobilenet_tf.workdir import hash_file, write_bytes, write_error, write_text
+from mobilenet_tf.zoo import (
+    CARD_FILE,
+    PAGE_FILE,
+    RECIPE_FILE,
+    START_FILE,
+    Card,
+    Check,
+    load_card,
+    model_names,
+)
 
 PACKAGED_STAGES = ("train", "qat", "export", "benchmark")
 SHIPPED_ROW = ("tflite", "int8_qat")
@@ -120,6 +129,8 @@ def package_run(
                 for stage, result in results.items()
             },
         )
+        if keep_start(recipe, results["train"], folder):
+            card.recipe["train"]["weights"] = f"artifacts/zoo/{name}/{START_FILE}"
         write_text(folder / RECIPE_FILE, format_recipe(card))
         card = msgspec.structs.replace(card, files=record_files(folder))
         write_bytes(folder / CARD_FILE, msgspec.json.format(msgspec.json.encode(card)) + b"\n")
@@ -176,6 +187,19 @@ def find_qat_file(run: RunFolder, export: StageResult) -> Path:
         f"{run.path} has no int8_qat file, which is what the zoo ships;"
         f" run mtf export-tflite {run.path} --quantization int8_qat --overwrite, and benchmark it"
     )
+
+
+def keep_start(recipe: Recipe, train: StageResult, folder: Path) -> bool:
+    """Copy the weights file that a run started from into `folder`, and tell whether that was done.
+
+    It is not where the run started at random or from a model of the zoo, nor where the file is
+    gone or another by now.
+    """
+    file = Path(recipe.train.weights)
+    if not file.suffix or not file.is_file() or hash_file(file) != train.inputs.get(WEIGHTS):
+        return False
+    write_bytes(folder / START_FILE, file.read_bytes())
+    return True
 
 
 def shorten(result: StageResult, tflite: str) -> dict[str, Any]:

@@ -5,6 +5,7 @@
 <name>/recipe.toml           the recipe in full, for making it again
 <name>/<…>.tflite            the int8 file after QAT
 <name>/<…>.safetensors       the float network's weights, for Keras and for fine-tuning
+<name>/start.safetensors     the weights that it was trained from, where those were a file
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from mobilenet_tf.workdir import hash_file
 CARD_FILE = "card.json"
 PAGE_FILE = "card.md"
 RECIPE_FILE = "recipe.toml"
+START_FILE = "start.safetensors"
 
 
 class Check(msgspec.Struct, frozen=True, kw_only=True):

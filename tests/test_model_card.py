@@ -85,6 +85,9 @@ def test_a_page_says_what_making_it_again_takes_and_where_that_cannot_be() -> No
     plain["recipe"]["train"] |= {"weights": "mine.safetensors"}
     page = format_page(msgspec.convert(plain, zoo.Card))
     assert "makes it again, with mine.safetensors there to start from, at the commits" in page
+    plain["files"]["start.safetensors"] = plain["files"]["recipe.toml"]
+    page = format_page(msgspec.convert(plain, zoo.Card))
+    assert "makes it again, at the commits" in page
     change = "train.learning_rate: 0.1 there, 0.05 asked"
     plain["stages"]["train"]["metrics"]["changed_on_the_way"] = [change]
     page = format_page(msgspec.convert(plain, zoo.Card))

@@ -14,9 +14,10 @@ from mobilenet_tf import zoo
 from mobilenet_tf.errors import MtfError, UsageError
 from mobilenet_tf.model_card import format_page
 from mobilenet_tf.models.weights import read_weights
-from mobilenet_tf.packaging import package_run, replaced_folder, without_machine
+from mobilenet_tf.packaging import keep_start, package_run, replaced_folder, without_machine
 from mobilenet_tf.recipe import load_recipe
 from mobilenet_tf.run_folder import RunFolder
+from mobilenet_tf.workdir import hash_file
 from mobilenet_tf.zoo import CARD_FILE
 
 NAME = "synthetic_v1_005_r32"
@@ -65,6 +66,28 @@ def test_a_finished_run_becomes_a_model(
     assert package(finished_run, out, overwrite=True) == card
     assert not (folder / "left.txt").exists()
     assert [path.name for path in out.iterdir()] == [NAME]
+
+
+def test_the_weights_file_that_a_run_started_from_ships_with_it(
+    finished_run: Path, tmp_path: Path
+) -> None:
+    run, file = RunFolder(finished_run), tmp_path / "mine.safetensors"
+    shutil.copy(finished_run / "train" / "v1_005_r32_float32.safetensors", file)
+    recipe = run.load_recipe()
+    begun = msgspec.structs.replace(recipe.train, weights=str(file))
+    recipe = msgspec.structs.replace(recipe, train=begun)
+    train = run.load_stage("train")
+    train = msgspec.structs.replace(train, inputs={"weights": hash_file(file)})
+
+    assert keep_start(recipe, train, tmp_path)
+    assert (tmp_path / zoo.START_FILE).read_bytes() == file.read_bytes()
+    (tmp_path / zoo.START_FILE).unlink()
+    file.write_bytes(file.read_bytes() + b"!")
+    assert not keep_start(recipe, train, tmp_path)
+    file.unlink()
+    assert not keep_start(recipe, train, tmp_path)
+    assert not keep_start(run.load_recipe(), run.load_stage("train"), tmp_path)
+    assert not list(tmp_path.glob("*.safetensors"))
 
 
 def test_what_is_not_finished_is_refused(finished_run: Path, tmp_path: Path) -> None:
