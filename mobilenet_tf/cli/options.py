@@ -8,11 +8,15 @@ import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from mobilenet_tf.errors import MtfError
+
+if TYPE_CHECKING:  # `mtf --help` loads neither
+    from mobilenet_tf.recipe import Recipe
+    from mobilenet_tf.run_folder import RunFolder
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -33,8 +37,6 @@ overwrite_option = click.option(
 resume_option = click.option(
     "--resume", is_flag=True, help="Continue an unfinished run after its last finished epoch."
 )
-
-
 allow_changes_option = click.option(
     "--allow-changes",
     is_flag=True,
@@ -134,12 +136,41 @@ def run_verb(
 ) -> None:
     """Run one stage of an existing run, with the run's own settings where none are given."""
     from mobilenet_tf.run_folder import RunFolder
-    from mobilenet_tf.runner import go_on_command, run_one
     from mobilenet_tf.stages import check_recipe
 
     run = RunFolder(folder)
     settings = run.load_recipe(tuple(overrides))
     check_recipe(settings)
+    run_stage(
+        stage,
+        run,
+        settings,
+        data_dir=data_dir,
+        resume=resume,
+        allow_changes=allow_changes,
+        overwrite=overwrite,
+        as_json=as_json,
+        quiet=quiet,
+        following=following,
+    )
+
+
+def run_stage(
+    stage: str,
+    run: RunFolder,
+    settings: Recipe,
+    *,
+    data_dir: Path | None,
+    resume: bool,
+    allow_changes: bool,
+    overwrite: bool,
+    as_json: bool,
+    quiet: bool,
+    following: str | None,
+) -> None:
+    """Run one stage with settings that were checked, and print what came of it."""
+    from mobilenet_tf.runner import go_on_command, run_one
+
     interrupted = partial(go_on_command, stage, run, settings, data_dir)
     with resumable(interrupted), run.lock(settings):
         result = run_one(
@@ -153,7 +184,7 @@ def run_verb(
             echo=make_echo(as_json),
             progress=shows_progress(quiet),
         )
-    echo_stage(folder, result, as_json, following)
+    echo_stage(run.path, result, as_json, following)
 
 
 def echo_stage(folder: Path, result: Any, as_json: bool, following: str | None) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 
 import click
@@ -102,7 +101,7 @@ def command(
     from mobilenet_tf.data.catalog import dataset_info
     from mobilenet_tf.recipe import load_recipe
     from mobilenet_tf.run_folder import RunFolder
-    from mobilenet_tf.runner import check_request, go_on_command, run_one
+    from mobilenet_tf.runner import check_request
 
     fit = {
         "epochs": epochs,
@@ -138,17 +137,15 @@ def command(
         settings = load_recipe(recipe or dataset_info(dataset or "cifar10").recipe, tuple(given))
     run = RunFolder(out or Path("artifacts") / default_run_name(settings))
     check_request(run, settings)
-    interrupted = partial(go_on_command, "train", run, settings, data_dir)
-    with options.resumable(interrupted), run.lock(settings):
-        result = run_one(
-            "train",
-            run,
-            settings,
-            data_dir=data_dir,
-            resume=resume,
-            allow_changes=allow_changes,
-            overwrite=overwrite,
-            echo=options.make_echo(as_json),
-            progress=options.shows_progress(quiet),
-        )
-    options.echo_stage(run.path, result, as_json, following=f"mtf qat {run.path}")
+    options.run_stage(
+        "train",
+        run,
+        settings,
+        data_dir=data_dir,
+        resume=resume,
+        allow_changes=allow_changes,
+        overwrite=overwrite,
+        as_json=as_json,
+        quiet=quiet,
+        following=f"mtf qat {run.path}",
+    )
