@@ -132,6 +132,11 @@ def calm(settings: AugmentationSettings) -> AugmentationSettings:
     return AugmentationSettings(crop_padding_px=settings.crop_padding_px, flip=settings.flip)
 
 
+def ended(settings: AugmentationSettings) -> AugmentationSettings:
+    """Return what goes on after a training: strong parts that end in its course have ended."""
+    return calm(settings) if settings.strong_share < 1 else settings
+
+
 def _augment(
     images: Any,
     targets: Any,

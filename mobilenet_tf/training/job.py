@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 
 from mobilenet_tf.artifacts import recipe_variant, weights_name
-from mobilenet_tf.data.pipeline import calm, resize_bytes
+from mobilenet_tf.data.pipeline import ended, resize_bytes
 from mobilenet_tf.data.sources import Split, load_training_split
 from mobilenet_tf.data.splits import fingerprint, hold_out_validation
 from mobilenet_tf.evaluate import evaluate, make_keras_predict_fn
@@ -251,12 +251,11 @@ def train_quantized(
         return set_norms(model, live=share_done < recipe.qat.freeze_batch_norm_share) or changed
 
     before = score_validation(model, data)
-    strong = recipe.augmentation  # what ends in the course of float training has ended by now
     fitted = fit(
         model,
         data.train,
         data.validation,
-        calm(strong) if strong.strong_share < 1 else strong,
+        ended(recipe.augmentation),
         recipe.qat,
         seed=(seed + 1) % 2**31,  # other crops than in the first epochs of float training
         folder=folder,

@@ -9,6 +9,7 @@ import pytest
 
 from mobilenet_tf.data.pipeline import (
     calm,
+    ended,
     make_training_batches,
     normalise,
     resize_bytes,
@@ -144,7 +145,8 @@ def test_strong_augmentation_ends_after_its_share_of_the_epochs(split: Split) ->
         crop_padding_px=2, flip="alternating", cutout_px=8, strong_share=0.6
     )
     mild = AugmentationSettings(crop_padding_px=2, flip="alternating")
-    assert calm(ending) == calm(strong) == mild
+    assert calm(ending) == calm(strong) == ended(ending) == mild
+    assert ended(strong) == strong
     found = batches(split, ending)  # 3 epochs of 6 batches; the third begins at 0.67
     assert all(map(same, found[:12], batches(split, strong)[:12]))
     assert all(map(same, found[12:], batches(split, mild)[12:]))
