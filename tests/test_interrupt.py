@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from mobilenet_tf.cli import main as cli
-from mobilenet_tf.interrupt import raise_if_interrupted, remember_interrupts
+from mobilenet_tf.interrupt import ignore_interrupts, raise_if_interrupted, remember_interrupts
 
 
 @pytest.fixture(autouse=True)
@@ -58,4 +58,26 @@ def test_pressed_again_while_the_first_is_reported_it_still_ends_with_130(monkey
         cli.main()
     assert ended.value.code == cli.INTERRUPTED_EXIT_CODE
     with pytest.raises(KeyboardInterrupt):  # the first one is remembered still
+        raise_if_interrupted()
+
+
+def test_pressed_again_after_the_first_was_reported_it_still_ends_with_130(monkeypatch) -> None:
+    waiting = iter([signal.SIGINT])  # came while the frames of the first one's exception were freed
+
+    def ignore() -> None:
+        for press in waiting:
+            signal.raise_signal(press)
+        ignore_interrupts()
+
+    def leave(code: int) -> None:
+        signal.raise_signal(signal.SIGINT)
+        raise SystemExit(code)
+
+    monkeypatch.setattr(cli, "run_command", lambda arguments: cli.INTERRUPTED_EXIT_CODE)
+    monkeypatch.setattr(cli, "ignore_interrupts", ignore)
+    monkeypatch.setattr(cli.os, "_exit", leave)
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == cli.INTERRUPTED_EXIT_CODE
+    with pytest.raises(KeyboardInterrupt):
         raise_if_interrupted()

@@ -70,11 +70,11 @@ def main() -> None:
     remember_interrupts()
     try:
         exit_code = run_command(sys.argv[1:])
+        ignore_interrupts()  # within the try: one may wait since an exception's frames were freed
     except KeyboardInterrupt:  # pressed again while the first was being reported
         ignore_interrupts()  # already here: what dies with the exception may take seconds
         exit_code = INTERRUPTED_EXIT_CODE
     if exit_code == INTERRUPTED_EXIT_CODE:
-        ignore_interrupts()
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(exit_code)  # a download's thread would keep the process alive until it ends
