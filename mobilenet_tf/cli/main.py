@@ -70,7 +70,7 @@ def main() -> None:
     remember_interrupts()
     try:
         exit_code = run_command(sys.argv[1:])
-        ignore_interrupts()  # within the try: one may wait since an exception's frames were freed
+        ignore_interrupts()  # in the try: Ctrl-C may have come while an exception was freed
     except KeyboardInterrupt:  # pressed again while the first was being reported
         ignore_interrupts()  # already here: what dies with the exception may take seconds
         exit_code = INTERRUPTED_EXIT_CODE
