@@ -4,7 +4,7 @@
     python benchmarks/ablation.py --part full_size --part cutout --seed 1 --seed 2
     python benchmarks/ablation.py --part teacher --teacher artifacts/cifar10_v1_100_r32
 
-Float training of the recipe and of the recipe with one part changed, for every seed. Test pictures
+Float training of the recipe and of the recipe with one part changed, for every seed. Test images
 are not read. Every training is a run in OUT/PART_SEED: a finished one is kept, a killed
 measurement goes on from its last epoch. Prints a Markdown table; OUT/ablation.json has all of it.
 """
@@ -19,13 +19,13 @@ from typing import Any
 import click
 
 from mobilenet_tf.cli.options import shows_progress
-from mobilenet_tf.duration import format_duration
 from mobilenet_tf.errors import MtfError
-from mobilenet_tf.hardware import describe_machine
+from mobilenet_tf.files import write_text
+from mobilenet_tf.pipeline.runner import check_request, run_one
 from mobilenet_tf.recipe import load_recipe
-from mobilenet_tf.run_folder import RunFolder
-from mobilenet_tf.runner import check_request, run_one
-from mobilenet_tf.workdir import write_text
+from mobilenet_tf.runs.folder import RunFolder
+from mobilenet_tf.system.duration import format_duration
+from mobilenet_tf.system.hardware import describe_machine
 
 BASE = "base"
 PARTS = {  # name -> what it changes in the recipe

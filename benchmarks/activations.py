@@ -5,7 +5,7 @@
 
 Untrained networks of alpha 1.0, quantized after calibration on noise, which batch normalisation
 makes as lively as trained ones: weights change no latency, scales may.
-All int8 files run one picture in turns, so that a busy machine slows all alike; figures are
+All int8 files run one image in turns, so that a busy machine slows all alike; figures are
 medians, and the ratio to the first row of the same model is what to look at. An op that XNNPACK
 leaves out runs in LiteRT's own kernel, and cuts the graph in two there. The reference kernels are
 there to compare with: what runs without XNNPACK's.
@@ -59,11 +59,11 @@ REFERENCE_RUNS = 5
 def main(*, resolution: int, rounds: int, as_json: bool) -> None:
     """Measure the int8 latency of models with and without the options that cost something."""
     noise = np.random.default_rng(0).integers(0, 256, (4, resolution, resolution, 3))
-    pictures = noise.astype(np.uint8)
+    images = noise.astype(np.uint8)
     plan = "cifar" if resolution < SMALL_SIDE_PX else "imagenet"
-    files = [make_file(name, options, pictures, plan) for name, options in tqdm(ROWS, unit="file")]
-    xnnpack_ms = time_in_turns([make_run(file, pictures[0]) for file in files], rounds, BLOCK_RUNS)
-    reference = [make_run(file, pictures[0], reference_kernels=True) for file in files]
+    files = [make_file(name, options, images, plan) for name, options in tqdm(ROWS, unit="file")]
+    xnnpack_ms = time_in_turns([make_run(file, images[0]) for file in files], rounds, BLOCK_RUNS)
+    reference = [make_run(file, images[0], reference_kernels=True) for file in files]
     reference_ms = time_in_turns(reference, REFERENCE_RUNS, 1)
     rows = []
     base_ms: dict[str, float] = {}
@@ -86,7 +86,7 @@ def main(*, resolution: int, rounds: int, as_json: bool) -> None:
         result = {"resolution_px": resolution, "stride_plan": plan, "rounds": rounds, "rows": rows}
         click.echo(json.dumps(result, indent=2))
         return
-    click.echo(f"{resolution} px, {plan} strides, int8, one picture, one thread")
+    click.echo(f"{resolution} px, {plan} strides, int8, one image, one thread")
     for row in rows:
         left_out = ", ".join(f"{count} {op}" for op, count in row["left_out"].items())
         click.echo(
@@ -96,34 +96,34 @@ def main(*, resolution: int, rounds: int, as_json: bool) -> None:
         )
 
 
-def make_file(name: str, options: Options, pictures: np.ndarray, plan: str) -> bytes:
+def make_file(name: str, options: Options, images: np.ndarray, plan: str) -> bytes:
     """Return the int8 file of an untrained network."""
     model = build_model(
         name,
         alpha=1.0,
-        resolution_px=pictures.shape[1],
+        resolution_px=images.shape[1],
         classes=CLASS_COUNT,
         stride_plan=plan,
         seed=1,
         batch_norm_momentum=0.0,
         options=options,
     )
-    model(normalise(pictures), training=True)
+    model(normalise(images), training=True)
     return convert(
         model,
         quantization="int8_ptq",
         classes=tuple(map(str, range(CLASS_COUNT))),
         description="a candidate of benchmarks/activations.py",
-        calibration_images=pictures,
+        calibration_images=images,
     )
 
 
 def make_run(
-    file: bytes, picture: np.ndarray, *, reference_kernels: bool = False
+    file: bytes, image: np.ndarray, *, reference_kernels: bool = False
 ) -> Callable[[], None]:
     """Return what runs a file once."""
     classifier = Classifier.load(file, reference_kernels=reference_kernels)
-    classifier.load_image(picture)
+    classifier.load_image(image)
     return classifier.invoke
 
 

@@ -6,7 +6,7 @@
 The channels of every kernel of a trained run are rescaled across their batch normalisations, which
 leaves the float function as it is. Then: int8 after training, and a short quantization-aware
 training, ours and stock tensorflow-model-optimization's, with the same steps and rate. Accuracy of
-the files, on all validation pictures of the run.
+the files, on all validation images of the run.
 """
 
 from __future__ import annotations
@@ -21,7 +21,9 @@ import msgspec
 
 from mobilenet_tf.data.catalog import dataset_info
 from mobilenet_tf.data.pipeline import make_training_batches
-from mobilenet_tf.evaluate import evaluate, make_keras_predict_fn
+from mobilenet_tf.data.training import choose_calibration, load_training_data
+from mobilenet_tf.evaluation.metrics import evaluate, make_keras_predict_fn
+from mobilenet_tf.pipeline.networks import build_float_model
 from mobilenet_tf.quantization.folding import spread_channels
 from mobilenet_tf.quantization.qat import (
     calibrate,
@@ -31,11 +33,10 @@ from mobilenet_tf.quantization.qat import (
     set_norms,
 )
 from mobilenet_tf.recipe import QatSettings, Recipe
-from mobilenet_tf.run_folder import RunFolder
+from mobilenet_tf.runs.folder import RunFolder
 from mobilenet_tf.tflite.convert import convert
 from mobilenet_tf.tflite.interpreter import Classifier
 from mobilenet_tf.training.fit import Trainer
-from mobilenet_tf.training.job import build_float_model, choose_calibration, load_training_data
 from mobilenet_tf.training.schedule import learning_rate_at
 from stock import quantize_stock
 
@@ -56,15 +57,15 @@ def main(
     recipe = folder.load_recipe()
     data = load_training_data(recipe, data_dir)
     if data.validation is None:
-        raise click.UsageError(f"{run} was trained without validation pictures")
-    pictures = choose_calibration(data.train, 512, recipe.model.resolution_px, recipe.seed)
+        raise click.UsageError(f"{run} was trained without validation images")
+    images = choose_calibration(data.train, 512, recipe.model.resolution_px, recipe.seed)
     classes = dataset_info(recipe.data.name).classes
     rows = []
     for spread in spreads:
         model = build_float_model(recipe, folder.stage("train"))
         spread_channels(model, spread)
         ours = quantize_for_training(model)
-        calibrate(ours, pictures)
+        calibrate(ours, images)
         set_mode(ours, "observe")
         set_norms(ours, live=True)
         stock = quantize_stock(model)
@@ -82,7 +83,7 @@ def main(
                 quantization=quantization,
                 classes=classes,
                 description=f"hard case, {spread} times",
-                calibration_images=pictures,
+                calibration_images=images,
                 check=False,  # stock files keep none of our promises
             )
             row[name] = evaluate(Classifier.load(content).predict, data.validation).top1

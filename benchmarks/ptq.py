@@ -3,8 +3,8 @@
     pip install ai-edge-quantizer==0.10.0
     python benchmarks/ptq.py artifacts/cifar10
 
-Both quantize the float network of a finished run, calibrated on the same training pictures, three
-draws of them; accuracy is that on the run's validation pictures.
+Both quantize the float network of a finished run, calibrated on the same training images, three
+draws of them; accuracy is that on the run's validation images.
 """
 
 from __future__ import annotations
@@ -21,10 +21,11 @@ from ai_edge_quantizer import quantizer, recipe
 from mobilenet_tf.data.catalog import dataset_info
 from mobilenet_tf.data.pipeline import normalise, resize_bytes
 from mobilenet_tf.data.sources import Split
-from mobilenet_tf.run_folder import RunFolder
+from mobilenet_tf.data.training import choose_calibration, load_training_data
+from mobilenet_tf.pipeline.networks import build_float_model
+from mobilenet_tf.runs.folder import RunFolder
 from mobilenet_tf.tflite.audit import audit
 from mobilenet_tf.tflite.convert import convert
-from mobilenet_tf.training.job import build_float_model, choose_calibration, load_training_data
 
 SEEDS = (1, 2, 3)
 BATCH_SIZE = 100
@@ -32,7 +33,7 @@ BATCH_SIZE = 100
 
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path))
-@click.option("--count", default=512, show_default=True, help="Calibration pictures.")
+@click.option("--count", default=512, show_default=True, help="Calibration images.")
 @click.option("--data-dir", type=click.Path(path_type=Path))
 def main(*, run: Path, count: int, data_dir: Path | None) -> None:
     """Compare the two on a finished RUN; prints JSON."""
@@ -40,7 +41,7 @@ def main(*, run: Path, count: int, data_dir: Path | None) -> None:
     settings = folder.load_recipe()
     data = load_training_data(settings, data_dir)
     if data.validation is None:
-        raise click.UsageError(f"{run} holds out no validation pictures; there is nothing to score")
+        raise click.UsageError(f"{run} holds out no validation images; there is nothing to score")
     model = build_float_model(settings, folder.stage("train"))
     about: dict[str, Any] = {
         "classes": dataset_info(settings.data.name).classes,
@@ -51,12 +52,12 @@ def main(*, run: Path, count: int, data_dir: Path | None) -> None:
     float_top1 = measure(source, data.validation, side)["top1"]
     rows = []
     for seed in SEEDS:
-        pictures = choose_calibration(data.train, count, side, seed)
+        images = choose_calibration(data.train, count, side, seed)
         files = {
             "converter": convert(
-                model, quantization="int8_ptq", calibration_images=pictures, **about
+                model, quantization="int8_ptq", calibration_images=images, **about
             ),
-            "ai_edge_quantizer": quantize(source, pictures),
+            "ai_edge_quantizer": quantize(source, images),
         }
         rows += [
             {"by": name, "seed": seed} | measure(content, data.validation, side)
@@ -69,11 +70,11 @@ def main(*, run: Path, count: int, data_dir: Path | None) -> None:
     click.echo(json.dumps({"float_top1": float_top1, "mean_top1": means, "rows": rows}, indent=2))
 
 
-def quantize(source: bytes, pictures: np.ndarray) -> bytes:
+def quantize(source: bytes, images: np.ndarray) -> bytes:
     """Return ai-edge-quantizer's full-integer file of a float one."""
     (signature,) = Interpreter(model_content=source).get_signature_list()
     worker = quantizer.Quantizer(source, recipe.static_wi8_ai8())
-    batches = [{"image": normalise(picture[np.newaxis])} for picture in pictures]
+    batches = [{"image": normalise(image[np.newaxis])} for image in images]
     calibrated = worker.calibrate({signature: batches}, num_threads=2)
     quantized = worker.quantize(calibrated, enable_progress_report=False).quantized_model
     return bytes(quantized)

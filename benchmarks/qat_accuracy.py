@@ -1,10 +1,10 @@
-"""Is quantization-aware training worth it? Float, after training, ours and stock, on test pictures.
+"""Is quantization-aware training worth it? Float, after training, ours and stock, on test images.
 
     python benchmarks/qat_accuracy.py artifacts/cifar10
     python benchmarks/qat_accuracy.py artifacts/cifar10 --seed 1 --seed 2 --out comparison
 
 From the float checkpoint of a run, with its own QAT settings, once for every seed. Schedule, crops
-and the selection on validation pictures are the same for ours and for stock
+and the selection on validation images are the same for ours and for stock
 tensorflow-model-optimization. Each accuracy is that of the exported int8 file. Every finished
 training is kept in OUT: a killed measurement goes on where it was.
 """
@@ -23,22 +23,18 @@ import numpy as np
 
 from mobilenet_tf.data.catalog import dataset_info
 from mobilenet_tf.data.sources import load_test_split
-from mobilenet_tf.evaluate import evaluate, make_keras_predict_fn
-from mobilenet_tf.hardware import describe_machine
+from mobilenet_tf.data.training import choose_calibration, load_training_data
+from mobilenet_tf.evaluation.metrics import evaluate, make_keras_predict_fn
+from mobilenet_tf.files import write_text
+from mobilenet_tf.pipeline.networks import build_float_model, build_quantized_model
+from mobilenet_tf.pipeline.training import train_quantized
 from mobilenet_tf.recipe import Recipe
-from mobilenet_tf.results import find_commit
-from mobilenet_tf.run_folder import RunFolder
+from mobilenet_tf.runs.folder import RunFolder
+from mobilenet_tf.runs.provenance import find_commit
+from mobilenet_tf.system.hardware import describe_machine
 from mobilenet_tf.tflite.convert import convert
 from mobilenet_tf.tflite.interpreter import Classifier
 from mobilenet_tf.training.fit import fit, seed_everything
-from mobilenet_tf.training.job import (
-    build_float_model,
-    build_quantized_model,
-    choose_calibration,
-    load_training_data,
-    train_quantized,
-)
-from mobilenet_tf.workdir import write_text
 from stock import quantize_stock
 
 

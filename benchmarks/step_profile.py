@@ -20,9 +20,9 @@ import numpy as np
 
 from mobilenet_tf.data.catalog import dataset_info
 from mobilenet_tf.keras import tf
+from mobilenet_tf.pipeline.networks import build_float_model
 from mobilenet_tf.recipe import load_recipe
 from mobilenet_tf.training.fit import Trainer
-from mobilenet_tf.training.job import build_float_model
 from mobilenet_tf.training.precision import choose_precision
 
 WARMUP_STEPS = 3
@@ -52,7 +52,7 @@ KINDS = {  # op, without oneDNN's prefixes -> what it belongs to
 def main(
     *, recipe: str, alpha: float, overrides: tuple[str, ...], steps: int, as_json: bool
 ) -> None:
-    """Profile the float step of RECIPE on pictures that are noise."""
+    """Profile the float step of RECIPE on images that are noise."""
     settings = load_recipe(recipe, (*overrides, f"model.alpha={alpha}"))
     model = build_float_model(settings)
     precision = choose_precision(

@@ -44,7 +44,7 @@ def build_network(layers: list[dict[str, Any]], epsilon: float, momentum: float)
 
 
 def make_step(network: nn.Module, request: dict[str, Any]) -> Callable[[], float]:
-    """Return a step of SGD with Nesterov momentum on pictures that are always the same."""
+    """Return a step of SGD with Nesterov momentum on images that are always the same."""
     kernels = [p for p in network.parameters() if p.dim() > 1 and p.shape[1] > 1]
     others = [p for p in network.parameters() if p.dim() <= 1 or p.shape[1] == 1]
     optimizer = torch.optim.SGD(

@@ -1,10 +1,10 @@
-"""Pictures a second of a training step, ours and PyTorch's, and of the input pipeline alone.
+"""Images a second of a training step, ours and PyTorch's, and of the input pipeline alone.
 
     python benchmarks/train_step.py
     python benchmarks/train_step.py --alpha 0.25 --set augmentation.cutout_px=8 --json
     python benchmarks/train_step.py --torch-python ~/torch/bin/python
 
-For every alpha, on pictures in the recipe's size and number that are noise:
+For every alpha, on images in the recipe's size and number that are noise:
 
     float32, auto         our float step in both precisions of `mtf train --precision`
     conv2d                the same with Keras' 1x1 convolutions instead of matrix products
@@ -34,17 +34,17 @@ import click
 import numpy as np
 from tqdm import tqdm
 
-from mobilenet_tf.artifacts import recipe_variant
 from mobilenet_tf.data.catalog import dataset_info
 from mobilenet_tf.data.pipeline import make_training_batches
 from mobilenet_tf.data.splits import Split
-from mobilenet_tf.hardware import describe_machine
+from mobilenet_tf.pipeline.networks import build_float_model
 from mobilenet_tf.quantization.qat import calibrate, quantize_for_training, set_mode, set_norms
 from mobilenet_tf.recipe import Recipe, load_recipe
-from mobilenet_tf.results import describe_versions, find_commit
+from mobilenet_tf.runs.names import recipe_variant
+from mobilenet_tf.runs.provenance import describe_versions, find_commit
+from mobilenet_tf.system.hardware import describe_machine
 from mobilenet_tf.training import fit
 from mobilenet_tf.training.fit import Trainer
-from mobilenet_tf.training.job import build_float_model
 from mobilenet_tf.training.precision import choose_precision, describe_precision
 from stock import quantize_stock
 from torch_step import UnknownLayerError, find_obstacle, start_torch
@@ -123,7 +123,7 @@ def measure(recipe: Recipe, rounds: int, torch_python: str, obstacle: str | None
         "auto": precision,
         "torch": torch,
         "ms": {name: round(value, 2) for name, value in medians_ms.items()},
-        "pictures_per_s": {
+        "images_per_s": {
             name: round(recipe.train.batch_size / value * 1e3) for name, value in medians_ms.items()
         },
         "times_as_fast": {
@@ -181,7 +181,7 @@ def build_steps(recipe: Recipe) -> tuple[dict[str, Any], str]:
 
 
 def make_noise(recipe: Recipe) -> Split:
-    """Return as many pictures as the recipe trains on, of the dataset's size."""
+    """Return as many images as the recipe trains on, of the dataset's size."""
     info = dataset_info(recipe.data.name)
     count = info.train_count - recipe.data.validation_count
     random = np.random.default_rng(0)
@@ -238,7 +238,7 @@ def format_alpha(found: dict[str, Any]) -> str:
         f" auto: {found['auto']}"
     ]
     for name, ms in found["ms"].items():
-        lines.append(f"  {name:<16} {ms:>9.2f} ms  {found['pictures_per_s'][name]:>9,} pictures/s")
+        lines.append(f"  {name:<16} {ms:>9.2f} ms  {found['images_per_s'][name]:>9,} images/s")
     if found["torch"].get("left_out"):
         lines.append(f"  torch left out: {found['torch']['left_out']}")
     for title, times in found["times_as_fast"].items():

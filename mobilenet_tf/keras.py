@@ -13,7 +13,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
 warnings.filterwarnings("ignore", module=r"(tensorflow|tf_keras|keras)\b.*")
 
-from mobilenet_tf.quiet import quiet_stderr  # noqa: E402  # the environment comes first
+from mobilenet_tf.system.quiet import quiet_stderr  # noqa: E402  # the environment comes first
 
 with quiet_stderr():  # the C++ runtime writes to file descriptor 2 before its log level applies
     import tensorflow as tf

@@ -35,7 +35,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
 
 class DataSettings(Settings, frozen=True, kw_only=True):
-    """Which pictures, and how many of the training ones are held out for every choice."""
+    """Which images, and how many of the training ones are held out for every choice."""
 
     name: str = "cifar10"
     validation_count: Count = 5000
@@ -162,7 +162,7 @@ class BenchmarkSettings(Settings, frozen=True, kw_only=True):
 
 
 class Recipe(Settings, frozen=True, kw_only=True):
-    """One experiment, from pictures to the benchmarked file."""
+    """One experiment, from images to the benchmarked file."""
 
     seed: Annotated[int, Meta(ge=0, lt=2**31)] = 1
     deterministic: bool = False

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from mobilenet_tf import runner, stages
 from mobilenet_tf.errors import MtfError
+from mobilenet_tf.pipeline import runner, stages
+from mobilenet_tf.pipeline.stages import Outcome, Work
 from mobilenet_tf.recipe import load_recipe
-from mobilenet_tf.results import StageResult
-from mobilenet_tf.run_folder import CHECKPOINT_FILE, RunFolder
-from mobilenet_tf.stages import Outcome, Work
+from mobilenet_tf.runs.folder import CHECKPOINT_FILE, RunFolder
+from mobilenet_tf.runs.results import StageResult
 
 ROOT = Path(__file__).resolve().parent.parent
 COMMAND = [sys.executable, "-c", "from mobilenet_tf.cli.main import main; main()"]

@@ -62,7 +62,7 @@ def command(
     """
     from mobilenet_tf.tflite.audit import audit
     from mobilenet_tf.tflite.promise import check_promise
-    from mobilenet_tf.zoo import find_tflite
+    from mobilenet_tf.zoo.shelf import find_tflite
 
     file = find_tflite(file)
     found = audit(file)

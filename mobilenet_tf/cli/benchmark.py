@@ -9,10 +9,10 @@ import click
 from mobilenet_tf.cli import options
 
 
-@click.command(short_help="Measure every model of RUN on test pictures.")
+@click.command(short_help="Measure every model of RUN on test images.")
 @options.run_argument
 @click.option("--threads", type=int, help="Threads of the interpreter.")
-@click.option("--latency-runs", type=int, help="Timed runs of one picture, after warm-up.")
+@click.option("--latency-runs", type=int, help="Timed runs of one image, after warm-up.")
 @click.option(
     "--test-time-augmentation",
     "views",
@@ -36,12 +36,12 @@ def command(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    """Measure accuracy, size, latency and memory of every model of RUN, on test pictures.
+    """Measure accuracy, size, latency and memory of every model of RUN, on test images.
 
     RUN is the folder of a finished mtf export-tflite. Models are timed in turns: trust the
     ratios between rows more than a single figure.
 
-    Test-time augmentation looks at each picture several times; its accuracy stands beside the
+    Test-time augmentation looks at each image several times; its accuracy stands beside the
     plain one, and its cost is that many times the latency.
 
     \b

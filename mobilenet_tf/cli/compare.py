@@ -30,10 +30,10 @@ def command(runs: tuple[Path, ...], markdown: bool, html: Path | None, as_json: 
       mtf compare artifacts/cifar10* --markdown
       mtf compare artifacts/cifar10* --html comparison.html
     """
-    from mobilenet_tf.comparison import compare_runs, comparison_table
+    from mobilenet_tf.files import write_text
     from mobilenet_tf.report import format_table, render_comparison
-    from mobilenet_tf.run_folder import RunFolder
-    from mobilenet_tf.workdir import write_text
+    from mobilenet_tf.report.comparison import compare_runs, comparison_table
+    from mobilenet_tf.runs.folder import RunFolder
 
     rows = compare_runs([RunFolder(path) for path in runs])
     table = comparison_table(rows)

@@ -1,4 +1,4 @@
-"""`mtf datasets`: what pictures there are, where they are, and getting them ahead of time."""
+"""`mtf datasets`: what images there are, where they are, and getting them ahead of time."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class _PrepareGroup(click.Group):
 @json_option
 @click.pass_context
 def command(ctx: click.Context, data_dir: Path | None, as_json: bool) -> None:
-    """List the datasets: classes, pictures, and where each is or how to get it.
+    """List the datasets: classes, images, and where each is or how to get it.
 
     \b
     Example:
@@ -128,7 +128,7 @@ def _format(found: list[tuple[DatasetInfo, DatasetStatus]]) -> str:
         for info, status in found
     ]
     columns = [Column("dataset", align="left"), Column("classes"), Column("train"), Column("test")]
-    columns += [Column("picture"), Column("state", align="left")]
+    columns += [Column("image"), Column("state", align="left")]
     lines = [format_table(columns, cells)]
     for info, status in found:
         lines += ["", f"{info.name}: {info.description}", f"  {status.detail}"]

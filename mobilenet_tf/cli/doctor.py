@@ -12,7 +12,7 @@ from mobilenet_tf.cli.options import data_dir_option, echo_json, json_option
 from mobilenet_tf.errors import MtfError
 
 if TYPE_CHECKING:
-    from mobilenet_tf.doctor import Check
+    from mobilenet_tf.system.doctor import Check
 
 _COLOURS = {"ok": "green", "warning": "yellow", "problem": "red"}
 
@@ -38,7 +38,7 @@ def command(*, data_dir: Path | None, out: Path, as_json: bool) -> None:
       mtf doctor
       mtf doctor --data-dir /data/tfds --json
     """
-    from mobilenet_tf.doctor import examine
+    from mobilenet_tf.system.doctor import examine
 
     checks = examine(data_dir, out)
     problems = sum(check.level == "problem" for check in checks)

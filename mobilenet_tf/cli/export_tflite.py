@@ -28,9 +28,7 @@ SHORT_NAMES = {"ptq": "int8_ptq", "qat": "int8_qat"}
 @click.option(
     "--logits/--probabilities", default=None, help="Leave the softmax out, or end in it (default)."
 )
-@click.option(
-    "--calibration-count", type=int, help="Training pictures that int8_ptq calibrates on."
-)
+@click.option("--calibration-count", type=int, help="Training images that int8_ptq calibrates on.")
 @options.data_dir_option
 @options.overwrite_option
 @options.json_option

@@ -10,7 +10,7 @@ import click
 
 from mobilenet_tf import __version__
 from mobilenet_tf.errors import MtfError, suggest
-from mobilenet_tf.interrupt import ignore_interrupts, remember_interrupts
+from mobilenet_tf.system.interrupt import ignore_interrupts, remember_interrupts
 
 VERBS = (  # in the order of the work
     "run",
@@ -58,11 +58,11 @@ class VerbGroup(click.Group):
 @click.command(
     cls=VerbGroup,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Start with `mtf run`: the whole chain on embedded pictures, in a few minutes.",
+    epilog="Start with `mtf run`: the whole chain on embedded images, in a few minutes.",
 )
 @click.version_option(__version__, prog_name="mtf")
 def mtf() -> None:
-    """Labelled pictures in, a verified int8 .tflite out, and the proof that it is good."""
+    """Labelled images in, a verified int8 .tflite out, and the proof that it is good."""
 
 
 def main() -> None:

@@ -16,7 +16,7 @@ from mobilenet_tf.errors import MtfError
 
 if TYPE_CHECKING:  # `mtf --help` loads neither
     from mobilenet_tf.recipe import Recipe
-    from mobilenet_tf.run_folder import RunFolder
+    from mobilenet_tf.runs.folder import RunFolder
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -135,8 +135,8 @@ def run_verb(
     allow_changes: bool = False,
 ) -> None:
     """Run one stage of an existing run, with the run's own settings where none are given."""
-    from mobilenet_tf.run_folder import RunFolder
-    from mobilenet_tf.stages import check_recipe
+    from mobilenet_tf.pipeline.stages import check_recipe
+    from mobilenet_tf.runs.folder import RunFolder
 
     run = RunFolder(folder)
     settings = run.load_recipe(tuple(overrides))
@@ -169,7 +169,7 @@ def run_stage(
     following: str | None,
 ) -> None:
     """Run one stage with settings that were checked, and print what came of it."""
-    from mobilenet_tf.runner import go_on_command, run_one
+    from mobilenet_tf.pipeline.runner import go_on_command, run_one
 
     interrupted = partial(go_on_command, stage, run, settings, data_dir)
     with resumable(interrupted), run.lock(settings):
@@ -191,7 +191,7 @@ def echo_stage(folder: Path, result: Any, as_json: bool, following: str | None) 
     """Print what a stage left, and the command that comes next."""
     import msgspec
 
-    from mobilenet_tf.stages import summarise_stage
+    from mobilenet_tf.pipeline.stages import summarise_stage
 
     if as_json:
         echo_json(msgspec.to_builtins(result))

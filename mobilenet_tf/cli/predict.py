@@ -1,4 +1,4 @@
-"""`mtf predict`: classes and probabilities for pictures."""
+"""`mtf predict`: classes and probabilities for images."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from mobilenet_tf.cli.options import echo_json, json_option
 from mobilenet_tf.errors import MtfError
 
 if TYPE_CHECKING:
-    from mobilenet_tf.predict import Prediction
+    from mobilenet_tf.evaluation.predict import Prediction
 
 
-@click.command(short_help="Say what a .tflite MODEL sees in pictures.")
+@click.command(short_help="Say what a .tflite MODEL sees in images.")
 @click.argument("model", type=click.Path(path_type=Path))
 @click.argument(
     "images", metavar="IMAGE...", type=click.Path(path_type=Path), nargs=-1, required=True
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     type=click.IntRange(min=1),
     default=3,
     show_default=True,
-    help="How many classes to show for a picture, the most probable first.",
+    help="How many classes to show for an image, the most probable first.",
 )
 @click.option(
     "--threads",
@@ -37,20 +37,20 @@ if TYPE_CHECKING:
 def command(
     *, model: Path, images: tuple[Path, ...], top: int, threads: int, as_json: bool
 ) -> None:
-    """Say what a .tflite MODEL sees in pictures of any size and kind.
+    """Say what a .tflite MODEL sees in images of any size and kind.
 
     MODEL is a file or the name of a model that ships (mtf zoo).
-    The file alone is enough: its classes are inside. A picture is turned upright, laid on white
+    The file alone is enough: its classes are inside. An image is turned upright, laid on white
     where it is transparent, cropped around its centre to the model's aspect ratio and resized.
-    A picture that cannot be read is named at the end, and the exit code is not 0.
+    An image that cannot be read is named at the end, and the exit code is not 0.
 
     \b
     Example:
       mtf predict v1_050_r32_int8_qat.tflite cat.jpg holiday/*.png --top 1
       mtf predict cifar10_v1_050_r32 cat.jpg
     """
-    from mobilenet_tf.predict import Predictor
-    from mobilenet_tf.zoo import find_tflite
+    from mobilenet_tf.evaluation.predict import Predictor
+    from mobilenet_tf.zoo.shelf import find_tflite
 
     predictor = Predictor(find_tflite(model), threads=threads)
     if predictor.warning:
@@ -73,11 +73,11 @@ def command(
         click.echo(f"error: {error}", err=True)
     if errors:
         failure = type(errors[0])
-        raise failure(f"{len(errors)} of {len(images)} pictures could not be read (named above)")
+        raise failure(f"{len(errors)} of {len(images)} images could not be read (named above)")
 
 
 def _echo(prediction: Prediction) -> None:
-    click.echo(str(prediction.picture))
+    click.echo(str(prediction.image))
     for score in prediction.scores:
         click.echo(f"  {100 * score.probability:5.1f} %  {score.name}")
 
@@ -85,9 +85,9 @@ def _echo(prediction: Prediction) -> None:
 def _describe(model: Path, predictions: list[Prediction], errors: list[MtfError]) -> dict[str, Any]:
     return {
         "model": str(model),
-        "pictures": [
+        "images": [
             {
-                "picture": str(prediction.picture),
+                "image": str(prediction.image),
                 "classes": [
                     {"name": score.name, "index": score.index, "probability": score.probability}
                     for score in prediction.scores

@@ -14,12 +14,12 @@ DISTILL_SHARE = 0.5  # of --distill, where the run's own qat.distill_share is 0
 
 @click.command(short_help="Fine-tune the network of RUN with fake quantization.")
 @options.run_argument
-@click.option("--epochs", type=click.IntRange(min=1), help="Passes over the training pictures.")
-@click.option("--batch-size", type=int, help="Pictures a step.")
+@click.option("--epochs", type=click.IntRange(min=1), help="Passes over the training images.")
+@click.option("--batch-size", type=int, help="Images a step.")
 @click.option("--learning-rate", type=float, help="The highest of the schedule.")
 @click.option("--optimizer", help="sgd (with Nesterov momentum) or adamw.")
 @click.option("--schedule", help="one_cycle, cosine or step.")
-@click.option("--calibration-count", type=int, help="Training pictures for the first ranges.")
+@click.option("--calibration-count", type=int, help="Training images for the first ranges.")
 @click.option(
     "--distill/--no-distill",
     default=None,
@@ -61,7 +61,7 @@ def command(
       mtf qat artifacts/digits --epochs 3 --learning-rate 0.001
       mtf qat artifacts/digits --distill --temperature 4
     """
-    from mobilenet_tf.run_folder import RunFolder
+    from mobilenet_tf.runs.folder import RunFolder
 
     share = RunFolder(run).load_recipe().qat.distill_share
     if distill is not None:

@@ -18,11 +18,11 @@ from mobilenet_tf.cli import options
     help="Which int8 file to look into.  [default: int8_qat, or int8_ptq without QAT]",
 )
 @click.option(
-    "--pictures",
+    "--images",
     type=click.IntRange(min=1),
     default=200,
     show_default=True,
-    help="Validation pictures (training ones where none are held out) to compare layers on.",
+    help="Validation images (training ones where none are held out) to compare layers on.",
 )
 @click.option(
     "--keep-float",
@@ -38,7 +38,7 @@ def command(
     *,
     run: Path,
     quantization: str | None,
-    pictures: int,
+    images: int,
     kept: tuple[str, ...],
     data_dir: Path | None,
     as_json: bool,
@@ -55,9 +55,9 @@ def command(
       mtf quant-debug artifacts/cifar10_v1_050_r32
       mtf quant-debug artifacts/digits --keep-float conv1 --keep-float conv_dw_1
     """
-    from mobilenet_tf.diagnosis import Request, diagnose_run
-    from mobilenet_tf.results import describe_command
-    from mobilenet_tf.run_folder import RunFolder
+    from mobilenet_tf.debugging.diagnosis import Request, diagnose_run
+    from mobilenet_tf.runs.folder import RunFolder
+    from mobilenet_tf.runs.provenance import describe_command
 
     folder = RunFolder(run)
     recipe = folder.load_recipe()
@@ -65,7 +65,7 @@ def command(
         found = diagnose_run(
             folder,
             recipe,
-            Request(quantization, pictures, kept),
+            Request(quantization, images, kept),
             data_dir=data_dir,
             echo=options.make_echo(as_json),
         )
@@ -76,7 +76,7 @@ def command(
 
 
 def _echo(run: Path, found: dict[str, Any]) -> None:
-    from mobilenet_tf.report.layers import format_cost, format_layers, format_parity
+    from mobilenet_tf.debugging.tables import format_cost, format_layers, format_parity
 
     click.echo(f"\n{format_layers(found['layers'])}\n")
     click.echo(found["advice"])

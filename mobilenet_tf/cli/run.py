@@ -39,7 +39,7 @@ def command(
     """Train, quantize, export, benchmark and report, as RECIPE says.
 
     RECIPE is a .toml file or the name of one that ships: quickstart (the default: embedded
-    pictures, nothing to download), cifar10 (MobileNetV1), cifar10_v2_050, cifar10_v2_100,
+    images, nothing to download), cifar10 (MobileNetV1), cifar10_v2_050, cifar10_v2_100,
     cifar10_v3_small, cifar10_v3_large, cifar10_v4_small, cifar10_v4_enhanced, cifar10_alexnet,
     cifar100, cifar100_v1_010, cifar100_v2_010, cifar100_v2_050. Run it again after an
     interruption or a change: only what is missing or out of date is done.
@@ -49,10 +49,10 @@ def command(
       mtf run
       mtf run cifar10 --set model.alpha=0.25 --out artifacts/cifar10_quarter
     """
+    from mobilenet_tf.pipeline.runner import check_request, run_pipeline
+    from mobilenet_tf.pipeline.stages import describe_run, summarise_run
     from mobilenet_tf.recipe import load_recipe
-    from mobilenet_tf.run_folder import RunFolder
-    from mobilenet_tf.runner import check_request, run_pipeline
-    from mobilenet_tf.stages import describe_run, summarise_run
+    from mobilenet_tf.runs.folder import RunFolder
 
     settings = load_recipe(recipe, overrides)
     run = RunFolder(out or Path("artifacts") / Path(recipe).stem)

@@ -15,22 +15,22 @@ from mobilenet_tf.cli import options
 @click.option("--model", help="See mtf models.  [default: the recipe's]")
 @click.option("--alpha", type=float, help="Width multiplier, in (0, 1.5].")
 @click.option("--resolution", type=int, help="Side of the input in pixels.")
-@click.option("--stride-plan", help="cifar keeps small pictures large; imagenet is the paper's.")
+@click.option("--stride-plan", help="cifar keeps small images large; imagenet is the paper's.")
 @click.option("--activation", help="relu, relu6, silu or hard_swish everywhere.")
 @click.option("--squeeze-excitation", help="on: in every bottleneck that takes it; off: in none.")
 @click.option("--stochastic-depth", type=float, help="Share of samples that skip the last block.")
 @click.option("--head-units", type=int, help="Width of a hidden layer before the classes.")
 @click.option("--block-count", type=int, help="Only the first so many blocks: a smaller file.")
-@click.option("--validation", type=int, help="Training pictures held out; 0 trains on all.")
-@click.option("--epochs", type=int, help="Passes over the training pictures.")
-@click.option("--batch-size", type=int, help="Pictures a step.")
+@click.option("--validation", type=int, help="Training images held out; 0 trains on all.")
+@click.option("--epochs", type=int, help="Passes over the training images.")
+@click.option("--batch-size", type=int, help="Images a step.")
 @click.option("--learning-rate", type=float, help="The highest of the schedule.")
 @click.option("--optimizer", help="sgd (with Nesterov momentum) or adamw.")
 @click.option("--schedule", help="one_cycle, cosine or step.")
 @click.option("--teacher", metavar="RUN", help="Finished run that this one learns from, too.")
 @click.option("--precision", help="float32, bfloat16, or auto: what is faster, layer by layer.")
 @click.option("--weights", help="Start from: a name of mtf zoo, its data, a .safetensors file.")
-@click.option("--seed", type=int, help="Of the held-out pictures, weights, order, augmentation.")
+@click.option("--seed", type=int, help="Of the held-out images, weights, order, augmentation.")
 @click.option(
     "--deterministic",
     is_flag=True,
@@ -84,7 +84,7 @@ def command(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    """Train a float network; the best epoch on validation pictures is kept.
+    """Train a float network; the best epoch on validation images is kept.
 
     With --resume and --out, options left out are those that the run was begun with.
 
@@ -97,11 +97,11 @@ def command(
       mtf train --dataset digits --alpha 0.25 --out artifacts/digits
       mtf train --out artifacts/digits --resume
     """
-    from mobilenet_tf.artifacts import default_run_name
     from mobilenet_tf.data.catalog import dataset_info
+    from mobilenet_tf.pipeline.runner import check_request
     from mobilenet_tf.recipe import load_recipe
-    from mobilenet_tf.run_folder import RunFolder
-    from mobilenet_tf.runner import check_request
+    from mobilenet_tf.runs.folder import RunFolder
+    from mobilenet_tf.runs.names import default_run_name
 
     fit = {
         "epochs": epochs,

@@ -15,7 +15,7 @@ class _ZooGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        from mobilenet_tf.zoo import model_names
+        from mobilenet_tf.zoo.shelf import model_names
 
         if args[0] in model_names():
             raise click.UsageError(f"for the card of {args[0]}, type: mtf zoo show {args[0]}", ctx)
@@ -59,8 +59,8 @@ def command(ctx: click.Context, markdown: bool, as_json: bool) -> None:
                 ctx,
             )
         return
-    from mobilenet_tf.model_card import describe_card, format_cards
-    from mobilenet_tf.zoo import load_cards, zoo_folder
+    from mobilenet_tf.zoo.page import describe_card, format_cards
+    from mobilenet_tf.zoo.shelf import load_cards, zoo_folder
 
     cards = load_cards()
     if as_json:
@@ -92,8 +92,8 @@ def show(name: str, as_json: bool) -> None:
     """
     import msgspec
 
-    from mobilenet_tf.model_card import format_page
-    from mobilenet_tf.zoo import load_card
+    from mobilenet_tf.zoo.page import format_page
+    from mobilenet_tf.zoo.shelf import load_card
 
     card = load_card(name)
     if as_json:
@@ -114,7 +114,7 @@ def verify(names: tuple[str, ...], as_json: bool) -> None:
     Example:
       mtf zoo verify
     """
-    from mobilenet_tf.zoo import check_file, load_card, model_names
+    from mobilenet_tf.zoo.shelf import check_file, load_card, model_names
 
     checked = []
     for name in names or model_names():
@@ -157,7 +157,7 @@ def add(
     """Make RUN, the folder of a finished mtf run, a model of the zoo.
 
     Its int8 file after QAT, its float weights rounded to float16, its recipe, and a card with
-    everything that its stages recorded. The rounded weights are measured on the test pictures.
+    everything that its stages recorded. The rounded weights are measured on the test images.
 
     \b
     Example:
@@ -165,9 +165,9 @@ def add(
     """
     import msgspec
 
-    from mobilenet_tf.packaging import package_run
-    from mobilenet_tf.run_folder import RunFolder
-    from mobilenet_tf.zoo import PAGE_FILE
+    from mobilenet_tf.runs.folder import RunFolder
+    from mobilenet_tf.zoo.packaging import package_run
+    from mobilenet_tf.zoo.shelf import PAGE_FILE
 
     card = package_run(
         RunFolder(run),

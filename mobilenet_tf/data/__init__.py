@@ -1,1 +1,1 @@
-"""Labelled pictures: where they come from, how they are split, changed and fed to training."""
+"""Labelled images: where they come from, how they are split, changed and fed to training."""

@@ -16,17 +16,17 @@ GREY = 128  # the byte that normalisation makes 0
 
 
 def crop_with_reflection(images: Any, seed: Any, padding_px: int) -> Any:
-    """Shift each picture by up to `padding_px` in both directions, mirrored at its edges.
+    """Shift each image by up to `padding_px` in both directions, mirrored at its edges.
 
     The same as padding by reflection (the edge itself is not repeated) and cropping at random.
 
     Raises:
-        UsageError: the padding is not smaller than the picture.
+        UsageError: the padding is not smaller than the image.
     """
     batch, height, width, _ = images.shape
     if padding_px >= min(height, width):
         raise UsageError(
-            f"crop padding of {padding_px} px needs pictures larger than that, and these are"
+            f"crop padding of {padding_px} px needs images larger than that, and these are"
             f" {width}x{height}; choose 0 to {min(height, width) - 1}"
         )
     offsets = tf.random.stateless_uniform(
@@ -38,7 +38,7 @@ def crop_with_reflection(images: Any, seed: Any, padding_px: int) -> Any:
 
 
 def flip_horizontally(images: Any, chosen: Any) -> Any:
-    """Mirror the pictures that are `chosen`, a bool tensor (B,), left for right."""
+    """Mirror the images that are `chosen`, a bool tensor (B,), left for right."""
     mask = chosen[:, tf.newaxis, tf.newaxis, tf.newaxis]
     return tf.where(mask, tf.reverse(images, axis=[2]), images)
 
@@ -49,7 +49,7 @@ def toss_coins(count: int, seed: Any) -> Any:
 
 
 def cut_out(images: Any, seed: Any, size_px: int) -> Any:
-    """Grey out one square of `size_px` in each picture.
+    """Grey out one square of `size_px` in each image.
 
     Its centre is any pixel, so that part of the square may lie outside (DeVries and Taylor,
     arXiv 1708.04552, section 3.2).
@@ -65,9 +65,9 @@ def cut_out(images: Any, seed: Any, size_px: int) -> Any:
 
 
 def warp(images: Any, seed: Any, rotation_degrees: float, translation_share: float) -> Any:
-    """Turn each picture by up to `rotation_degrees`, and move it by up to a share of its sides.
+    """Turn each image by up to `rotation_degrees`, and move it by up to a share of its sides.
 
-    Both ways and about its centre, bilinear; what comes into view is the picture mirrored at its
+    Both ways and about its centre, bilinear; what comes into view is the image mirrored at its
     edges.
     """
     batch, height, width, _ = images.shape
@@ -91,10 +91,10 @@ def warp(images: Any, seed: Any, rotation_degrees: float, translation_share: flo
 
 
 def jitter_colors(images: Any, seed: Any, strength: float) -> Any:
-    """Change brightness, contrast and saturation of each picture by up to a share of `strength`.
+    """Change brightness, contrast and saturation of each image by up to a share of `strength`.
 
     Each by a factor of its own from [1 - strength, 1 + strength], in this order: of all values, of
-    the distance to the picture's mean grey, of the distance to each pixel's grey (ITU-R BT.601).
+    the distance to the image's mean grey, of the distance to each pixel's grey (ITU-R BT.601).
     """
     batch = images.shape[0]
     factors = tf.random.stateless_uniform(
@@ -109,7 +109,7 @@ def jitter_colors(images: Any, seed: Any, strength: float) -> Any:
 
 
 def mix_up(images: Any, targets: Any, seed: Any, alpha: float) -> tuple[Any, Any]:
-    """Blend each picture and its target with its neighbour's in the (shuffled) batch.
+    """Blend each image and its target with its neighbour's in the (shuffled) batch.
 
     `images` are normalised float32 (B, H, W, 3), `targets` one-hot float32 (B, C); one weight
     drawn from Beta(alpha, alpha) serves the whole batch (Zhang et al., arXiv 1710.09412).
@@ -122,9 +122,9 @@ def mix_up(images: Any, targets: Any, seed: Any, alpha: float) -> tuple[Any, Any
 
 
 def cut_mix(images: Any, targets: Any, seed: Any, alpha: float) -> tuple[Any, Any]:
-    """Replace one rectangle of each picture by its neighbour's, and blend the targets by area.
+    """Replace one rectangle of each image by its neighbour's, and blend the targets by area.
 
-    Shapes as in `mix_up`. The rectangle, the same for the whole batch, has the picture's
+    Shapes as in `mix_up`. The rectangle, the same for the whole batch, has the image's
     proportions and a share of its area drawn from Beta(alpha, alpha); its centre is any pixel, and
     what lies outside counts for nothing (Yun et al., arXiv 1905.04899, section 3.1).
     """

@@ -13,7 +13,7 @@ class DatasetInfo:
     """One dataset: its classes in label order, its sizes, and how it is had.
 
     `image_shape` is (height, width, channels) in pixels. `flip_safe` says whether a mirrored
-    picture still shows its class. `download_bytes` is 0 for what needs no network. `recipe` names
+    image still shows its class. `download_bytes` is 0 for what needs no network. `recipe` names
     the recipe that ships for it.
     """
 
@@ -35,7 +35,7 @@ class DatasetInfo:
 
     @property
     def needs_download(self) -> bool:
-        """Whether the pictures come over the network the first time."""
+        """Whether the images come over the network the first time."""
         return self.download_bytes > 0
 
 
@@ -107,7 +107,7 @@ DATASETS: dict[str, DatasetInfo] = {
         ),
         DatasetInfo(
             name="synthetic",
-            description="640 generated pictures of coloured shapes, for tests and first tries",
+            description="640 generated images of coloured shapes, for tests and first tries",
             classes=(
                 "red_disc",
                 "red_stripes",

@@ -1,4 +1,4 @@
-"""Pictures that need no download: scikit-learn's handwritten digits and generated shapes.
+"""Images that need no download: scikit-learn's handwritten digits and generated shapes.
 
 Both are made with whole-number arithmetic and a random stream that never changes, so their
 fingerprints are equal on every machine.
@@ -20,7 +20,7 @@ _SYNTHETIC_SEED = 2017
 
 @lru_cache(maxsize=1)
 def load_digits() -> tuple[Split, Split]:
-    """Return (train, test) of the handwritten digits, 1,437 and 360 pictures of 32x32x3.
+    """Return (train, test) of the handwritten digits, 1,437 and 360 images of 32x32x3.
 
     The 8x8 originals with 17 grey levels (UCI "Optical Recognition of Handwritten Digits", the
     part in scikit-learn) are enlarged four times, bilinear with half-pixel centres, and repeated
@@ -58,7 +58,7 @@ _COLOURS = np.array(
 
 @lru_cache(maxsize=1)
 def load_synthetic() -> tuple[Split, Split]:
-    """Return (train, test) of generated shapes, 512 and 128 pictures of 32x32x3.
+    """Return (train, test) of generated shapes, 512 and 128 images of 32x32x3.
 
     A class is a colour (label // 2) and a shape (label % 2: disc or stripes) of varying place,
     size, brightness and background, under noise. Labels repeat 0..9, so all splits are balanced.
@@ -79,8 +79,8 @@ def load_synthetic() -> tuple[Split, Split]:
             inside = np.broadcast_to((rows + phase_px) // width_px % 2 == 0, (side, side))
         colour = _COLOURS[label // 2] * random.randint(80, 109) // 100
         background = random.randint(10, 61)  # a dark grey
-        picture = np.where(inside[..., np.newaxis], colour, background)
-        noise = random.randint(-20, 21, picture.shape)
-        images[index] = np.clip(picture + noise, 0, 255)
+        image = np.where(inside[..., np.newaxis], colour, background)
+        noise = random.randint(-20, 21, image.shape)
+        images[index] = np.clip(image + noise, 0, 255)
     split = info.train_count
     return Split(images[:split], labels[:split]), Split(images[split:], labels[split:])

@@ -1,6 +1,6 @@
-"""Batches for training with tf.data, and the two steps every picture takes before a model.
+"""Batches for training with tf.data, and the two steps every image takes before a model.
 
-Pictures stay bytes until the last moment: gathering, cropping, flipping and cutting out move
+Images stay bytes until the last moment: gathering, cropping, flipping and cutting out move
 uint8, and one cast makes the floats.
 """
 
@@ -34,7 +34,7 @@ def resize_bytes(images: NDArray[np.uint8], resolution_px: int) -> NDArray[np.ui
     """Return uint8 (N, H, W, 3) as uint8 (N, resolution, resolution, 3).
 
     Bilinear with half-pixel centres, antialiased when shrinking, rounded to the nearest byte:
-    the one way pictures are resized, in training and evaluation. Pictures that have that size
+    the one way images are resized, in training and evaluation. Images that have that size
     already are returned as they are.
     """
     if images.shape[1:3] == (resolution_px, resolution_px):
@@ -47,14 +47,14 @@ def resize_bytes(images: NDArray[np.uint8], resolution_px: int) -> NDArray[np.ui
 
 
 def steps_per_epoch(count: int, batch_size: int) -> int:
-    """Return how many full batches `count` training pictures give.
+    """Return how many full batches `count` training images give.
 
     Raises:
-        UsageError: there are fewer pictures than one batch takes.
+        UsageError: there are fewer images than one batch takes.
     """
     if batch_size > count:
         raise UsageError(
-            f"batch size {batch_size} is larger than the {count} training pictures; choose a"
+            f"batch size {batch_size} is larger than the {count} training images; choose a"
             f" batch size of at most {count}, or hold out fewer for validation"
         )
     return count // batch_size
@@ -81,11 +81,11 @@ def make_training_batches(
     and means the same at every resolution.
 
     Raises:
-        UsageError: the batch is larger than the split, or the crop padding than the pictures.
+        UsageError: the batch is larger than the split, or the crop padding than the images.
         MtfError: a label outside the classes.
     """
     steps = steps_per_epoch(len(split), batch_size)
-    check_labels(split, class_count, "training pictures")
+    check_labels(split, class_count, "training images")
     # Captured tensors, not constants of the graph: held once, whatever their size.
     images, labels = tf.constant(split.images), tf.constant(split.labels)
     mirrored_first = augmentation.toss_coins(len(split), tf.constant([seed, 1], tf.int32))
@@ -148,7 +148,7 @@ def _augment(
 ) -> tuple[Any, Any]:
     """Return one batch changed as `settings` say, resized and normalised.
 
-    `mirrored`, bool (B,), are the pictures that an alternating flip mirrors in this epoch.
+    `mirrored`, bool (B,), are the images that an alternating flip mirrors in this epoch.
     """
     seeds = tf.random.split(seed, 4, alg="philox")
     if settings.crop_padding_px:

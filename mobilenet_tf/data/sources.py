@@ -1,6 +1,6 @@
-"""Where pictures come from: tensorflow-datasets on disk or over the network, or embedded ones.
+"""Where images come from: tensorflow-datasets on disk or over the network, or embedded ones.
 
-Training and test pictures are loaded by different functions: whoever trains, selects or
+Training and test images are loaded by different functions: whoever trains, selects or
 calibrates has no reason to call `load_test_split`. tensorflow-datasets is imported here alone.
 """
 
@@ -85,7 +85,7 @@ def find_dataset(name: str, data_dir: Path | None = None) -> DatasetStatus:
 
 
 def load_training_split(name: str, data_dir: Path | None = None) -> Split:
-    """Return the training pictures of dataset `name`, always in the same order.
+    """Return the training images of dataset `name`, always in the same order.
 
     With `data_dir` None, a dataset that is not on this machine is downloaded first, with a
     progress bar. Validation is not split off yet: see `splits.hold_out_validation`.
@@ -98,7 +98,7 @@ def load_training_split(name: str, data_dir: Path | None = None) -> Split:
 
 
 def load_test_split(name: str, data_dir: Path | None = None) -> Split:
-    """Return the test pictures of dataset `name`; for the final measurement and nothing else.
+    """Return the test images of dataset `name`; for the final measurement and nothing else.
 
     Raises as `load_training_split` does.
     """
@@ -170,7 +170,7 @@ def _read(info: DatasetInfo, part: str, folder: Path) -> Split:
             split=part,
             shuffle_files=False,
             decoders=tfds.decode.PartialDecoding({"image": True, "label": True}),
-            # one file after another: the order of pictures, and the fingerprint, never vary
+            # one file after another: the order of images, and the fingerprint, never vary
             read_config=tfds.ReadConfig(
                 interleave_cycle_length=1,
                 try_autocache=False,
@@ -190,7 +190,7 @@ def _read(info: DatasetInfo, part: str, folder: Path) -> Split:
     except Exception as error:  # JSON, protobuf, TFRecord, PNG: each has its own kinds of failure
         raise _damaged(info, folder, _first_line(error)) from error
     if count != expected:
-        raise _damaged(info, folder, f"{count} of {expected} {part} pictures are there")
+        raise _damaged(info, folder, f"{count} of {expected} {part} images are there")
     return Split(images, labels)
 
 

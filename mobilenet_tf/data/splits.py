@@ -1,4 +1,4 @@
-"""A split of labelled pictures, the validation part held out of it, and its fingerprint."""
+"""A split of labelled images, the validation part held out of it, and its fingerprint."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mobilenet_tf.errors import MtfError, UsageError
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Labelled pictures: `images` uint8 (N, H, W, 3), `labels` int64 (N,).
+    """Labelled images: `images` uint8 (N, H, W, 3), `labels` int64 (N,).
 
     Raises:
         MtfError: the arrays have another type or shape, or differ in length.
@@ -31,7 +31,7 @@ class Split:
             )
         if labels.dtype != np.int64 or labels.shape != images.shape[:1]:
             raise MtfError(
-                f"labels must be int64 of shape ({len(images)},), one for each picture,"
+                f"labels must be int64 of shape ({len(images)},), one for each image,"
                 f" not {labels.dtype} {labels.shape}"
             )
 
@@ -39,7 +39,7 @@ class Split:
         return len(self.labels)
 
     def take(self, indices: NDArray[np.int64]) -> Split:
-        """Return a new split with the pictures at `indices` (int64 (M,)), in that order."""
+        """Return a new split with the images at `indices` (int64 (M,)), in that order."""
         return Split(self.images[indices], self.labels[indices])
 
 
@@ -47,13 +47,13 @@ def check_labels(split: Split, class_count: int, name: str) -> Split:
     """Return `split` when every label is one of `class_count` classes.
 
     Raises:
-        MtfError: a label lies outside 0..class_count-1; the message names the first such picture.
+        MtfError: a label lies outside 0..class_count-1; the message names the first such image.
     """
     outside = np.flatnonzero((split.labels < 0) | (split.labels >= class_count))
     if outside.size:
         first = int(outside[0])
         raise MtfError(
-            f"{name}: picture {first} has label {int(split.labels[first])}, outside the classes"
+            f"{name}: image {first} has label {int(split.labels[first])}, outside the classes"
             f" 0..{class_count - 1} ({outside.size} such labels); prepare the dataset again or"
             " correct its labels"
         )
@@ -61,22 +61,22 @@ def check_labels(split: Split, class_count: int, name: str) -> Split:
 
 
 def hold_out_validation(split: Split, count: int, seed: int) -> tuple[Split, Split]:
-    """Return (train, validation): `count` pictures held out, every class in its proportion.
+    """Return (train, validation): `count` images held out, every class in its proportion.
 
     The count is met exactly: classes get their proportional share rounded down, and the largest
-    remainders get the rest. The same split, count and seed give the same pictures on every
+    remainders get the rest. The same split, count and seed give the same images on every
     machine and numpy version. Both parts keep the order of `split`; with count 0 validation has
-    no pictures and train is `split` itself.
+    no images and train is `split` itself.
 
     Raises:
-        UsageError: `count` is negative, or a class would be without a picture in either part.
+        UsageError: `count` is negative, or a class would be without an image in either part.
     """
     total = len(split)
     if count == 0:
         return split, split.take(np.empty(0, np.int64))
     if not 0 < count < total:
         raise UsageError(
-            f"cannot hold out {count} of {total} training pictures for validation; choose from 0"
+            f"cannot hold out {count} of {total} training images for validation; choose from 0"
             f" (none) to {total - 1}"
         )
     classes, members = np.unique(split.labels, return_counts=True)
@@ -85,8 +85,8 @@ def hold_out_validation(split: Split, count: int, seed: int) -> tuple[Split, Spl
         if not 0 < share < member_count:
             part = "validation" if share == 0 else "training"
             raise UsageError(
-                f"holding out {count} of {total} pictures for validation leaves class {label}"
-                f" ({member_count} pictures) without any for {part}; choose"
+                f"holding out {count} of {total} images for validation leaves class {label}"
+                f" ({member_count} images) without any for {part}; choose"
                 f" {'more' if share == 0 else 'fewer'}, or 0 for no validation"
             )
     # RandomState, not default_rng: numpy promises that its stream never changes.
@@ -109,7 +109,7 @@ def largest_remainders(count: int, weights: NDArray[np.int64]) -> NDArray[np.int
 
 
 def fingerprint(split: Split) -> str:
-    """Return a SHA-256, in hex, of the pictures, their labels, order and shape."""
+    """Return a SHA-256, in hex, of the images, their labels, order and shape."""
     digest = hashlib.sha256(f"uint8 {split.images.shape} int64\n".encode())
     digest.update(np.ascontiguousarray(split.images).data)
     digest.update(np.ascontiguousarray(split.labels, dtype="<i8").data)

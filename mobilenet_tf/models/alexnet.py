@@ -3,7 +3,7 @@
 The yardstick: what a network costs that was not made for phones. Section 3.5 adapted: one tower,
 no groups; batch normalization in place of local response normalization, which no int8 kernel has
 and which does not fold; "same" padding, which leaves 7x7 instead of 6x6 before the first dense
-layer; and for small pictures a 5x5 kernel instead of the 11x11 one.
+layer; and for small images a 5x5 kernel instead of the 11x11 one.
 """
 
 from __future__ import annotations

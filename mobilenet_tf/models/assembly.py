@@ -39,7 +39,7 @@ T = TypeVar("T")
 class Ops(Protocol[T]):
     """What a network is made of; `T` is a tensor, or a shape where only costs are counted.
 
-    Convolutions have "same" padding and no bias, `dense` covers the whole picture and has one.
+    Convolutions have "same" padding and no bias, `dense` covers the whole image and has one.
     """
 
     def channels(self, x: T) -> int:
@@ -52,7 +52,7 @@ class Ops(Protocol[T]):
         """Convolve each channel by itself."""
 
     def dense(self, x: T, name: str, units: int) -> T:
-        """Connect every value of a picture with every unit: (1, 1, units)."""
+        """Connect every value of an image with every unit: (1, 1, units)."""
 
     def norm(self, x: T, name: str) -> T:
         """Normalize over the batch."""
@@ -70,7 +70,7 @@ class Ops(Protocol[T]):
         """Take the maximum over windows."""
 
     def global_pool(self, x: T, name: str) -> T:
-        """Take the mean over a picture: (1, 1, channels)."""
+        """Take the mean over an image: (1, 1, channels)."""
 
     def dropout(self, x: T, name: str, rate: float) -> T:
         """Drop values in training."""
@@ -79,7 +79,7 @@ class Ops(Protocol[T]):
         """Drop whole samples in training."""
 
     def flatten(self, x: T, name: str) -> T:
-        """Drop the picture's sides: (channels,)."""
+        """Drop the image's sides: (channels,)."""
 
 
 class Assembler(Generic[T]):
@@ -169,7 +169,7 @@ class Assembler(Generic[T]):
         return self.finish(self.ops.depthwise(x, name, kernel_px, stride), name, activation)
 
     def squeeze_excite(self, x: T, name: str, in_table: bool) -> T:
-        """Weigh channels by what the whole picture says (arXiv 1709.01507, as in V3)."""
+        """Weigh channels by what the whole image says (arXiv 1709.01507, as in V3)."""
         chosen = self.variant.options.squeeze_excitation
         if chosen == "off" or (chosen == "paper" and not in_table):
             return x

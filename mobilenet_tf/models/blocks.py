@@ -143,14 +143,14 @@ class MaxPool:
 
 @dataclass(frozen=True)
 class GlobalPool:
-    """The mean over the whole picture, (1, 1, channels)."""
+    """The mean over the whole image, (1, 1, channels)."""
 
 
 @dataclass(frozen=True)
 class DenseBlock:
-    """A fully connected layer over the whole picture with bias and activation.
+    """A fully connected layer over the whole image with bias and activation.
 
-    Written as a convolution whose kernel is the picture (1x1 after pooling): the same numbers, and
+    Written as a convolution whose kernel is the image (1x1 after pooling): the same numbers, and
     int8 gives its kernel one scale an output, which a dense layer would not get.
     """
 

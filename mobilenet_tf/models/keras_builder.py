@@ -18,7 +18,7 @@ from mobilenet_tf.models.dropout import SeededDropout, StochasticDepth
 from mobilenet_tf.models.options import Options, check_share
 from mobilenet_tf.models.variant import IMAGE_CHANNELS, Variant, make_variant
 from mobilenet_tf.models.weights import load_weights
-from mobilenet_tf.zoo import find_weights
+from mobilenet_tf.zoo.shelf import find_weights
 
 BATCH_NORM_EPSILON = 1e-3  # as tf_keras.applications
 
@@ -144,7 +144,7 @@ def MobileNetV1(  # noqa: N802  # named as Keras names its applications
     if not input_shape_ok or input_shape[2] != IMAGE_CHANNELS:
         raise UsageError(
             f"input_shape {input_shape!r} is not (height, width, {IMAGE_CHANNELS}); "
-            "repeat a grey picture three times"
+            "repeat a grey image three times"
         )
     if weights == "imagenet":
         raise UsageError(

@@ -27,7 +27,7 @@ def list_variants(
     """Return a row a variant, and why there is none of a model that was not asked for by name.
 
     No alpha means the published ones, no resolution 32 and 224 pixels, no stride plan the one for
-    pictures of that size.
+    images of that size.
 
     Raises:
         UsageError: a size or option that the model, or every model, refuses.

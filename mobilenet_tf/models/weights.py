@@ -12,8 +12,8 @@ import safetensors
 import safetensors.numpy
 
 from mobilenet_tf.errors import MtfError
+from mobilenet_tf.files import write_bytes
 from mobilenet_tf.keras import keras
-from mobilenet_tf.workdir import write_bytes
 
 SHOWN_DIFFERENCES = 3
 

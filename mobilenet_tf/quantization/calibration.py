@@ -1,4 +1,4 @@
-"""Calibration: which pictures the ranges of activations come from."""
+"""Calibration: which images the ranges of activations come from."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from mobilenet_tf.data.pipeline import normalise
 from mobilenet_tf.keras import keras, tf
 from mobilenet_tf.quantization.folding import fold_batch_norm
 
-OUTLIER_TIMES = 6.0  # so many times as large as in the median picture
-OUTLIER_SHARE = 0.05  # of the pictures, at most: what is more frequent is no exception
+OUTLIER_TIMES = 6.0  # so many times as large as in the median image
+OUTLIER_SHARE = 0.05  # of the images, at most: what is more frequent is no exception
 
 
 def leave_out_outliers(model: Any, images: np.ndarray, batch_size: int = 64) -> np.ndarray:
-    """Return the pictures (N, R, R, 3) uint8 without those that would spoil the others' ranges.
+    """Return the images (N, R, R, 3) uint8 without those that would spoil the others' ranges.
 
-    Where activations have no ceiling (SiLU, linear bottlenecks), a rare picture can make them a
+    Where activations have no ceiling (SiLU, linear bottlenecks), a rare image can make them a
     hundred times as large as usual, growing from layer to layer, since batch normalisation goes by
     usual ones. A range that holds them leaves all others a few of its 256 levels. Left out are
-    pictures in which the largest value of some layer is more than `OUTLIER_TIMES` that of the
-    median picture; the file clips them. Percentiles clip too, but in every picture (Wu 2020, arXiv
+    images in which the largest value of some layer is more than `OUTLIER_TIMES` that of the
+    median image; the file clips them. Percentiles clip too, but in every image (Wu 2020, arXiv
     2004.09602, section 5).
     """
     largest = measure_largest(model, images, batch_size)
@@ -32,7 +32,7 @@ def leave_out_outliers(model: Any, images: np.ndarray, batch_size: int = 64) -> 
 
 
 def measure_largest(model: Any, images: np.ndarray, batch_size: int = 64) -> np.ndarray:
-    """Return the largest magnitude in every picture at every layer of the folded network."""
+    """Return the largest magnitude in every image at every layer of the folded network."""
     folded = fold_batch_norm(model)
     outputs = [
         tf.reduce_max(tf.abs(layer.output), axis=list(range(1, len(layer.output.shape))))

@@ -123,17 +123,17 @@ def plain_name(variable: Any) -> str:
 
 
 def calibrate(model: Any, images: np.ndarray, batch_size: int = 64) -> None:
-    """Set every activation's range to what it is over pictures (N, R, R, 3) uint8.
+    """Set every activation's range to what it is over images (N, R, R, 3) uint8.
 
     Raises:
-        UsageError: there is no picture, or one of another size or type.
+        UsageError: there is no image, or one of another size or type.
     """
     shape = tuple(model.input_shape[1:])
     if not len(images):
-        raise UsageError("the calibration set is empty; give at least one training picture")
+        raise UsageError("the calibration set is empty; give at least one training image")
     if images.dtype != np.uint8 or images.shape[1:] != shape:
         raise UsageError(
-            f"calibration pictures are {images.shape[1:]} {images.dtype}, the model takes {shape}"
+            f"calibration images are {images.shape[1:]} {images.dtype}, the model takes {shape}"
             " uint8"
         )
     set_mode(model, "calibrate")
@@ -144,7 +144,7 @@ def calibrate(model: Any, images: np.ndarray, batch_size: int = 64) -> None:
 
 
 def widen_dead_ranges(model: Any) -> None:
-    """Give activations that are 0 in every picture the range [0, 1]: a scale of 0 runs nowhere."""
+    """Give activations that are 0 in every image the range [0, 1]: a scale of 0 runs nowhere."""
     bounds = {variable.name: variable for variable in model.variables}
     for name, high in bounds.items():
         layer, found, _ = name.partition("/output_max")

@@ -169,5 +169,5 @@ class ImageQuantization(keras.layers.Layer):
     """The input's fixed range: exactly the 256 values of (byte - 128) / 128."""
 
     def call(self, inputs: Any) -> Any:
-        """Return the pictures on their 8-bit grid, which they are on already."""
+        """Return the images on their 8-bit grid, which they are on already."""
         return quantize_activation(inputs, -1.0, 127 / 128)

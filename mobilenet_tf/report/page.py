@@ -9,11 +9,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from mobilenet_tf.files import write_text
 from mobilenet_tf.report.markdown import render_markdown
 from mobilenet_tf.report.summary import Artifact, Summary, summarise
 from mobilenet_tf.report.tables import class_names, format_table, stage_columns, stage_rows
 from mobilenet_tf.report.webpage import render_html
-from mobilenet_tf.workdir import write_text
 
 REPORT_FORMAT = 1
 

@@ -70,7 +70,7 @@ def plot_accuracy_size(summary: Summary) -> str:
         [(tick, f"{tick:.{decimals}f}") for tick in y_ticks],
         "file size, logarithmic",
     )
-    parts.append(draw_text(4, 14, "top-1 accuracy on test pictures, %", "tick"))
+    parts.append(draw_text(4, 14, "top-1 accuracy on test images, %", "tick"))
     points = [
         (x(size), y(top), row.label) for size, top, row in zip(sizes, tops, shown, strict=True)
     ]

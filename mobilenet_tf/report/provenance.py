@@ -7,10 +7,9 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from mobilenet_tf.duration import format_duration
 from mobilenet_tf.report.summary import Summary, mapping, number, sequence
 from mobilenet_tf.report.tables import MISSING, Column, Table
-from mobilenet_tf.results import CHANGES
+from mobilenet_tf.system.duration import format_duration
 
 ENVIRONMENT_KEYS = ("seed", "commit", "machine", "versions", "data")
 
@@ -53,7 +52,7 @@ def selection_note(summary: Summary) -> str:
         elif metrics.get("selection") == "validation" and best is not None:
             of_all = "" if done is None else f" of {done:.0f}"
             notes.append(f"{title}: epoch {best:.0f}{of_all} was chosen on validation.")
-        changes = [str(change) for change in sequence(metrics.get(CHANGES))]
+        changes = [str(change) for change in sequence(metrics.get("changed_on_the_way"))]
         if changes:
             notes.append(f"{title} went on with other settings: {'; '.join(changes)}.")
     return " ".join(notes)
@@ -127,7 +126,7 @@ def facts(summary: Summary) -> list[tuple[str, str]]:
     if row and row.parameters is not None:
         shown.append(("Parameters", f"{row.parameters:,.0f}"))
     if row and row.macs is not None:
-        shown.append(("Multiply-adds", f"{row.macs / 1e6:,.1f} million a picture"))
+        shown.append(("Multiply-adds", f"{row.macs / 1e6:,.1f} million an image"))
     return shown
 
 

@@ -49,7 +49,7 @@ class Artifact:
     latency_p90_ms: float | None
     threads: float | None
     peak_memory_bytes: float | None
-    augmented_top1: float | None = None  # mean over views of each picture
+    augmented_top1: float | None = None  # mean over views of each image
     delta_points: float | None = None
     size_share: float | None = None
 
@@ -177,13 +177,13 @@ def judge(summary: Summary) -> Verdict:
     accurate = delta >= -ACCURACY_LIMIT_POINTS - 1e-9
     small = _is_small(row)
     share = 0.0 if row.size_share is None else 100 * row.size_share
-    pictures = "" if summary.test_count is None else f" on {summary.test_count:,} test pictures"
-    figures = f"{100 * row.top1:.2f} % against {100 * reference.top1:.2f} % top-1{pictures}"
+    images = "" if summary.test_count is None else f" on {summary.test_count:,} test images"
+    figures = f"{100 * row.top1:.2f} % against {100 * reference.top1:.2f} % top-1{images}"
     if row.size_bytes is not None:
         figures += f", {format_size(row.size_bytes)}"
         figures += "" if row.size_share is None else f" ({share:.1f} % of float32)"
     if row.latency_median_ms is not None:
-        figures += f", {format_ms(row.latency_median_ms)} ms a picture"
+        figures += f", {format_ms(row.latency_median_ms)} ms an image"
     if accurate and small:
         opening = "Yes, the int8 file is as good as the float model"
     elif accurate:
@@ -214,7 +214,7 @@ def _is_small(row: Artifact) -> bool:
 
 
 def accuracy_interval(top1: float, count: int) -> tuple[float, float]:
-    """Return the 95 % Wilson interval of an accuracy measured on `count` pictures.
+    """Return the 95 % Wilson interval of an accuracy measured on `count` images.
 
     Both ends are shares. Source: Wilson, JASA 22 (1927), "Probable inference".
     """
@@ -230,7 +230,7 @@ def _sampling_note(top1: float, count: int | None) -> str:
         return ""
     low, high = accuracy_interval(top1, count)
     return (
-        f" One test picture is {100 / count:.2f} points; the 95 % interval of the int8"
+        f" One test image is {100 / count:.2f} points; the 95 % interval of the int8"
         f" accuracy is {100 * low:.1f} to {100 * high:.1f} %."
     )
 

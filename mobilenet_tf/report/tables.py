@@ -139,8 +139,8 @@ def stage_table(summary: Summary) -> Table:
     runs, warmup = number(settings.get("latency_runs")), number(settings.get("latency_warmup_runs"))
     notes = []
     if summary.test_count is not None:
-        notes.append(f"Accuracy on {summary.test_count:,} test pictures.")
-    latency = "Latency of one picture"
+        notes.append(f"Accuracy on {summary.test_count:,} test images.")
+    latency = "Latency of one image"
     if summary.threads is not None:
         latency += f" on {summary.threads} thread{'s' if summary.threads != 1 else ''}"
     if runs is not None:
@@ -148,7 +148,7 @@ def stage_table(summary: Summary) -> Table:
         latency += "" if warmup is None else f" after {warmup:,.0f} to warm up"
     if any(row.augmented_top1 is not None for row in summary.artifacts):
         views = " and ".join(map(str, sequence(settings.get("test_time_augmentation"))))
-        notes.append(f"Over views ({views}): the mean of each picture's probabilities.")
+        notes.append(f"Over views ({views}): the mean of each image's probabilities.")
     notes += [f"{latency}.", "1 KB is 1,000 bytes."]
     artifacts = summary.artifacts
     emphasis = artifacts.index(summary.headline) if summary.headline else None
@@ -189,7 +189,7 @@ def class_table(summary: Summary) -> Table | None:
     if len(lines) > LONG_TABLE_CLASSES:
         lines = sorted(lines, key=lambda line: line[0])[:WORST_CLASSES]
         note += f" The {WORST_CLASSES} worst of {len(row.per_class)} classes; report.json has all."
-    columns = [Column("class", align="left"), Column("pictures")]
+    columns = [Column("class", align="left"), Column("images")]
     if compared and reference:
         columns += [Column(f"{reference.label} %"), Column(f"{row.label} %"), Column("points")]
     else:
@@ -219,7 +219,7 @@ def confusion_pairs(summary: Summary, limit: int = 5) -> Table | None:
         (
             Column("true class", align="left"),
             Column("predicted", align="left"),
-            Column("pictures"),
+            Column("images"),
             Column("% of the class"),
         ),
         tuple(

@@ -65,7 +65,7 @@ def mapping_table(summary: Summary) -> Table | None:
 
 
 def python_example(summary: Summary) -> str:
-    """Return a Python program that classifies one picture with the file; empty without a file."""
+    """Return a Python program that classifies one image with the file; empty without a file."""
     row = shown_file(summary)
     side = _resolution_px(summary)
     if row is None or not side or row.io_type not in INPUT_RULES:
@@ -84,8 +84,8 @@ def python_example(summary: Summary) -> str:
         "",
         classes,
         f"interpreter = Interpreter({row.file!r})",
-        'picture = Image.open("picture.png").convert("RGB")',
-        f"pixels = np.asarray(picture.resize(({side}, {side}), Image.Resampling.BILINEAR))[None]",
+        'image = Image.open("image.png").convert("RGB")',
+        f"pixels = np.asarray(image.resize(({side}, {side}), Image.Resampling.BILINEAR))[None]",
         'classify = interpreter.get_signature_runner("serving_default")',
         f'values = classify(image={PYTHON_INPUTS[row.io_type]})["{name}"][0]',
         *_python_scores(summary, row, name),

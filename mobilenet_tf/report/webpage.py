@@ -98,7 +98,7 @@ def _tiles(summary: Summary) -> str:
         if summary.threads is not None:
             plural = "s" if summary.threads != 1 else ""
             notes.append(f"median, {summary.threads} thread{plural}")
-        tiles.append(("int8, one picture", format_ms(row.latency_median_ms), "ms", notes))
+        tiles.append(("int8, one image", format_ms(row.latency_median_ms), "ms", notes))
     cells = "\n".join(
         f'<div class="tile"><dt>{escape(name)}</dt>'
         f'<dd class="figure">{escape(figure)} <small>{unit}</small></dd>'
@@ -125,7 +125,7 @@ def _plot_section(summary: Summary) -> str:
             plots.plot_accuracy_size(summary),
             "Dashed: the least accuracy that counts as good.",
         ),
-        (learned, accuracy, f"Training accuracy is measured on augmented pictures. {note}"),
+        (learned, accuracy, f"Training accuracy is measured on augmented images. {note}"),
         ("Loss while training", plots.plot_loss_curves(summary), ""),
         _confusion_figure(summary),
     ]

@@ -101,7 +101,7 @@ class Audit:
 
     @property
     def batch(self) -> int:
-        """How many pictures the file takes at a time; 0 where its input has no shape."""
+        """How many images the file takes at a time; 0 where its input has no shape."""
         shape = self.tensors[self.inputs[0]].shape if self.inputs else ()
         return shape[0] if shape else 0
 

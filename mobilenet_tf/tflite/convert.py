@@ -13,8 +13,8 @@ import numpy as np
 from mobilenet_tf import __version__
 from mobilenet_tf.errors import MtfError, UsageError, suggest
 from mobilenet_tf.keras import keras, tf
-from mobilenet_tf.quiet import quiet_stderr
 from mobilenet_tf.recipe import QUANTIZATIONS
+from mobilenet_tf.system.quiet import quiet_stderr
 from mobilenet_tf.tflite import schema
 from mobilenet_tf.tflite.audit import audit
 from mobilenet_tf.tflite.metadata import Metadata, set_metadata
@@ -36,9 +36,9 @@ def convert(
     calibration_images: np.ndarray | None = None,
     check: bool = True,
 ) -> bytes:
-    """Return the .tflite file of a model that maps normalised pictures to logits.
+    """Return the .tflite file of a model that maps normalised images to logits.
 
-    The file takes one picture, (1, H, W, 3), as its signature input "image" and gives (1, C)
+    The file takes one image, (1, H, W, 3), as its signature input "image" and gives (1, C)
     as "probabilities", or as "logits" where those are asked for. Integer files take bytes:
     byte - 128 for int8 (scale 1/128, zero point 0), the byte itself for uint8 (zero point 128).
 
@@ -50,7 +50,7 @@ def convert(
         description: one line that says what the file is, stored in it.
         io_type: "int8" or "uint8" for the int8 quantizations; the others take float32.
         logits: leave the softmax out.
-        calibration_images: uint8 (N, H, W, 3) training pictures; "int8_ptq" needs them.
+        calibration_images: uint8 (N, H, W, 3) training images; "int8_ptq" needs them.
         check: hold the file to what `quantization` promises; False lets one out that breaks it
             on purpose, to compare with.
 
@@ -68,9 +68,9 @@ def convert(
     output_name = "logits" if logits else "probabilities"
     integer = quantization in ("int8_ptq", "int8_qat")
 
-    pictures = None
+    images = None
     if quantization == "int8_ptq":
-        pictures = _check_calibration(calibration_images, image_shape)
+        images = _check_calibration(calibration_images, image_shape)
     with tempfile.TemporaryDirectory() as folder:
         _save_for_export(model, image_shape, output_name, folder)
         converter = tf.lite.TFLiteConverter.from_saved_model(folder)
@@ -78,8 +78,8 @@ def convert(
             converter.optimizations = [tf.lite.Optimize.DEFAULT]
         if quantization == "float16":
             converter.target_spec.supported_types = [tf.float16]
-        if pictures is not None:
-            converter.representative_dataset = _make_calibration(pictures)
+        if images is not None:
+            converter.representative_dataset = _make_calibration(images)
             converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
         if integer:
             converter.inference_input_type = tf.as_dtype(io_type)
@@ -130,21 +130,21 @@ def _check_model(model: Any, classes: Sequence[str]) -> tuple[int, int, int]:
 
 
 def _check_calibration(images: np.ndarray | None, image_shape: tuple[int, ...]) -> np.ndarray:
-    """Return the calibration pictures with bytes 0 and 255 among them, so that the input range
+    """Return the calibration images with bytes 0 and 255 among them, so that the input range
     is exactly [-1, 127/128] and a byte maps to one int8 value.
     """
     if images is None or len(images) == 0:
         raise UsageError(
-            "int8_ptq needs calibration pictures and there are none; give some training pictures"
+            "int8_ptq needs calibration images and there are none; give some training images"
         )
     if images.dtype != np.uint8:
         nan = " with NaN" if images.dtype.kind == "f" and bool(np.isnan(images).any()) else ""
         raise UsageError(
-            f"calibration pictures are {images.dtype}{nan}; give the uint8 bytes, not normalised"
+            f"calibration images are {images.dtype}{nan}; give the uint8 bytes, not normalised"
         )
     if images.shape[1:] != image_shape:
         raise UsageError(
-            f"calibration pictures have shape {images.shape[1:]} and the model takes"
+            f"calibration images have shape {images.shape[1:]} and the model takes"
             f" {image_shape}; resize them first"
         )
     images = images.copy()
@@ -167,7 +167,7 @@ def _make_calibration(images: np.ndarray) -> Callable[[], Iterator[list[np.ndarr
 def _save_for_export(
     model: keras.Model, image_shape: tuple[int, ...], output_name: str, folder: str
 ) -> None:
-    """Write a SavedModel of one function, for one picture, with the signature's names.
+    """Write a SavedModel of one function, for one image, with the signature's names.
 
     Keras' own saving traces every layer by itself, which takes many times longer.
     """
@@ -228,7 +228,7 @@ def _finish(content: bytes, model: keras.Model, output_name: str, metadata: Meta
 
 
 def _free_batch(model: Any) -> None:
-    """Let reshapes to (1, ...) infer the batch, so that an interpreter can be given more pictures.
+    """Let reshapes to (1, ...) infer the batch, so that an interpreter can be given more images.
 
     The file stays one of batch 1; a reshape to a constant shape would pin it there.
     """

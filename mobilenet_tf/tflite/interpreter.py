@@ -10,7 +10,7 @@ import numpy as np
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
 from mobilenet_tf.errors import MtfError, UsageError
-from mobilenet_tf.quiet import quiet_stderr
+from mobilenet_tf.system.quiet import quiet_stderr
 from mobilenet_tf.tflite import schema
 from mobilenet_tf.tflite.constants import expose_tensors
 from mobilenet_tf.tflite.metadata import Metadata, get_metadata
@@ -20,12 +20,12 @@ BATCH_SIZE = 100
 
 
 class Classifier:
-    """A .tflite file that maps pictures to class scores.
+    """A .tflite file that maps images to class scores.
 
     Attributes:
         classes: the class names in the output's order; their numbers where the file has none.
-        input_shape: (H, W, 3) of one picture.
-        input_type: "float32", "int8" or "uint8"; pictures are given as uint8 bytes for each.
+        input_shape: (H, W, 3) of one image.
+        input_type: "float32", "int8" or "uint8"; images are given as uint8 bytes for each.
         output_type: the type of `predict_raw`'s scores.
         output_scale: the real value of one output step; 1.0 for float outputs.
         output_zero_point: the output that stands for zero.
@@ -84,28 +84,28 @@ class Classifier:
         return classifier
 
     def predict(self, images: np.ndarray, *, batch_size: int = BATCH_SIZE) -> np.ndarray:
-        """Return float32 (N, C) scores, dequantized, of uint8 (N, H, W, 3) pictures.
+        """Return float32 (N, C) scores, dequantized, of uint8 (N, H, W, 3) images.
 
         Raises:
-            UsageError: the pictures are not uint8 or not of the model's size.
+            UsageError: the images are not uint8 or not of the model's size.
         """
         return self.dequantize(self.predict_raw(images, batch_size=batch_size))
 
     def predict_raw(self, images: np.ndarray, *, batch_size: int = BATCH_SIZE) -> np.ndarray:
-        """Return the (N, C) scores of uint8 (N, H, W, 3) pictures as the file gives them.
+        """Return the (N, C) scores of uint8 (N, H, W, 3) images as the file gives them.
 
-        Pictures go through `batch_size` at a time; a graph that cannot be resized takes them
+        Images go through `batch_size` at a time; a graph that cannot be resized takes them
         in its own batch. The last batch is filled up and its filling dropped.
 
         Raises:
-            UsageError: the pictures are not uint8 or not of the model's size.
+            UsageError: the images are not uint8 or not of the model's size.
         """
         if images.ndim != 4:
             raise UsageError(
-                f"pictures have shape {images.shape}; {self._name} takes"
+                f"images have shape {images.shape}; {self._name} takes"
                 f" (N, {', '.join(map(str, self.input_shape))})"
             )
-        self._check_pictures(images.dtype, images.shape[1:])
+        self._check_images(images.dtype, images.shape[1:])
         batch = self.resize_batch(min(batch_size, max(len(images), 1)))
         scores = np.empty((len(images), len(self.classes)), dtype=self.output_type)
         for start in range(0, len(images), batch):
@@ -121,12 +121,12 @@ class Classifier:
         return scores
 
     def load_image(self, image: np.ndarray) -> None:
-        """Put one uint8 (H, W, 3) picture into the interpreter, ready for `invoke`.
+        """Put one uint8 (H, W, 3) image into the interpreter, ready for `invoke`.
 
         Raises:
-            UsageError: the picture is not uint8 or not of the model's size.
+            UsageError: the image is not uint8 or not of the model's size.
         """
-        self._check_pictures(image.dtype, image.shape)
+        self._check_images(image.dtype, image.shape)
         batch = self.resize_batch(1)
         images = np.broadcast_to(image, (batch, *image.shape))
         self._interpreter.set_tensor(self._image_at, self.map_bytes(images))
@@ -136,10 +136,10 @@ class Classifier:
         self._interpreter.invoke()
 
     def invoke_once(self, image: np.ndarray) -> np.ndarray:
-        """Return the (C,) scores of one uint8 (H, W, 3) picture as the file gives them.
+        """Return the (C,) scores of one uint8 (H, W, 3) image as the file gives them.
 
         Raises:
-            UsageError: the picture is not uint8 or not of the model's size.
+            UsageError: the image is not uint8 or not of the model's size.
         """
         self.load_image(image)
         self.invoke()
@@ -147,14 +147,14 @@ class Classifier:
         return scores
 
     def read_tensors(self, images: np.ndarray, numbers: Sequence[int]) -> dict[int, np.ndarray]:
-        """Return tensors by their number, as they are after uint8 (N, H, W, 3) pictures, (N, …).
+        """Return tensors by their number, as they are after uint8 (N, H, W, 3) images, (N, …).
 
         Only a classifier loaded with `keep_tensors` still has those inside the graph.
 
         Raises:
-            UsageError: the pictures are not uint8 or not of the model's size.
+            UsageError: the images are not uint8 or not of the model's size.
         """
-        self._check_pictures(images.dtype, images.shape[1:])
+        self._check_images(images.dtype, images.shape[1:])
         batch = self.resize_batch(len(images))
         parts: dict[int, list[np.ndarray]] = {number: [] for number in numbers}
         for start in range(0, len(images), batch):
@@ -166,7 +166,7 @@ class Classifier:
         return {number: np.concatenate(taken) for number, taken in parts.items()}
 
     def map_bytes(self, images: np.ndarray) -> np.ndarray:
-        """Return picture bytes as the file's input: (byte - 128) / 128, byte - 128, or the byte."""
+        """Return image bytes as the file's input: (byte - 128) / 128, byte - 128, or the byte."""
         if self.input_type == "float32":
             return (images.astype(np.float32) - 128) / 128
         if self.input_type == "int8":
@@ -181,7 +181,7 @@ class Classifier:
         return steps * np.float32(self.output_scale)
 
     def _check_signature(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Return the details of the one picture input and the one score output."""
+        """Return the details of the one image input and the one score output."""
         inputs = self._interpreter.get_input_details()
         outputs = self._interpreter.get_output_details()
         if len(inputs) != 1 or len(outputs) != 1:
@@ -204,17 +204,17 @@ class Classifier:
                 )
         return image, scores
 
-    def _check_pictures(self, dtype: np.dtype, shape: tuple[int, ...]) -> None:
+    def _check_images(self, dtype: np.dtype, shape: tuple[int, ...]) -> None:
         if dtype != np.uint8:
-            raise UsageError(f"pictures are {dtype}; give uint8 bytes, not normalised values")
+            raise UsageError(f"images are {dtype}; give uint8 bytes, not normalised values")
         if shape != self.input_shape:
             raise UsageError(
-                f"a picture has shape {shape} and {self._name} takes {self.input_shape};"
+                f"an image has shape {shape} and {self._name} takes {self.input_shape};"
                 " resize it first"
             )
 
     def resize_batch(self, batch: int) -> int:
-        """Make the graph take `batch` pictures at a time; return what it takes in fact."""
+        """Make the graph take `batch` images at a time; return what it takes in fact."""
         if batch < 1:
             raise UsageError(f"batch_size is {batch}; give 1 or more")
         if batch == self._batch or self._fixed_batch:

@@ -25,7 +25,7 @@ def measure_peak_memory(path: str | Path, *, threads: int = 1) -> int:
     """Return by how many bytes a new process grows at most while it loads and runs a file.
 
     Interpreter, mapped file, packed weights and activations count; Python, NumPy and LiteRT's
-    own code, loaded before, do not. One picture at a time.
+    own code, loaded before, do not. One image at a time.
 
     Raises:
         UsageError: there is no such file.
@@ -85,9 +85,9 @@ def _measure(path: str, threads: int) -> int:
     interpreter = load_interpreter(path, threads)
     seen = [process.memory_info().rss]
     details = interpreter.get_input_details()[0]
-    picture = np.zeros(details["shape"], dtype=details["dtype"])
+    image = np.zeros(details["shape"], dtype=details["dtype"])
     for _ in range(_INVOCATIONS):
-        interpreter.set_tensor(details["index"], picture)
+        interpreter.set_tensor(details["index"], image)
         interpreter.invoke()
         seen.append(process.memory_info().rss)
     peak = _read_peak_bytes(process)

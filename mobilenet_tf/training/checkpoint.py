@@ -13,8 +13,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from mobilenet_tf.errors import MtfError
-from mobilenet_tf.run_folder import CHECKPOINT_FILE
-from mobilenet_tf.workdir import write_bytes
+from mobilenet_tf.files import write_bytes
+from mobilenet_tf.runs.folder import CHECKPOINT_FILE
 
 
 def save_checkpoint(folder: Path, arrays: Mapping[str, np.ndarray], state: dict[str, Any]) -> None:

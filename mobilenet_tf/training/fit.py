@@ -19,11 +19,11 @@ from tqdm import tqdm
 from mobilenet_tf.data.pipeline import make_training_batches, resize_batch, steps_per_epoch
 from mobilenet_tf.data.sources import Split
 from mobilenet_tf.errors import MtfError
-from mobilenet_tf.evaluate import Score, evaluate, make_keras_predict_fn
-from mobilenet_tf.interrupt import raise_if_interrupted
+from mobilenet_tf.evaluation.metrics import Score, evaluate, make_keras_predict_fn
 from mobilenet_tf.keras import keras, tf
 from mobilenet_tf.recipe import AugmentationSettings, FitSettings
-from mobilenet_tf.run_folder import CHECKPOINT_FILE
+from mobilenet_tf.runs.folder import CHECKPOINT_FILE
+from mobilenet_tf.system.interrupt import raise_if_interrupted
 from mobilenet_tf.training.checkpoint import load_checkpoint, save_checkpoint
 from mobilenet_tf.training.distillation import Teacher
 from mobilenet_tf.training.history import (
@@ -47,7 +47,7 @@ class Phase(Protocol):
 
 
 class Sides(Protocol):
-    """Which pictures the network trains on in the course of a run."""
+    """Which images the network trains on in the course of a run."""
 
     def __call__(self, share_done: float) -> int:
         """Return the side in pixels for the epoch that begins at `share_done`, in [0, 1)."""
@@ -280,7 +280,7 @@ def run_epoch(
                 speed = images_seen / (time.monotonic() - clock)
                 bar.set_postfix_str(
                     f"loss {np.mean(losses):.3f}, accuracy {np.mean(accuracies):.1%},"
-                    f" {speed:,.0f} pictures/s",
+                    f" {speed:,.0f} images/s",
                     refresh=False,
                 )
     broken = find_broken(trainer)
@@ -339,7 +339,7 @@ def should_stop(
 ) -> bool:
     """Tell whether validation has not improved for `early_stopping_epochs` epochs at full size.
 
-    While pictures grow, validation at full size says little.
+    While images grow, validation at full size says little.
     """
     patience = settings.early_stopping_epochs
     small = sum(row.get("resolution_px", full_px) < full_px for row in history)

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from mobilenet_tf.duration import format_duration
 from mobilenet_tf.errors import MtfError
-from mobilenet_tf.workdir import write_text
+from mobilenet_tf.files import write_text
+from mobilenet_tf.system.duration import format_duration
 
 HISTORY_FILE = "history.csv"
 COLUMNS = (
@@ -86,5 +86,5 @@ def format_epoch(label: str, row: dict[str, Any], epochs: int, left_s: float = 0
         line += f"  validation {row['validation_accuracy']:.2%}"
     if row.get("resolution_px"):
         line += f"  {row['resolution_px']} px"
-    line += f"  {row['images_per_s']:,.0f} pictures/s  {row['epoch_s']:.0f} s"
+    line += f"  {row['images_per_s']:,.0f} images/s  {row['epoch_s']:.0f} s"
     return f"{line}  about {format_duration(left_s)} to go" if left_s >= 1 else line

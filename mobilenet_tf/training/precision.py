@@ -17,51 +17,17 @@ from typing import Any
 
 import msgspec
 
-from mobilenet_tf import hardware
+from mobilenet_tf.files import write_bytes
 from mobilenet_tf.keras import keras, tf
 from mobilenet_tf.recipe import PrecisionName
-from mobilenet_tf.run_folder import PRECISION_FILE, read_note
-from mobilenet_tf.workdir import write_bytes
+from mobilenet_tf.runs.folder import PRECISION_FILE, read_note
+from mobilenet_tf.runs.results import Precision, Product, Timing
+from mobilenet_tf.system import hardware
 
 CLEARLY_FASTER = 1.05  # how many times as fast bfloat16 must be
 MEASURED_ROWS = 16_384  # of a product; more rows change both times alike
 MEASURED_ROUNDS = 5
 GPU_CAPABILITY = (8, 0)  # the first of NVIDIA's compute capabilities with bfloat16 (Ampere)
-
-
-class Product(msgspec.Struct, frozen=True):
-    """A convolution as a matrix product of (pictures * pixels, inputs) by (inputs, outputs)."""
-
-    pixels: int
-    inputs: int
-    outputs: int
-
-
-class Timing(msgspec.Struct, frozen=True, kw_only=True):
-    """How long a product and its two gradients took, the best of their turns."""
-
-    product: Product
-    layers: tuple[str, ...]
-    float32_ms: float
-    bfloat16_ms: float
-
-    @property
-    def ratio(self) -> float:
-        """How many times as fast bfloat16 is."""
-        return self.float32_ms / self.bfloat16_ms
-
-
-class Precision(msgspec.Struct, frozen=True, kw_only=True):
-    """Which layers multiply in bfloat16, and why those.
-
-    `policy` is Keras' dtype policy of the network that trains, other than float32 on a GPU.
-    """
-
-    asked: PrecisionName
-    bfloat16_layers: tuple[str, ...]
-    reason: str
-    timings: tuple[Timing, ...] = ()
-    policy: str = "float32"
 
 
 def choose_precision(
@@ -159,7 +125,7 @@ def describe_precision(precision: Precision, model: Any) -> str:
 def find_products(model: Any) -> dict[str, Product]:
     """Return the convolutions of a model that are matrix products, by their layer's name.
 
-    Their kernel is one pixel, without stride, or covers the whole picture.
+    Their kernel is one pixel, without stride, or covers the whole image.
     """
     products = {}
     for layer in model.layers:

@@ -1,14 +1,14 @@
-"""Progressive resizing: the sides of the pictures while they grow."""
+"""Progressive resizing: the sides of the images while they grow."""
 
 from __future__ import annotations
 
 import itertools
 import math
 
-from mobilenet_tf.artifacts import recipe_variant
 from mobilenet_tf.errors import UsageError
 from mobilenet_tf.models.blocks import GlobalPool
 from mobilenet_tf.recipe import Recipe
+from mobilenet_tf.runs.names import recipe_variant
 
 AUTO_SHARES = (0.5, 0.75)  # of the full side
 
@@ -44,7 +44,7 @@ def progressive_sides(recipe: Recipe) -> tuple[int, ...]:
     if full_px % stride:
         raise UsageError(
             f"{given}: model.resolution_px {full_px} is no multiple of {table.name}'s total stride"
-            f" {stride}, so its features would move where pictures reach full size; take"
+            f" {stride}, so its features would move where images reach full size; take"
             f" {max(1, round(full_px / stride)) * stride} px, or leave it empty"
         )
     allowed = list(range(stride, full_px, stride))

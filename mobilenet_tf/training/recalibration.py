@@ -13,10 +13,10 @@ from mobilenet_tf.keras import keras, tf
 from mobilenet_tf.models.dropout import SeededDropout
 
 
-def recalibrate_batch_norm(model: Any, pictures: np.ndarray, batch_size: int) -> None:
-    """Set the moving statistics of every batch normalisation to those of `pictures`.
+def recalibrate_batch_norm(model: Any, images: np.ndarray, batch_size: int) -> None:
+    """Set the moving statistics of every batch normalisation to those of `images`.
 
-    `pictures` are uint8 (N, R, R, 3), as they will be at inference: not augmented. The moving
+    `images` are uint8 (N, R, R, 3), as they will be at inference: not augmented. The moving
     averages of training lag behind the weights, and with averaged weights they belong to others;
     here each layer gets the mean and the variance of its inputs over all batches, the layers
     before it normalising by the batch (precise batch norm: Wu and Johnson 2021, arXiv 2105.07576,
@@ -24,12 +24,12 @@ def recalibrate_batch_norm(model: Any, pictures: np.ndarray, batch_size: int) ->
     """
     norms = [x for x in model.layers if isinstance(x, keras.layers.BatchNormalization)]
     drops = [x for x in model.layers if isinstance(x, SeededDropout)]
-    size = min(batch_size, len(pictures))
+    size = min(batch_size, len(images))
     seen = []
     with _set(norms, "momentum", 0.0), _set(drops, "rate", 0.0):  # a batch leaves its own alone
         run = tf.function(lambda images: model(images, training=True))
-        for i in range(len(pictures) // size):
-            run(normalise(tf.constant(pictures[i * size : (i + 1) * size])))
+        for i in range(len(images) // size):
+            run(normalise(tf.constant(images[i * size : (i + 1) * size])))
             seen.append([(x.moving_mean.numpy(), x.moving_variance.numpy()) for x in norms])
     for norm, of_batches in zip(norms, zip(*seen, strict=True), strict=True):
         means, variances = np.asarray(of_batches, np.float64).swapaxes(0, 1)  # (batches, C) each

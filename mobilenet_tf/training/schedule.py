@@ -33,7 +33,7 @@ def learning_rate_at(step: int, settings: FitSettings, steps_per_epoch: int) -> 
 def resolution_at(
     share_done: float, sides: tuple[int, ...], full_px: int, settings: TrainSettings
 ) -> int:
-    """Return the side of the pictures of an epoch that begins at `share_done`, in [0, 1).
+    """Return the side of the images of an epoch that begins at `share_done`, in [0, 1).
 
     The growing `sides` take equal parts of the first `progressive_share`; what follows,
     at least the last epoch, is at `full_px` (progressive resizing: Howard 2018, fast.ai's entry to

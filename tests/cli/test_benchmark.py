@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mobilenet_tf import benchmark
-from mobilenet_tf.benchmark import Candidate, time_interleaved
 from mobilenet_tf.cli.main import run_command
+from mobilenet_tf.pipeline import benchmark
+from mobilenet_tf.pipeline.benchmark import Candidate, time_interleaved
 from mobilenet_tf.recipe import BenchmarkSettings
 
 

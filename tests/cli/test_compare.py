@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from mobilenet_tf.cli.main import run_command
-from mobilenet_tf.comparison import compare_runs, comparison_table
 from mobilenet_tf.models.cost import count_costs
-from mobilenet_tf.run_folder import RunFolder
+from mobilenet_tf.report.comparison import compare_runs, comparison_table
+from mobilenet_tf.runs.folder import RunFolder
 
 Capture = pytest.CaptureFixture[str]
 
@@ -52,22 +52,22 @@ def test_runs_stand_side_by_side(finished_run: Path, tmp_path: Path, capsys: Cap
     text = capsys.readouterr().out
     assert "TTA %" in text
     assert "62.50" in text
-    assert "synthetic, 128 test pictures. int8 after QAT." in text
+    assert "synthetic, 128 test images. int8 after QAT." in text
     assert run_command(["compare", str(finished_run), "--markdown"]) == 0
     markdown = capsys.readouterr().out
     assert markdown.startswith("| run ")
     assert "views" not in markdown
 
 
-def test_runs_that_saw_other_pictures_or_another_seed_are_told_apart(finished_run: Path) -> None:
+def test_runs_that_saw_other_images_or_another_seed_are_told_apart(finished_run: Path) -> None:
     (row,) = compare_runs([RunFolder(finished_run)])
     alike = comparison_table([row, row | {"run": "again"}]).note
-    assert "Training pictures differ" not in alike
+    assert "Training images differ" not in alike
     assert "Seeds" not in alike
     count = row["train_count"]
     other = row | {"run": "all", "train_count": count + 64, "seed": 7}
     note = comparison_table([row, other]).note
-    assert f"Training pictures differ ({count:,}: run; {count + 64:,}: all)." in note
+    assert f"Training images differ ({count:,}: run; {count + 64:,}: all)." in note
     assert f"Seeds {row['seed']}, 7." in note
 
 
@@ -82,7 +82,7 @@ def test_the_page_holds_the_table_and_asks_for_nothing(
     assert '<th scope="row">a &lt;b&gt; run</th>' in html
     for cell in text.splitlines()[2].split():  # the figures that the terminal shows
         assert cell in html
-    assert "128 test pictures. int8 after QAT." in html
+    assert "128 test images. int8 after QAT." in html
     assert "default-src 'none'" in html
     assert not re.search(r"(src|href)=", html)
     assert run_command(["compare", str(finished_run), "--html", str(tmp_path)]) == 2

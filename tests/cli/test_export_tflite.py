@@ -9,7 +9,7 @@ import pytest
 
 from mobilenet_tf.cli import options
 from mobilenet_tf.cli.main import run_command
-from mobilenet_tf.run_folder import RunFolder
+from mobilenet_tf.runs.folder import RunFolder
 from mobilenet_tf.tflite.interpreter import Classifier
 
 

@@ -65,7 +65,7 @@ def test_arguments_are_explained_in_the_text(words: str) -> None:
     for parameter in command.params:
         if isinstance(parameter, click.Argument):
             name = parameter.make_metavar(click.Context(command)).strip("[].")
-            said = "pictures" if name == "IMAGE" else name
+            said = "images" if name == "IMAGE" else name
             assert said in (command.help or ""), f"{words}: {name} is not explained"
 
 

@@ -22,7 +22,7 @@ COLOURS = ("red", "lime", "blue")
 def colour_models(
     tmp_path_factory: pytest.TempPathFactory, export_all: Callable[..., dict[str, Path]]
 ) -> dict[str, Path]:
-    """Files that name the colour of a 16 high, 24 wide picture: eight times its mean, softmax."""
+    """Files that name the colour of a 16 high, 24 wide image: eight times its mean, softmax."""
     from mobilenet_tf.keras import keras
 
     model = keras.Sequential(
@@ -40,7 +40,7 @@ def colour_models(
 
 
 @pytest.fixture
-def picture(tmp_path: Path) -> Callable[[str], Path]:
+def image(tmp_path: Path) -> Callable[[str], Path]:
     def make(colour: str) -> Path:
         path = tmp_path / f"{colour}.png"
         Image.new("RGB", (70, 50), colour).save(path)
@@ -57,12 +57,12 @@ def predict(capsys: Capture, *arguments: object) -> dict:
 
 @pytest.mark.parametrize("kind", ["float32", "logits", "int8", "uint8"])
 def test_every_kind_of_file_names_the_colours(
-    capsys: Capture, colour_models: dict[str, Path], picture: Callable[[str], Path], kind: str
+    capsys: Capture, colour_models: dict[str, Path], image: Callable[[str], Path], kind: str
 ) -> None:
-    paths = [picture(colour) for colour in COLOURS]
+    paths = [image(colour) for colour in COLOURS]
     answer = predict(capsys, colour_models[kind], *paths, "--top", 3, "--threads", 2)
-    assert [entry["picture"] for entry in answer["pictures"]] == [str(path) for path in paths]
-    for index, entry in enumerate(answer["pictures"]):
+    assert [entry["image"] for entry in answer["images"]] == [str(path) for path in paths]
+    for index, entry in enumerate(answer["images"]):
         best, *others = entry["classes"]
         assert (best["name"], best["index"]) == (COLOURS[index], index)
         # logits are 8 * 127/128, and twice -8
@@ -72,11 +72,11 @@ def test_every_kind_of_file_names_the_colours(
 
 
 def test_logits_become_the_probabilities_of_the_other_file(
-    capsys: Capture, colour_models: dict[str, Path], picture: Callable[[str], Path]
+    capsys: Capture, colour_models: dict[str, Path], image: Callable[[str], Path]
 ) -> None:
-    path = picture("#908070")
+    path = image("#908070")
     scores = [
-        [each["probability"] for each in answer["pictures"][0]["classes"]]
+        [each["probability"] for each in answer["images"][0]["classes"]]
         for kind in ("float32", "logits")
         for answer in [predict(capsys, colour_models[kind], path)]
     ]
@@ -84,64 +84,64 @@ def test_logits_become_the_probabilities_of_the_other_file(
     assert 0.4 < scores[0][0] < 0.8
 
 
-def test_more_pictures_than_are_held_at_a_time_keep_their_order(
-    capsys: Capture, colour_models: dict[str, Path], picture: Callable[[str], Path]
+def test_more_images_than_are_held_at_a_time_keep_their_order(
+    capsys: Capture, colour_models: dict[str, Path], image: Callable[[str], Path]
 ) -> None:
-    paths = [picture(COLOURS[index % 3]) for index in range(70)]
+    paths = [image(COLOURS[index % 3]) for index in range(70)]
     answer = predict(capsys, colour_models["int8"], *paths, "--top", 1)
-    assert [entry["classes"][0]["name"] for entry in answer["pictures"]] == [
+    assert [entry["classes"][0]["name"] for entry in answer["images"]] == [
         COLOURS[index % 3] for index in range(70)
     ]
 
 
 def test_people_read_percentages(
-    capsys: Capture, colour_models: dict[str, Path], picture: Callable[[str], Path]
+    capsys: Capture, colour_models: dict[str, Path], image: Callable[[str], Path]
 ) -> None:
-    path = picture("red")
+    path = image("red")
     assert run_command(["predict", str(colour_models["float32"]), str(path), "--top", "1"]) == 0
     assert capsys.readouterr().out == f"{path}\n  100.0 %  red\n"
 
 
-def test_good_pictures_are_answered_beside_bad_ones(
+def test_good_images_are_answered_beside_bad_ones(
     capsys: Capture,
     colour_models: dict[str, Path],
-    picture: Callable[[str], Path],
+    image: Callable[[str], Path],
     tmp_path: Path,
 ) -> None:
     words = tmp_path / "words.txt"
-    words.write_text("no picture")
-    asked = [colour_models["int8"], picture("red"), words, picture("blue"), tmp_path / "gone.png"]
+    words.write_text("no image")
+    asked = [colour_models["int8"], image("red"), words, image("blue"), tmp_path / "gone.png"]
     assert run_command(["predict", *map(str, asked)]) == 2
     captured = capsys.readouterr()
     assert "red.png" in captured.out
     assert "blue.png" in captured.out
-    assert f"{words} is no picture" in captured.err
+    assert f"{words} is no image" in captured.err
     assert "gone.png does not exist" in captured.err
-    assert "2 of 4 pictures could not be read" in captured.err
+    assert "2 of 4 images could not be read" in captured.err
     assert run_command(["predict", "--json", *map(str, asked)]) == 2
     answer = json.loads(capsys.readouterr().out)
-    assert (len(answer["pictures"]), len(answer["errors"])) == (2, 2)
+    assert (len(answer["images"]), len(answer["errors"])) == (2, 2)
 
 
-def test_a_cut_off_picture_is_a_failure(
-    capsys: Capture, colour_models: dict[str, Path], picture: Callable[[str], Path]
+def test_a_cut_off_image_is_a_failure(
+    capsys: Capture, colour_models: dict[str, Path], image: Callable[[str], Path]
 ) -> None:
-    path = picture("red")
+    path = image("red")
     path.write_bytes(path.read_bytes()[:-60])
     assert run_command(["predict", str(colour_models["int8"]), str(path)]) == 1
-    assert f"{path} is a damaged or cut-off picture" in capsys.readouterr().err
+    assert f"{path} is a damaged or cut-off image" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("turn", ["picture", "text", "cut", "missing", "folder"])
+@pytest.mark.parametrize("turn", ["image", "text", "cut", "missing", "folder"])
 def test_a_model_that_is_none_is_named(
     capsys: Capture,
     colour_models: dict[str, Path],
-    picture: Callable[[str], Path],
+    image: Callable[[str], Path],
     tmp_path: Path,
     turn: str,
 ) -> None:
-    path = picture("red")
-    model = {"picture": path, "folder": tmp_path}.get(turn, tmp_path / "model.tflite")
+    path = image("red")
+    model = {"image": path, "folder": tmp_path}.get(turn, tmp_path / "model.tflite")
     if turn == "text":
         model.write_text("not a model")
     if turn == "cut":
@@ -158,10 +158,10 @@ def test_a_model_that_is_none_is_named(
 def test_a_file_from_elsewhere_gets_numbers_and_a_warning(
     capsys: Capture,
     colour_models: dict[str, Path],
-    picture: Callable[[str], Path],
+    image: Callable[[str], Path],
     tmp_path: Path,
 ) -> None:
-    path = picture("lime")
+    path = image("lime")
     for kind in ("float32", "logits", "uint8"):
         model = schema.parse(colour_models[kind].read_bytes())
         model.metadata = []
@@ -169,7 +169,7 @@ def test_a_file_from_elsewhere_gets_numbers_and_a_warning(
         foreign.write_bytes(schema.pack(model))
         assert run_command(["predict", str(foreign), str(path), "--json", "--top", "1"]) == 0
         captured = capsys.readouterr()
-        (best,) = json.loads(captured.out)["pictures"][0]["classes"]
+        (best,) = json.loads(captured.out)["images"][0]["classes"]
         assert best["name"] == "1"
         assert best["probability"] == pytest.approx(1.0, abs=0.005)
         assert f"warning: {foreign} does not say its classes" in captured.err
@@ -184,7 +184,7 @@ def test_bad_requests_end_with_usage(
 
 
 def test_it_starts_at_once_without_tensorflow(
-    colour_models: dict[str, Path], picture: Callable[[str], Path]
+    colour_models: dict[str, Path], image: Callable[[str], Path]
 ) -> None:
     program = (
         "import sys; from mobilenet_tf.cli.main import run_command;"
@@ -192,7 +192,7 @@ def test_it_starts_at_once_without_tensorflow(
         "heavy = {'tensorflow', 'tf_keras', 'keras', 'matplotlib'} & set(sys.modules);"
         "sys.exit(code or ', '.join(sorted(heavy)) or 0)"
     )
-    arguments = ["predict", str(colour_models["int8"]), str(picture("red"))]
+    arguments = ["predict", str(colour_models["int8"]), str(image("red"))]
     times_s = []
     for _ in range(3):  # the best of three, in processor time: other work is not what is measured
         before = os.times()

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from mobilenet_tf.cli.main import run_command
-from mobilenet_tf.run_folder import CHECKPOINT_FILE, RunFolder
+from mobilenet_tf.runs.folder import CHECKPOINT_FILE, RunFolder
 
 
 def qat(*arguments: object) -> int:
@@ -46,7 +46,7 @@ def test_no_run_at_all(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
         (["--learning-rate", "0"], "qat.learning_rate is 0"),
         (["--temperature", "4"], "give --distill too"),
         (["--distill", "--temperature", "0"], "qat.distill_temperature is 0"),
-        (["--batch-size", "500"], "qat.batch_size 500 is larger than the 448 training pictures"),
+        (["--batch-size", "500"], "qat.batch_size 500 is larger than the 448 training images"),
     ],
 )
 def test_a_wrong_option_is_named_and_changes_nothing(

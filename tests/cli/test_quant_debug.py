@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 import pytest
 
 from mobilenet_tf.cli.main import run_command
-from mobilenet_tf.results import record_files
+from mobilenet_tf.runs.results import record_files
 from mobilenet_tf.tflite.audit import audit
 
 STAGES = ("train", "qat", "export", "benchmark", "report")
@@ -21,9 +21,9 @@ def test_a_finished_run_is_explained_and_left_as_it_is(
 ) -> None:
     before = {stage: record_files(finished_run / stage, leave_out=()) for stage in STAGES}
     recipe = (finished_run / "recipe.json").read_bytes()
-    assert run_command(["quant-debug", str(finished_run), "--pictures", "20"]) == 0
+    assert run_command(["quant-debug", str(finished_run), "--images", "20"]) == 0
     said = capsys.readouterr().out
-    assert f"{QAT}.tflite, 29 layers on 20 validation pictures" in said
+    assert f"{QAT}.tflite, 29 layers on 20 validation images" in said
     assert "effect dB" in said
     assert before == {stage: record_files(finished_run / stage, leave_out=()) for stage in STAGES}
     assert (finished_run / "recipe.json").read_bytes() == recipe
@@ -35,7 +35,7 @@ def test_a_finished_run_is_explained_and_left_as_it_is(
     assert found["accuracy_count"] == 64
     assert len(found["layers"]) == 29
     assert found["advice"] in said
-    assert "Fake-quantized model against the file, 20 pictures" in said
+    assert "Fake-quantized model against the file, 20 images" in said
     for kernels in ("xnnpack", "reference"):
         names = [cause["name"] for cause in found["parity"][kernels]["causes"]]
         assert names == ["as trained", "kernels", "biases", "rounding", "pooling", "softmax"]
@@ -51,7 +51,7 @@ def test_a_finished_run_is_explained_and_left_as_it_is(
 def test_layers_in_float_are_written_and_measured(
     finished_run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    command = ["quant-debug", str(finished_run), "--quantization", "int8_ptq", "--pictures", "8"]
+    command = ["quant-debug", str(finished_run), "--quantization", "int8_ptq", "--images", "8"]
     assert run_command([*command, "--keep-float", "conv1", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["file"] == f"export/{PTQ}.tflite"
@@ -110,4 +110,4 @@ def test_a_folder_that_is_no_run_is_refused(
 ) -> None:
     assert run_command(["quant-debug", str(tmp_path)]) == 2
     assert "is not the folder of a run" in capsys.readouterr().err
-    assert run_command(["quant-debug", str(tmp_path), "--pictures", "0"]) == 2
+    assert run_command(["quant-debug", str(tmp_path), "--images", "0"]) == 2

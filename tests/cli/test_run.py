@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from mobilenet_tf.cli.main import run_command
-from mobilenet_tf.run_folder import CHECKPOINT_FILE
+from mobilenet_tf.runs.folder import CHECKPOINT_FILE
 
 STAGES = ("train", "qat", "export", "benchmark", "report")
 MTF = [sys.executable, "-c", "from mobilenet_tf.cli.main import main; main()"]

@@ -8,9 +8,9 @@ import pytest
 
 from mobilenet_tf.cli.main import run_command
 from mobilenet_tf.data.pipeline import normalise
-from mobilenet_tf.run_folder import PRECISION_FILE, RunFolder
-from mobilenet_tf.training import job
-from mobilenet_tf.workdir import hash_file
+from mobilenet_tf.files import hash_file
+from mobilenet_tf.pipeline import training as job
+from mobilenet_tf.runs.folder import PRECISION_FILE, RunFolder
 
 TINY = ["--dataset", "synthetic", "--alpha", "0.05", "--validation", "64", "--epochs", "1"]
 TINY += ["--batch-size", "64"]
@@ -114,7 +114,7 @@ def test_overwrite_keeps_the_old_training_and_validation_0_says_what_was_kept(
     assert "out of date" in capsys.readouterr().err
 
 
-def test_all_pictures_may_be_trained_on_and_the_result_says_so(
+def test_all_images_may_be_trained_on_and_the_result_says_so(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     arguments = [*TINY, "--validation", "0", "--resolution", "16", "--out", tmp_path / "run"]
@@ -169,9 +169,9 @@ def test_a_teacher_is_the_trained_network_and_the_fit_gets_it(
     data = job.load_training_data(recipe, None)
     teacher = job.load_teacher(recipe, data, lambda message: None)
     trained = job.build_float_model(recipe, finished_run / "train")
-    pictures = normalise(data.train.images[:8])
-    expected = trained(pictures, training=False).numpy()
-    np.testing.assert_allclose(teacher.model(pictures).numpy(), expected, atol=1e-4)
+    images = normalise(data.train.images[:8])
+    expected = trained(images, training=False).numpy()
+    np.testing.assert_allclose(teacher.model(images).numpy(), expected, atol=1e-4)
     assert (teacher.share, teacher.temperature) == (0.5, 2.0)
 
     class Fitting(Exception):  # noqa: N818  # no error
@@ -210,7 +210,7 @@ def test_a_loss_that_is_no_number_ends_in_a_sentence_and_the_way_on_is_one(
 @pytest.mark.parametrize(
     ("change", "flatters"), [("seed=1", False), ("seed=2", True), ("data.validation_count=0", None)]
 )
-def test_a_teacher_that_has_seen_the_validation_pictures_is_named(
+def test_a_teacher_that_has_seen_the_validation_images_is_named(
     finished_run: Path, change: str, flatters: bool | None
 ) -> None:
     taught = (f"train.teacher={finished_run}", change)

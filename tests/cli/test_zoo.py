@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from mobilenet_tf import zoo
 from mobilenet_tf.cli.main import run_command
+from mobilenet_tf.zoo import shelf as zoo
 
 Capture = pytest.CaptureFixture[str]
 NAME = zoo.model_names()[0]
@@ -71,11 +71,11 @@ def test_the_files_are_verified(
 
 
 def test_a_name_stands_for_its_file(capsys: Capture, tmp_path: Path) -> None:
-    picture = tmp_path / "blue.png"
-    Image.new("RGB", (40, 40), "blue").save(picture)
-    assert run_command(["predict", NAME, str(picture), "--json"]) == 0
+    image = tmp_path / "blue.png"
+    Image.new("RGB", (40, 40), "blue").save(image)
+    assert run_command(["predict", NAME, str(image), "--json"]) == 0
     seen = json.loads(capsys.readouterr().out)
-    assert seen["pictures"][0]["classes"][0]["name"] in zoo.load_card(NAME).classes
+    assert seen["images"][0]["classes"][0]["name"] in zoo.load_card(NAME).classes
     assert run_command(["audit", NAME]) == 0
     assert "promise kept: int8_qat" in capsys.readouterr().out
 

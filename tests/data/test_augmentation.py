@@ -17,7 +17,7 @@ def images() -> np.ndarray:
 
 
 def crops(image: np.ndarray, padding: int) -> dict[bytes, tuple[int, int]]:
-    """Every crop of the picture padded by numpy's reflection, and where it was taken."""
+    """Every crop of the image padded by numpy's reflection, and where it was taken."""
     padded = np.pad(image, ((padding, padding), (padding, padding), (0, 0)), mode="reflect")
     return {
         padded[y : y + HEIGHT, x : x + WIDTH].tobytes(): (y, x)
@@ -27,7 +27,7 @@ def crops(image: np.ndarray, padding: int) -> dict[bytes, tuple[int, int]]:
 
 
 @pytest.mark.parametrize("padding", [1, 3, HEIGHT - 2])
-def test_crops_are_those_of_the_picture_padded_by_reflection(
+def test_crops_are_those_of_the_image_padded_by_reflection(
     images: np.ndarray, padding: int
 ) -> None:
     cropped = augmentation.crop_with_reflection(tf.constant(images), SEED, padding).numpy()
@@ -40,12 +40,12 @@ def test_crops_are_those_of_the_picture_padded_by_reflection(
     assert len(set(places)) > 2 * padding + 1
 
 
-def test_crop_refuses_a_padding_as_large_as_the_picture(images: np.ndarray) -> None:
+def test_crop_refuses_a_padding_as_large_as_the_image(images: np.ndarray) -> None:
     with pytest.raises(UsageError, match=r"8 px .* 10x8; choose 0 to 7"):
         augmentation.crop_with_reflection(tf.constant(images), SEED, HEIGHT)
 
 
-def test_flip_mirrors_the_chosen_pictures_and_a_coin_is_fair(images: np.ndarray) -> None:
+def test_flip_mirrors_the_chosen_images_and_a_coin_is_fair(images: np.ndarray) -> None:
     chosen = augmentation.toss_coins(len(images), SEED)
     assert 70 < chosen.numpy().sum() < 130
     flipped = augmentation.flip_horizontally(tf.constant(images), chosen).numpy()
@@ -75,7 +75,7 @@ def test_cutout_greys_one_square_and_nothing_else(size: int) -> None:
     )
 
 
-def test_mixup_blends_pictures_and_targets_with_one_weight() -> None:
+def test_mixup_blends_images_and_targets_with_one_weight() -> None:
     images = np.random.RandomState(1).rand(6, 2, 2, 3).astype(np.float32)
     targets = np.eye(6, dtype=np.float32)
     mixed, blended = augmentation.mix_up(tf.constant(images), tf.constant(targets), SEED, 1.0)
@@ -145,11 +145,11 @@ def test_a_turn_of_nothing_and_a_move_of_nothing_change_nothing(images: np.ndarr
     np.testing.assert_array_equal(warped, images)
 
 
-def test_pictures_turn_about_their_centre_both_ways() -> None:
+def test_images_turn_about_their_centre_both_ways() -> None:
     side = 33
-    picture = np.zeros((1, side, side, 3), np.uint8)
-    picture[:, 15:18] = 255  # a horizontal bar through the centre
-    batch = tf.constant(np.repeat(picture, 64, axis=0))
+    image = np.zeros((1, side, side, 3), np.uint8)
+    image[:, 15:18] = 255  # a horizontal bar through the centre
+    batch = tf.constant(np.repeat(image, 64, axis=0))
     turned = augmentation.warp(batch, SEED, 15.0, 0.0).numpy().astype(float)[..., 0]
     assert (turned[:, 16, 16] > 250).all()
     rows = np.arange(side)
@@ -162,10 +162,10 @@ def test_pictures_turn_about_their_centre_both_ways() -> None:
     assert np.abs(degrees).max() < 15.5
 
 
-def test_pictures_move_by_a_share_of_their_sides() -> None:
-    picture = np.zeros((1, 20, 20, 3), np.uint8)
-    picture[:, 9:11, 9:11] = 255
-    batch = tf.constant(np.repeat(picture, 200, axis=0))
+def test_images_move_by_a_share_of_their_sides() -> None:
+    image = np.zeros((1, 20, 20, 3), np.uint8)
+    image[:, 9:11, 9:11] = 255
+    batch = tf.constant(np.repeat(image, 200, axis=0))
     moved = augmentation.warp(batch, SEED, 0.0, 0.2).numpy().astype(float)[..., 0]
     for axis in (1, 2):
         weights = moved.sum(3 - axis)
@@ -183,7 +183,7 @@ def test_colors_change_within_their_strength(images: np.ndarray) -> None:
     assert 69 <= values.min() < 75
     assert 125 < values.max() <= 131
     changed = augmentation.jitter_colors(tf.constant(images), SEED, 0.3).numpy()
-    assert len({bytes(picture) for picture in changed}) == len(images)
+    assert len({bytes(image) for image in changed}) == len(images)
     unchanged = augmentation.jitter_colors(tf.constant(images), SEED, 0.0).numpy()
     assert np.abs(unchanged.astype(int) - images).max() <= 1
 

@@ -19,7 +19,7 @@ FINGERPRINTS = {
 
 
 @pytest.mark.parametrize("name", ["digits", "synthetic"])
-def test_embedded_pictures_are_the_same_on_every_machine(name: str) -> None:
+def test_embedded_images_are_the_same_on_every_machine(name: str) -> None:
     train, test = load_training_split(name), load_test_split(name)
     info = dataset_info(name)
     assert (len(train), len(test)) == (info.train_count, info.test_count)
@@ -30,7 +30,7 @@ def test_embedded_pictures_are_the_same_on_every_machine(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["digits", "synthetic"])
-def test_no_picture_is_in_training_and_test(name: str) -> None:
+def test_no_image_is_in_training_and_test(name: str) -> None:
     train, test = load_training_split(name), load_test_split(name)
     seen = {image.tobytes() for image in train.images}
     assert not seen & {image.tobytes() for image in test.images}

@@ -57,7 +57,7 @@ def test_normalisation_maps_bytes_exactly() -> None:
         np.testing.assert_array_equal(result, expected)
 
 
-def test_an_epoch_shows_every_picture_once_with_its_own_label(split: Split) -> None:
+def test_an_epoch_shows_every_image_once_with_its_own_label(split: Split) -> None:
     known = {
         normalise(image).tobytes(): int(label)
         for image, label in zip(split.images, split.labels, strict=True)
@@ -96,8 +96,8 @@ def test_resuming_gives_bit_equal_batches(split: Split, first_epoch: int) -> Non
 
 
 def test_every_batch_and_every_seed_has_its_own_random_numbers() -> None:
-    pictures = np.random.RandomState(3).randint(0, 256, (1, 32, 32, 3)).astype(np.uint8)
-    split = Split(pictures.repeat(160, axis=0), np.zeros(160, np.int64))
+    images = np.random.RandomState(3).randint(0, 256, (1, 32, 32, 3)).astype(np.uint8)
+    split = Split(images.repeat(160, axis=0), np.zeros(160, np.int64))
     crop = AugmentationSettings(crop_padding_px=4, flip=True)
     shown = [images for seed in (5, 6) for images, _ in batches(split, crop, seed=seed, epochs=2)]
     assert len({images.tobytes() for images in shown}) == 40
@@ -114,7 +114,7 @@ def test_the_batches_of_a_seed_are_the_same_for_ever(split: Split) -> None:
 
 
 def mirrored(split: Split, settings: AugmentationSettings, seed: int = 5) -> np.ndarray:
-    """Return which pictures were shown mirrored, bool (epochs, N)."""
+    """Return which images were shown mirrored, bool (epochs, N)."""
     sides = {}
     for i, image in enumerate(normalise(split.images)):
         sides[image.tobytes()] = (i, False)
@@ -128,7 +128,7 @@ def mirrored(split: Split, settings: AugmentationSettings, seed: int = 5) -> np.
     return found
 
 
-def test_an_alternating_flip_shows_every_picture_from_both_sides_in_turns(split: Split) -> None:
+def test_an_alternating_flip_shows_every_image_from_both_sides_in_turns(split: Split) -> None:
     settings = AugmentationSettings(crop_padding_px=0, flip="alternating")
     found = mirrored(split, settings)
     np.testing.assert_array_equal(found[1], ~found[0])
@@ -217,11 +217,11 @@ def test_resizing_is_bilinear_antialiased_and_rounded() -> None:
 
 
 def test_a_batch_larger_than_the_split_is_refused(split: Split) -> None:
-    with pytest.raises(UsageError, match="batch size 101 is larger than the 100 training pictures"):
+    with pytest.raises(UsageError, match="batch size 101 is larger than the 100 training images"):
         batches(split, PLAIN, batch_size=101)
 
 
-def test_a_padding_larger_than_the_picture_is_refused(split: Split) -> None:
+def test_a_padding_larger_than_the_image_is_refused(split: Split) -> None:
     with pytest.raises(UsageError, match="crop padding of 32 px"):
         batches(split, AugmentationSettings(crop_padding_px=32))
 

@@ -39,7 +39,7 @@ class Download:
         self.url = url
         self.requests: list[str] = []
         random = np.random.RandomState(0)
-        # six files as in the original: five for training, one for test, 4 pictures each
+        # six files as in the original: five for training, one for test, 4 images each
         self.labels = random.randint(0, 10, (6, 4)).astype(np.uint8)
         self.images = random.randint(0, 256, (6, 4, 3, 32, 32)).astype(np.uint8)
 
@@ -62,7 +62,7 @@ class Download:
         path.write_bytes(archive.getvalue())
         return archive.getvalue()
 
-    def pictures(self, files: slice) -> dict[bytes, int]:
+    def images(self, files: slice) -> dict[bytes, int]:
         planes = self.images[files].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
         labels = self.labels[files].ravel()
         return {p.tobytes(): int(label) for p, label in zip(planes, labels, strict=True)}
@@ -147,7 +147,7 @@ def test_the_first_use_downloads_and_prepares_once(
         shown = {
             image.tobytes(): int(y) for image, y in zip(split.images, split.labels, strict=True)
         }
-        assert shown == server.pictures(files)
+        assert shown == server.images(files)
     assert [request.split()[0] for request in server.requests] == ["HEAD", "GET"]
     after = find_dataset("cifar10")
     assert after.ready
@@ -257,7 +257,7 @@ def test_damaged_records_are_told(prepared: Path, damage: str) -> None:
         file.unlink()
     with pytest.raises(MtfError, match=r"is damaged: .*mtf datasets prepare cifar10") as caught:
         load_training_split("cifar10", prepared)
-    counts = {"shorter": "1 of 20 train pictures", "empty": "0 of 20 train pictures"}
+    counts = {"shorter": "1 of 20 train images", "empty": "0 of 20 train images"}
     assert counts.get(damage, "") in str(caught.value)
     assert len(load_test_split("cifar10", prepared)) == 4
 
@@ -282,7 +282,7 @@ def test_labels_outside_the_classes_are_told(
 ) -> None:
     read = sources._read
     monkeypatch.setattr(sources, "_read", lambda *a: _with_label(read(*a), 10))
-    with pytest.raises(MtfError, match=r"picture 3 has label 10, outside the classes 0\.\.9"):
+    with pytest.raises(MtfError, match=r"image 3 has label 10, outside the classes 0\.\.9"):
         load_training_split("cifar10", prepared)
 
 

@@ -184,7 +184,7 @@ def weight_count(layer: Any) -> int:
     return sum(math.prod(w.shape) for w in layer.weights if w.dtype.is_floating)
 
 
-def test_cifar_plans_keep_small_pictures_large() -> None:
+def test_cifar_plans_keep_small_images_large() -> None:
     for name, table in MODELS.items():
         assert table.total_stride("imagenet") == 32, name
         assert table.total_stride("cifar") == (16 if name == "alexnet" else 8), name

@@ -48,10 +48,10 @@ def test_a_table_alone_goes_all_the_way_to_int8(table: ModelTable) -> None:
     }
     model = build_model(table.name, **settings, batch_norm_momentum=0.0, seed=1)
     assert count_parameters(model) == count_costs(table.name, **settings).parameters
-    pictures = np.random.default_rng(0).integers(0, 256, (16, 16, 16, 3)).astype(np.uint8)
-    model((pictures.astype(np.float32) - 128) / 128, training=True)
+    images = np.random.default_rng(0).integers(0, 256, (16, 16, 16, 3)).astype(np.uint8)
+    model((images.astype(np.float32) - 128) / 128, training=True)
     quantized = quantize_model(model)
-    calibrate(quantized, pictures)
+    calibrate(quantized, images)
     content = convert(quantized, quantization="int8_qat", classes="abc", description="a test")
     found = audit(content)
     assert sum(op.name == "ADD" for op in found.ops) == 2

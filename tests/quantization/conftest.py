@@ -14,7 +14,7 @@ from mobilenet_tf.models.keras_builder import build_model
 def build_settled() -> Callable[..., Any]:
     """Build a small network whose batch-norm statistics are those of its own activations."""
 
-    def build(pictures: np.ndarray, alpha: float = 0.1) -> Any:
+    def build(images: np.ndarray, alpha: float = 0.1) -> Any:
         network = build_model(
             "mobilenet_v1",
             alpha=alpha,
@@ -24,7 +24,7 @@ def build_settled() -> Callable[..., Any]:
             seed=3,
             batch_norm_momentum=0.0,
         )
-        network((pictures.astype(np.float32) - 128) / 128, training=True)
+        network((images.astype(np.float32) - 128) / 128, training=True)
         return network
 
     return build
@@ -32,12 +32,12 @@ def build_settled() -> Callable[..., Any]:
 
 @pytest.fixture(scope="session")
 def train_a_little() -> Callable[[Any, np.ndarray], None]:
-    """Move a network's weights and statistics by a few large steps on pictures."""
+    """Move a network's weights and statistics by a few large steps on images."""
 
-    def train(network: Any, pictures: np.ndarray) -> None:
+    def train(network: Any, images: np.ndarray) -> None:
         optimizer = keras.optimizers.SGD(0.05)
-        labels = np.arange(len(pictures)) % 10
-        images = (pictures.astype(np.float32) - 128) / 128
+        labels = np.arange(len(images)) % 10
+        images = (images.astype(np.float32) - 128) / 128
         for _ in range(5):
             with tf.GradientTape() as tape:
                 logits = network(images, training=True)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mobilenet_tf.data.sources import load_training_split
-from mobilenet_tf.evaluate import make_keras_predict_fn
+from mobilenet_tf.evaluation.metrics import make_keras_predict_fn
 from mobilenet_tf.keras import keras
 from mobilenet_tf.models.activations import Shift
 from mobilenet_tf.quantization.bias import find_input_scale, round_biases
@@ -20,15 +20,15 @@ CLASSES = tuple("abcdefghij")
 
 
 @pytest.fixture(scope="module")
-def pictures() -> np.ndarray:
+def images() -> np.ndarray:
     return load_training_split("synthetic", None).images[:128]
 
 
 @pytest.fixture
-def quantized(build_settled: Any, pictures: np.ndarray) -> Any:
-    network = build_settled(pictures)
+def quantized(build_settled: Any, images: np.ndarray) -> Any:
+    network = build_settled(images)
     model = quantize_model(network)
-    calibrate(model, pictures)
+    calibrate(model, images)
     return model
 
 
@@ -61,11 +61,11 @@ def test_rounded_biases_are_those_of_the_file_and_the_file_stays(quantized: Any)
     assert convert_qat(quantized) == before
 
 
-def test_the_rounded_network_is_nearer_to_the_file(quantized: Any, pictures: np.ndarray) -> None:
-    given = Classifier.load(convert_qat(quantized)).predict(pictures)
-    as_trained = make_keras_predict_fn(quantized)(pictures)
+def test_the_rounded_network_is_nearer_to_the_file(quantized: Any, images: np.ndarray) -> None:
+    given = Classifier.load(convert_qat(quantized)).predict(images)
+    as_trained = make_keras_predict_fn(quantized)(images)
     round_biases(quantized)
-    rounded = make_keras_predict_fn(quantized)(pictures)
+    rounded = make_keras_predict_fn(quantized)(images)
 
     def count_apart(probabilities: np.ndarray) -> float:
         return float((np.rint(probabilities * 256) != np.rint(given * 256)).mean())
@@ -84,7 +84,7 @@ def test_the_scale_of_an_input_is_that_of_the_range_before_it(quantized: Any) ->
     assert find_input_scale(quantized.get_layer("quant_conv_preds")) == (high - low) / 255
 
 
-def test_a_gate_that_never_learnt_keeps_its_constant(pictures: np.ndarray) -> None:
+def test_a_gate_that_never_learnt_keeps_its_constant(images: np.ndarray) -> None:
     image = keras.Input((32, 32, 3))
     kernel = np.ones((1, 1, 3, 4), np.float32) * np.float32([1, 10, 0.1, 3])
     x = keras.layers.Conv2D(4, 1, name="gate")(image)
@@ -93,13 +93,13 @@ def test_a_gate_that_never_learnt_keeps_its_constant(pictures: np.ndarray) -> No
     network = keras.Model(image, x)
     network.get_layer("gate").kernel.assign(kernel)
     model = quantize_model(network)
-    calibrate(model, pictures)
+    calibrate(model, images)
     round_biases(model)
     content = convert(model, quantization="int8_qat", classes=CLASSES[:4], description="a test")
     (steps, scales), *_ = read_biases(content).values()
     np.testing.assert_allclose(steps * scales, 3.0, rtol=1e-3)
-    given = Classifier.load(content).predict(pictures)
-    assert np.abs(given - make_keras_predict_fn(model)(pictures)).max() < 2 / 256
+    given = Classifier.load(content).predict(images)
+    assert np.abs(given - make_keras_predict_fn(model)(images)).max() < 2 / 256
 
 
 def test_a_bias_behind_an_input_without_range_stays() -> None:

@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mobilenet_tf import diagnosis
-from mobilenet_tf.evaluate import make_keras_predict_fn
+from mobilenet_tf.debugging import diagnosis
+from mobilenet_tf.debugging.layers import FloatGraph, compare_layers
+from mobilenet_tf.evaluation.metrics import make_keras_predict_fn
 from mobilenet_tf.keras import keras, tf
 from mobilenet_tf.models.catalog import model_table
 from mobilenet_tf.models.keras_builder import build_variant
 from mobilenet_tf.models.options import Options
 from mobilenet_tf.models.variant import Variant
-from mobilenet_tf.quantization.debug import FloatGraph, compare_layers
 from mobilenet_tf.quantization.folding import fold_batch_norm
 from mobilenet_tf.quantization.qat import (
     WRAPPER_PREFIX,
@@ -74,11 +74,11 @@ NAMES = [row[0] for row in FAMILY]
 
 
 @pytest.fixture(scope="module")
-def pictures() -> np.ndarray:
+def images() -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (32, SIDE_PX, SIDE_PX, 3)).astype(np.uint8)
 
 
-def build_lively(name: str, rows: tuple[int, ...], options: Options, pictures: np.ndarray) -> Any:
+def build_lively(name: str, rows: tuple[int, ...], options: Options, images: np.ndarray) -> Any:
     """Some rows of a model; batch-norm statistics fit the activations, and all biases differ.
 
     The converter quantizes a bias vector of equal values with the first channel's scale alone:
@@ -92,7 +92,7 @@ def build_lively(name: str, rows: tuple[int, ...], options: Options, pictures: n
     for variable in model.variables:
         if variable.name.endswith(("bias:0", "beta:0")):
             variable.assign(rng.normal(0, 0.2, variable.shape).astype(np.float32))
-    model((pictures.astype(np.float32) - 128) / 128, training=True)
+    model((images.astype(np.float32) - 128) / 128, training=True)
     return model
 
 
@@ -120,11 +120,11 @@ def largest_steps(quantized: Any, content: bytes, found: Audit, images: np.ndarr
 
 @pytest.mark.parametrize(("name", "rows", "options", "ops"), FAMILY, ids=NAMES)
 def test_every_op_of_the_file_is_its_fake_quantized_layer(
-    name: str, rows: tuple[int, ...], options: Options, ops: set[str], pictures: np.ndarray
+    name: str, rows: tuple[int, ...], options: Options, ops: set[str], images: np.ndarray
 ) -> None:
-    model = build_lively(name, rows, options, pictures)
+    model = build_lively(name, rows, options, images)
     quantized = quantize_model(model)
-    calibrate(quantized, pictures)
+    calibrate(quantized, images)
     content = convert(  # it audits the file: int8 alone, no stray conversion, no Flex op
         quantized, quantization="int8_qat", classes=CLASSES, description="a test"
     )
@@ -132,7 +132,7 @@ def test_every_op_of_the_file_is_its_fake_quantized_layer(
     names = {op.name for op in found.ops}
     assert ops <= names
     assert not names - ops - {"CONV_2D", "DEPTHWISE_CONV_2D", "MEAN", "RESHAPE", "SOFTMAX"}
-    for layer, error in largest_steps(quantized, content, found, pictures[:8]).items():
+    for layer, error in largest_steps(quantized, content, found, images[:8]).items():
         assert error.max() < 1.1, layer  # a tie may go either way
         # MEAN rounds ties up; elsewhere only a level that lies on a tie and is frequent shows.
         assert error.mean() < (0.3 if layer.startswith("MEAN") else 0.05), layer
@@ -140,60 +140,60 @@ def test_every_op_of_the_file_is_its_fake_quantized_layer(
 
 @pytest.mark.parametrize(("name", "rows", "options"), [row[:3] for row in FAMILY], ids=NAMES)
 def test_what_was_trained_is_what_is_deployed(
-    name: str, rows: tuple[int, ...], options: Options, pictures: np.ndarray, train_a_little: Any
+    name: str, rows: tuple[int, ...], options: Options, images: np.ndarray, train_a_little: Any
 ) -> None:
-    network = build_lively(name, rows, options, pictures)
+    network = build_lively(name, rows, options, images)
     trained = quantize_for_training(network)
-    calibrate(trained, pictures)
-    before = make_keras_predict_fn(trained)(pictures)
+    calibrate(trained, images)
+    before = make_keras_predict_fn(trained)(images)
     set_mode(trained, "observe")
     set_norms(trained, live=True)
-    train_a_little(trained, pictures)
-    after = make_keras_predict_fn(trained)(pictures)
-    deployed = make_keras_predict_fn(deploy(trained, network))(pictures)
+    train_a_little(trained, images)
+    after = make_keras_predict_fn(trained)(images)
+    deployed = make_keras_predict_fn(deploy(trained, network))(images)
     assert np.abs(after - before).mean() > 0.02
     assert np.abs(deployed - after).mean() < 1e-3
 
 
 @pytest.mark.parametrize(("name", "rows", "options"), [row[:3] for row in FAMILY], ids=NAMES)
 def test_int8_after_training_keeps_its_promise(
-    name: str, rows: tuple[int, ...], options: Options, pictures: np.ndarray
+    name: str, rows: tuple[int, ...], options: Options, images: np.ndarray
 ) -> None:
-    model = build_lively(name, rows, options, pictures)
+    model = build_lively(name, rows, options, images)
     content = convert(
         model,
         quantization="int8_ptq",
         classes=CLASSES,
         description="a test",
-        calibration_images=pictures,
+        calibration_images=images,
     )
     # XNNPACK lacks an int8 kernel for the op that the converter would like to make.
     assert "HARD_SWISH" not in {op.name for op in audit(content).ops}
-    expected = make_keras_predict_fn(model)(pictures)
-    given = Classifier.load(content).predict(pictures)
+    expected = make_keras_predict_fn(model)(images)
+    given = Classifier.load(content).predict(images)
     assert np.abs(given - expected).mean() < 0.4 * expected.std()  # a random network's margins
 
 
 @pytest.mark.parametrize("row", FAMILY[1:3], ids=NAMES[1:3])
 def test_branches_are_told_apart_and_kept_in_float(
-    row: tuple[str, tuple[int, ...], Options, set[str]], pictures: np.ndarray
+    row: tuple[str, tuple[int, ...], Options, set[str]], images: np.ndarray
 ) -> None:
     name, rows, options, _ = row
-    model = fold_batch_norm(build_lively(name, rows, options, pictures))
+    model = fold_batch_norm(build_lively(name, rows, options, images))
     content = convert(
         model,
         quantization="int8_ptq",
         classes=CLASSES,
         description="a test",
-        calibration_images=pictures,
+        calibration_images=images,
     )
     layers = diagnosis.find_layers(audit(content), FloatGraph(model), Path("a file"))
     assert any(len(layer.sources) == 2 for layer in layers)
-    ranked = compare_layers(model, layers, diagnosis.make_reader(content, layers), pictures[:4])
+    ranked = compare_layers(model, layers, diagnosis.make_reader(content, layers), images[:4])
     assert sorted(layer.name for layer in ranked) == sorted(layer.name for layer in layers)
     mixed = diagnosis.rewrite(content, layers, model)
-    scores = Classifier.load(mixed).predict(pictures[:4])
-    expected = make_keras_predict_fn(model)(pictures[:4])
+    scores = Classifier.load(mixed).predict(images[:4])
+    expected = make_keras_predict_fn(model)(images[:4])
     assert np.abs(scores - expected).max() < 2 / 256  # the softmax is int8 as before
 
 
@@ -219,11 +219,11 @@ def test_ranges_stand_where_the_file_has_tensors() -> None:
     assert (sigmoid.low, sigmoid.high) == (0, 255 / 256)
 
 
-def test_one_step_of_training_moves_every_kernel(pictures: np.ndarray) -> None:
+def test_one_step_of_training_moves_every_kernel(images: np.ndarray) -> None:
     name, rows, options, _ = FAMILY[2]
-    quantized = quantize_model(build_lively(name, rows, options, pictures))
-    calibrate(quantized, pictures)
-    images = (pictures.astype(np.float32) - 128) / 128
+    quantized = quantize_model(build_lively(name, rows, options, images))
+    calibrate(quantized, images)
+    images = (images.astype(np.float32) - 128) / 128
     with tf.GradientTape() as tape:
         loss = tf.reduce_sum(quantized(images, training=True)[:, 0] ** 2)
     gradients = tape.gradient(loss, quantized.trainable_variables)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mobilenet_tf.errors import UsageError
-from mobilenet_tf.evaluate import make_keras_predict_fn
+from mobilenet_tf.evaluation.metrics import make_keras_predict_fn
 from mobilenet_tf.keras import keras, tf
 from mobilenet_tf.quantization.bias import round_biases
 from mobilenet_tf.quantization.folding import spread_channels
@@ -31,14 +31,14 @@ CLASSES = tuple("abcdefghij")
 
 
 @pytest.fixture(scope="module")
-def pictures() -> np.ndarray:
+def images() -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (64, 32, 32, 3)).astype(np.uint8)
 
 
 @pytest.fixture(scope="module")
-def model(build_settled: Any, pictures: np.ndarray) -> Any:
+def model(build_settled: Any, images: np.ndarray) -> Any:
     """A small network whose batch-norm statistics are those of its own activations."""
-    return build_settled(pictures, alpha=0.25)
+    return build_settled(images, alpha=0.25)
 
 
 def grid_steps(kernel: np.ndarray) -> np.ndarray:
@@ -83,13 +83,13 @@ def test_gradients_pass_inside_the_range_and_stop_outside() -> None:
     np.testing.assert_allclose(rounded.numpy(), [0, 0.5, 3, 6], atol=6 / 255 / 2)
 
 
-def test_calibrated_ranges_are_those_of_the_activations(model: Any, pictures: np.ndarray) -> None:
+def test_calibrated_ranges_are_those_of_the_activations(model: Any, images: np.ndarray) -> None:
     quantized = quantize_model(model)
-    calibrate(quantized, pictures)
+    calibrate(quantized, images)
     bounds = {v.name: float(v) for v in quantized.variables if "output_" in v.name}
-    images = (pictures.astype(np.float32) - 128) / 128
+    scaled = (images.astype(np.float32) - 128) / 128
     float_relu = keras.Model(model.input, model.get_layer("conv1_relu").output)
-    highest = float_relu(images, training=False).numpy().max()
+    highest = float_relu(scaled, training=False).numpy().max()
     assert bounds["quant_conv1_relu/output_min:0"] == 0
     # The kernel is quantized while the range is found, so it is near, not equal.
     assert bounds["quant_conv1_relu/output_max:0"] == pytest.approx(highest, rel=0.02)
@@ -111,39 +111,39 @@ def test_calibration_refuses_what_it_cannot_use(
         calibrate(quantize_model(model), images)
 
 
-def test_the_twin_predicts_what_the_float_network_does(model: Any, pictures: np.ndarray) -> None:
+def test_the_twin_predicts_what_the_float_network_does(model: Any, images: np.ndarray) -> None:
     quantized = quantize_model(model)
-    calibrate(quantized, pictures)
-    expected = make_keras_predict_fn(model)(pictures)
-    got = make_keras_predict_fn(quantized)(pictures)
+    calibrate(quantized, images)
+    expected = make_keras_predict_fn(model)(images)
+    got = make_keras_predict_fn(quantized)(images)
     # An untrained network amplifies rounding; a trained one is ten times nearer.
     assert 0 < np.abs(got - expected).mean() < 5 / 256
 
 
 @pytest.mark.parametrize("factor", [100.0, 1000.0])
 def test_channels_of_very_different_range_cost_nothing(
-    model: Any, pictures: np.ndarray, factor: float
+    model: Any, images: np.ndarray, factor: float
 ) -> None:
     """The hard case for one range a tensor: the float function is the same, the kernels are not."""
     spread = keras.models.clone_model(model)
     spread.set_weights(model.get_weights())
     spread_channels(spread, factor)
-    images = (pictures.astype(np.float32) - 128) / 128
-    expected = model(images, training=False).numpy()
-    np.testing.assert_allclose(spread(images, training=False).numpy(), expected, atol=1e-3)
+    scaled = (images.astype(np.float32) - 128) / 128
+    expected = model(scaled, training=False).numpy()
+    np.testing.assert_allclose(spread(scaled, training=False).numpy(), expected, atol=1e-3)
     errors = []
     for network in (model, spread):
         quantized = quantize_model(network)
-        calibrate(quantized, pictures)
-        errors.append(np.abs(quantized(images, training=False).numpy() - expected).mean())
+        calibrate(quantized, images)
+        errors.append(np.abs(quantized(scaled, training=False).numpy() - expected).mean())
     assert errors[1] < 1.3 * errors[0]
 
 
 def test_observing_follows_the_activations_and_frozen_does_not(
-    model: Any, pictures: np.ndarray
+    model: Any, images: np.ndarray
 ) -> None:
     quantized = quantize_model(model)
-    calibrate(quantized, pictures)
+    calibrate(quantized, images)
     bound = next(v for v in quantized.variables if v.name == "quant_conv1_relu/output_max:0")
     before = float(bound)
     darker = tf.zeros((8, 32, 32, 3)) - 0.01
@@ -157,7 +157,7 @@ def test_observing_follows_the_activations_and_frozen_does_not(
     assert float(bound) < before
 
 
-def test_a_dead_layer_has_a_range_that_runs(pictures: np.ndarray) -> None:
+def test_a_dead_layer_has_a_range_that_runs(images: np.ndarray) -> None:
     image = keras.Input((32, 32, 3))
     x = keras.layers.ReLU(name="dead")(keras.layers.Conv2D(4, 1, name="below")(image))
     x = keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(2, 1, name="above")(x))
@@ -165,7 +165,7 @@ def test_a_dead_layer_has_a_range_that_runs(pictures: np.ndarray) -> None:
     network.get_layer("below").bias.assign([-50.0] * 4)
     network.get_layer("above").bias.assign([0.25, 2.0])
     quantized = quantize_model(network)
-    calibrate(quantized, pictures)
+    calibrate(quantized, images)
     set_mode(quantized, "observe")
     for _ in range(3):
         quantized(tf.zeros((2, 32, 32, 3)), training=True)
@@ -174,20 +174,18 @@ def test_a_dead_layer_has_a_range_that_runs(pictures: np.ndarray) -> None:
     round_biases(quantized)
     content = convert(quantized, quantization="int8_qat", classes="ab", description="test")
     expected = np.exp([0.25, 2]) / np.exp([0.25, 2]).sum()
-    np.testing.assert_allclose(
-        Classifier.load(content).predict(pictures[:1])[0], expected, atol=0.01
-    )
+    np.testing.assert_allclose(Classifier.load(content).predict(images[:1])[0], expected, atol=0.01)
 
 
 def test_the_file_computes_what_the_fake_quantized_network_does(
-    model: Any, pictures: np.ndarray
+    model: Any, images: np.ndarray
 ) -> None:
     quantized = quantize_model(model)
-    calibrate(quantized, pictures)
+    calibrate(quantized, images)
     content = convert(quantized, quantization="int8_qat", classes=CLASSES, description="test")
-    expected = make_keras_predict_fn(quantized)(pictures)
-    fast = Classifier.load(content).predict(pictures)
-    reference = Classifier.load(content, reference_kernels=True).predict(pictures)
+    expected = make_keras_predict_fn(quantized)(images)
+    fast = Classifier.load(content).predict(images)
+    reference = Classifier.load(content, reference_kernels=True).predict(images)
     between_kernels = np.abs(fast - reference).mean()
     assert np.abs(expected - fast).mean() < 1.2 * between_kernels
     assert np.abs(expected - reference).mean() < 1.2 * between_kernels
@@ -216,22 +214,22 @@ def test_a_keras_3_model_is_refused_by_name() -> None:
 
 @pytest.mark.parametrize("live", [False, True])
 def test_what_was_trained_is_what_is_deployed(
-    model: Any, pictures: np.ndarray, train_a_little: Any, live: bool
+    model: Any, images: np.ndarray, train_a_little: Any, live: bool
 ) -> None:
     network = keras.models.clone_model(model)
     network.set_weights(model.get_weights())
     trained = quantize_for_training(network)
-    calibrate(trained, pictures)
-    before = make_keras_predict_fn(trained)(pictures)
-    assert_deployed(predict_deployed(network, pictures), before)  # before the first step
+    calibrate(trained, images)
+    before = make_keras_predict_fn(trained)(images)
+    assert_deployed(predict_deployed(network, images), before)  # before the first step
     set_mode(trained, "observe")
     assert set_norms(trained, live=live) == live
     assert not set_norms(trained, live=live)
-    train_a_little(trained, pictures)
-    after = make_keras_predict_fn(trained)(pictures)
+    train_a_little(trained, images)
+    after = make_keras_predict_fn(trained)(images)
     assert np.abs(after - before).max() > 0.05
     deployed = deploy(trained, network)
-    assert_deployed(make_keras_predict_fn(deployed)(pictures), after)
+    assert_deployed(make_keras_predict_fn(deployed)(images), after)
     moved = np.abs(
         network.get_layer("conv1_bn").moving_mean - model.get_layer("conv1_bn").moving_mean
     )
@@ -245,47 +243,45 @@ def assert_deployed(found: np.ndarray, wanted: np.ndarray) -> None:
     assert differences.max() < 0.04
 
 
-def predict_deployed(network: Any, pictures: np.ndarray) -> np.ndarray:
+def predict_deployed(network: Any, images: np.ndarray) -> np.ndarray:
     deployed = quantize_model(network)
-    calibrate(deployed, pictures)
-    return make_keras_predict_fn(deployed)(pictures)
+    calibrate(deployed, images)
+    return make_keras_predict_fn(deployed)(images)
 
 
 @pytest.mark.parametrize("factor", [1.0, 1000.0])
 def test_live_normalisation_is_that_of_the_float_network(
-    model: Any, pictures: np.ndarray, factor: float
+    model: Any, images: np.ndarray, factor: float
 ) -> None:
     """Outputs and moving statistics, up to the rounding of one kernel and the input."""
     network = keras.models.clone_model(model)
     network.set_weights(model.get_weights())
     spread_channels(network, factor)
-    images = (pictures.astype(np.float32) - 128) / 128
+    scaled = (images.astype(np.float32) - 128) / 128
     name = "conv1_bn"
     expected = keras.Model(network.input, network.get_layer(name).output)
     twin = quantize_for_training(keras.Model(network.input, network.get_layer("conv1_relu").output))
     set_norms(twin, live=True)
     twin_norm = twin.get_layer(name)
     twin_norm.moving_variance.assign(twin_norm.moving_variance * 1.7)  # folded with stale ones
-    outputs = keras.Model(twin.input, twin_norm.output)(images, training=True)
-    np.testing.assert_allclose(outputs, expected(images, training=True), atol=0.1)
+    outputs = keras.Model(twin.input, twin_norm.output)(scaled, training=True)
+    np.testing.assert_allclose(outputs, expected(scaled, training=True), atol=0.1)
     norm = network.get_layer(name)  # momentum 0: the batch's own
     np.testing.assert_allclose(twin_norm.moving_variance, norm.moving_variance, rtol=0.02)
     scale = np.sqrt(norm.moving_variance)
     np.testing.assert_allclose(twin_norm.moving_mean / scale, norm.moving_mean / scale, atol=0.02)
 
 
-def test_a_channel_without_gain_survives_live_normalisation(
-    model: Any, pictures: np.ndarray
-) -> None:
+def test_a_channel_without_gain_survives_live_normalisation(model: Any, images: np.ndarray) -> None:
     network = keras.models.clone_model(model)
     network.set_weights(model.get_weights())
     norm = network.get_layer("conv1_bn")
     norm.gamma.assign(norm.gamma * np.float32([0, -1] + [1] * (norm.gamma.shape[0] - 2)))
-    images = (pictures.astype(np.float32) - 128) / 128
-    expected = keras.Model(network.input, norm.output)(images, training=True)
+    scaled = (images.astype(np.float32) - 128) / 128
+    expected = keras.Model(network.input, norm.output)(scaled, training=True)
     twin = quantize_for_training(keras.Model(network.input, network.get_layer("conv1_relu").output))
     set_norms(twin, live=True)
     twin_norm = twin.get_layer("conv1_bn")
-    outputs = keras.Model(twin.input, twin_norm.output)(images, training=True)
+    outputs = keras.Model(twin.input, twin_norm.output)(scaled, training=True)
     np.testing.assert_allclose(outputs, expected, atol=0.1)
     assert np.isfinite(twin_norm.moving_variance).all()

@@ -220,7 +220,7 @@ def test_the_python_example_feeds_bytes_as_documented(tmp_path, monkeypatch, cap
     code = python_example(summarise(run))
     ast.parse(code)
     pixels = np.arange(32 * 32 * 3, dtype=np.uint32).reshape(32, 32, 3) % 256
-    Image.fromarray(pixels.astype(np.uint8)).save(tmp_path / "picture.png")
+    Image.fromarray(pixels.astype(np.uint8)).save(tmp_path / "image.png")
     monkeypatch.chdir(tmp_path)
     fed = {}
     name = "logits" if logits else "probabilities"

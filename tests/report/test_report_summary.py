@@ -16,7 +16,7 @@ def test_qat_file_is_compared_with_the_float_keras_model(run):
     assert summary.headline.delta_points == pytest.approx(-0.12)
     assert summary.headline.size_share == pytest.approx(917_960 / 3_339_840)
     assert summary.verdict.status == "pass"
-    for figure in ("89.19 %", "89.31 %", "10,000 test pictures", "918.0 KB", "27.5 %", "0.399 ms"):
+    for figure in ("89.19 %", "89.31 %", "10,000 test images", "918.0 KB", "27.5 %", "0.399 ms"):
         assert figure in summary.verdict.sentence
 
 

@@ -112,7 +112,7 @@ def test_class_table_of_many_classes_keeps_the_worst(make_run):
 def test_class_table_without_a_float_model_shows_the_file_alone(run, rows):
     rows[:] = rows[-1:]
     table = class_table(summarise(run))
-    assert [column.title for column in table.columns] == ["class", "pictures", "int8 QAT %"]
+    assert [column.title for column in table.columns] == ["class", "images", "int8 QAT %"]
 
 
 def test_confusion_pairs_are_the_most_frequent_mistakes(run, rows):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from mobilenet_tf.keras import keras, tf
-from mobilenet_tf.quiet import quiet_stderr
+from mobilenet_tf.system.quiet import quiet_stderr
 from mobilenet_tf.tflite.convert import convert
 
 CLASSES = tuple("abcdefghij")
@@ -136,15 +136,15 @@ def fake_quant_model() -> keras.Model:
 
 
 @pytest.fixture(scope="session")
-def pictures() -> np.ndarray:
-    """120 uint8 pictures whose bytes reach neither 0 nor 255, so that calibration must."""
+def images() -> np.ndarray:
+    """120 uint8 images whose bytes reach neither 0 nor 255, so that calibration must."""
     rng = np.random.default_rng(2)
     return rng.integers(5, 240, (120, SIDE_PX, SIDE_PX, 3), dtype=np.uint8)
 
 
 @pytest.fixture(scope="session")
 def export(
-    tiny_model: keras.Model, fake_quant_model: keras.Model, pictures: np.ndarray
+    tiny_model: keras.Model, fake_quant_model: keras.Model, images: np.ndarray
 ) -> Callable[..., bytes]:
     """Return the file of a quantization, converted at the first request."""
     made: dict[tuple[str, str, bool], bytes] = {}
@@ -159,7 +159,7 @@ def export(
                 logits=logits,
                 classes=CLASSES,
                 description=f"tiny {quantization}",
-                calibration_images=pictures[:16],
+                calibration_images=images[:16],
             )
         return made[key]
 
@@ -167,9 +167,9 @@ def export(
 
 
 @pytest.fixture(scope="session")
-def converter_file(tiny_model: keras.Model, pictures: np.ndarray) -> bytes:
+def converter_file(tiny_model: keras.Model, images: np.ndarray) -> bytes:
     """The int8 file as the converter writes it, untouched by this project."""
-    calibration = pictures[:16].copy()
+    calibration = images[:16].copy()
     calibration[0].reshape(-1)[[0, -1]] = 0, 255  # as `convert` does, to be comparable
     image = keras.Input(batch_shape=(1, SIDE_PX, SIDE_PX, 3), name="image")
     converter = tf.lite.TFLiteConverter.from_keras_model(
@@ -177,7 +177,7 @@ def converter_file(tiny_model: keras.Model, pictures: np.ndarray) -> bytes:
     )
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     converter.representative_dataset = lambda: (
-        [(picture[np.newaxis].astype(np.float32) - 128) / 128] for picture in calibration
+        [(image[np.newaxis].astype(np.float32) - 128) / 128] for image in calibration
     )
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
     converter.inference_input_type = converter.inference_output_type = tf.int8

@@ -144,7 +144,7 @@ def test_files_that_are_not_there_or_not_models(tmp_path: Path) -> None:
         audit(tmp_path / "none.tflite")
     with pytest.raises(UsageError, match="is a folder"):
         audit(tmp_path)
-    picture = tmp_path / "picture.tflite"
-    picture.write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(100))
-    with pytest.raises(MtfError, match=r"picture\.tflite is not a \.tflite file"):
-        audit(str(picture))
+    image = tmp_path / "image.tflite"
+    image.write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(100))
+    with pytest.raises(MtfError, match=r"image\.tflite is not a \.tflite file"):
+        audit(str(image))

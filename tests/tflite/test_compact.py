@@ -19,12 +19,12 @@ from mobilenet_tf.tflite.layout import walk
 CLASSES = tuple("abcdefghij")
 
 
-def run_all_ways(content: bytes, pictures: np.ndarray) -> dict[bool, list[np.ndarray]]:
+def run_all_ways(content: bytes, images: np.ndarray) -> dict[bool, list[np.ndarray]]:
     """Return raw scores by kernel set, with 1 and 2 threads and at batch 1 and 100."""
     return {
         reference: [
             Classifier.load(content, threads=threads, reference_kernels=reference).predict_raw(
-                pictures, batch_size=batch
+                images, batch_size=batch
             )
             for threads in (1, 2)
             for batch in (1, 100)
@@ -34,17 +34,17 @@ def run_all_ways(content: bytes, pictures: np.ndarray) -> dict[bool, list[np.nda
 
 
 def test_outputs_are_the_same_byte_for_byte(
-    converter_file: bytes, export: Callable[..., bytes], pictures: np.ndarray
+    converter_file: bytes, export: Callable[..., bytes], images: np.ndarray
 ) -> None:
-    compacted = run_all_ways(compact(converter_file), pictures)
-    exported = run_all_ways(export("int8_ptq"), pictures)
-    for reference, raw in run_all_ways(converter_file, pictures).items():
+    compacted = run_all_ways(compact(converter_file), images)
+    exported = run_all_ways(export("int8_ptq"), images)
+    for reference, raw in run_all_ways(converter_file, images).items():
         assert raw[0].std() > 1
         for scores in (*raw, *compacted[reference], *exported[reference]):
             np.testing.assert_array_equal(scores, raw[0])
 
 
-def test_an_exported_file_takes_100_pictures_at_a_time(export: Callable[..., bytes]) -> None:
+def test_an_exported_file_takes_100_images_at_a_time(export: Callable[..., bytes]) -> None:
     """Else the comparison above would compare batch 1 with itself."""
     for quantization in ("float32", "float16", "dynamic_range", "int8_ptq", "int8_qat"):
         assert Classifier.load(export(quantization)).resize_batch(100) == 100
@@ -143,10 +143,10 @@ def test_equal_kernels_are_stored_once_and_still_run(
     model.get_layer("dw1").set_weights(model.get_layer("dw0").get_weights())
     model.get_layer("dw1_bn").set_weights(model.get_layer("dw0_bn").get_weights())
     content = convert(model, quantization="float32", classes=CLASSES, description="")
-    pictures = np.random.default_rng(4).integers(0, 256, (3, 16, 16, 3), dtype=np.uint8)
-    logits = model.predict((pictures.astype(np.float32) - 128) / 128, verbose=0)
+    images = np.random.default_rng(4).integers(0, 256, (3, 16, 16, 3), dtype=np.uint8)
+    logits = model.predict((images.astype(np.float32) - 128) / 128, verbose=0)
     expected = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-    assert np.abs(Classifier.load(content).predict(pictures) - expected).max() < 1e-5
+    assert np.abs(Classifier.load(content).predict(images) - expected).max() < 1e-5
 
 
 def test_what_is_no_model_is_refused() -> None:

@@ -17,8 +17,8 @@ CLASSES = tuple("abcdefghij")
 SIDE_PX = 16
 
 
-def run_keras(model: keras.Model, pictures: np.ndarray, logits: bool) -> np.ndarray:
-    scores = model.predict((pictures.astype(np.float32) - 128) / 128, verbose=0)
+def run_keras(model: keras.Model, images: np.ndarray, logits: bool) -> np.ndarray:
+    scores = model.predict((images.astype(np.float32) - 128) / 128, verbose=0)
     return scores if logits else tf.nn.softmax(scores).numpy()
 
 
@@ -29,35 +29,35 @@ def run_keras(model: keras.Model, pictures: np.ndarray, logits: bool) -> np.ndar
 def test_a_file_gives_what_the_model_gives(
     export: Export,
     tiny_model: keras.Model,
-    pictures: np.ndarray,
+    images: np.ndarray,
     quantization: str,
     largest_difference: float,
 ) -> None:
-    expected = run_keras(tiny_model, pictures, logits=False)
-    given = Classifier.load(export(quantization)).predict(pictures)
+    expected = run_keras(tiny_model, images, logits=False)
+    given = Classifier.load(export(quantization)).predict(images)
     assert given.shape == expected.shape
     assert given.dtype == np.float32
     assert np.abs(given - expected).max() < largest_difference
-    assert expected.max(axis=1).std() > 1e-3  # outputs that differ from picture to picture
+    assert expected.max(axis=1).std() > 1e-3  # outputs that differ from image to image
 
 
 def test_logits_come_without_softmax(
-    export: Export, tiny_model: keras.Model, pictures: np.ndarray
+    export: Export, tiny_model: keras.Model, images: np.ndarray
 ) -> None:
-    expected = run_keras(tiny_model, pictures, logits=True)
-    given = Classifier.load(export("float32", logits=True)).predict(pictures)
+    expected = run_keras(tiny_model, images, logits=True)
+    given = Classifier.load(export("float32", logits=True)).predict(images)
     assert np.abs(given - expected).max() < 1e-4
     assert list(audit(export("int8_ptq", logits=True)).signatures[0].outputs) == ["logits"]
 
 
 @pytest.mark.parametrize("io_type", ["int8", "uint8"])
 def test_a_fake_quantized_model_and_its_file_are_two_steps_apart_at_most(
-    export: Export, fake_quant_model: keras.Model, pictures: np.ndarray, io_type: str
+    export: Export, fake_quant_model: keras.Model, images: np.ndarray, io_type: str
 ) -> None:
     classifier = Classifier.load(export("int8_qat", io_type))
-    expected = run_keras(fake_quant_model, pictures, logits=False)
+    expected = run_keras(fake_quant_model, images, logits=False)
     assert classifier.input_type == classifier.output_type == io_type
-    assert np.abs(classifier.predict(pictures) - expected).max() <= 2 / 256
+    assert np.abs(classifier.predict(images) - expected).max() <= 2 / 256
 
 
 def test_fake_quant_ranges_become_the_kernels_scales(
@@ -83,31 +83,31 @@ def test_a_byte_is_one_input_value_exactly(export: Export, quantization: str) ->
         assert (scores.scales, scores.zero_points) == ((1 / 256,), (zero_point - 128,))
 
 
-def test_int8_and_uint8_files_give_the_same_scores(export: Export, pictures: np.ndarray) -> None:
-    signed = Classifier.load(export("int8_ptq")).predict_raw(pictures)
-    unsigned = Classifier.load(export("int8_ptq", "uint8")).predict_raw(pictures)
+def test_int8_and_uint8_files_give_the_same_scores(export: Export, images: np.ndarray) -> None:
+    signed = Classifier.load(export("int8_ptq")).predict_raw(images)
+    unsigned = Classifier.load(export("int8_ptq", "uint8")).predict_raw(images)
     np.testing.assert_array_equal(signed.astype(np.int16) + 128, unsigned.astype(np.int16))
 
 
 def test_converting_is_repeatable_quiet_and_leaves_its_inputs_alone(
     export: Export,
     tiny_model: keras.Model,
-    pictures: np.ndarray,
+    images: np.ndarray,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     first = export("int8_ptq")
-    before = pictures.copy()
+    before = images.copy()
     capfd.readouterr()
     again = convert(
         tiny_model,
         quantization="int8_ptq",
         classes=CLASSES,
         description="tiny int8_ptq",
-        calibration_images=pictures[:16],
+        calibration_images=images[:16],
     )
     assert capfd.readouterr() == ("", "")
     assert again == first
-    np.testing.assert_array_equal(pictures, before)
+    np.testing.assert_array_equal(images, before)
 
 
 @pytest.mark.parametrize(
@@ -125,19 +125,19 @@ def test_converting_is_repeatable_quiet_and_leaves_its_inputs_alone(
     ],
 )
 def test_arguments_that_do_not_fit_are_named(
-    tiny_model: keras.Model, pictures: np.ndarray, change: dict[str, object], message: str
+    tiny_model: keras.Model, images: np.ndarray, change: dict[str, object], message: str
 ) -> None:
     arguments = {
         "quantization": "int8_ptq",
         "classes": CLASSES,
         "description": "",
-        "calibration_images": pictures[:2],
+        "calibration_images": images[:2],
     }
     with pytest.raises(UsageError, match=message):
         convert(tiny_model, **{**arguments, **change})
 
 
-def test_a_keras_3_model_is_named_as_one(pictures: np.ndarray) -> None:
+def test_a_keras_3_model_is_named_as_one(images: np.ndarray) -> None:
     keras_3_model = type("Functional", (SimpleNamespace,), {"__module__": "keras.src.models"})()
     with pytest.raises(UsageError, match=r"tf_keras \(Keras 2\) model and was given a Keras 3"):
         convert(keras_3_model, quantization="float32", classes=CLASSES, description="")
@@ -167,7 +167,7 @@ def test_a_float_model_cannot_be_int8_qat(tiny_model: keras.Model) -> None:
         convert(tiny_model, quantization="int8_qat", classes=CLASSES, description="")
 
 
-def test_an_op_that_int8_has_not_is_named(pictures: np.ndarray) -> None:
+def test_an_op_that_int8_has_not_is_named(images: np.ndarray) -> None:
     image = keras.Input((SIDE_PX, SIDE_PX, 3))
     x = keras.layers.Lambda(tf.math.erfinv)(image)
     model = keras.Model(image, keras.layers.GlobalAveragePooling2D()(x))
@@ -177,11 +177,11 @@ def test_an_op_that_int8_has_not_is_named(pictures: np.ndarray) -> None:
             quantization="int8_ptq",
             classes="abc",
             description="",
-            calibration_images=pictures[:2],
+            calibration_images=images[:2],
         )
 
 
-def test_an_op_left_in_float_fails_the_export(pictures: np.ndarray) -> None:
+def test_an_op_left_in_float_fails_the_export(images: np.ndarray) -> None:
     """The converter itself lets this one through, even when asked for int8 ops alone."""
     image = keras.Input((SIDE_PX, SIDE_PX, 3))
     x = keras.layers.Reshape((4, 8, 8, 3))(image)
@@ -193,5 +193,5 @@ def test_an_op_left_in_float_fails_the_export(pictures: np.ndarray) -> None:
             quantization="int8_ptq",
             classes="abc",
             description="",
-            calibration_images=pictures[:2],
+            calibration_images=images[:2],
         )

@@ -10,7 +10,7 @@ import pytest
 
 from mobilenet_tf.errors import MtfError, UsageError
 from mobilenet_tf.keras import keras, tf
-from mobilenet_tf.quiet import quiet_stderr
+from mobilenet_tf.system.quiet import quiet_stderr
 from mobilenet_tf.tflite import schema
 from mobilenet_tf.tflite.interpreter import Classifier
 
@@ -25,15 +25,15 @@ def convert_plainly(model: keras.Model) -> bytes:
 
 
 @pytest.mark.parametrize("quantization", ["float32", "int8_ptq"])
-def test_one_picture_or_many_give_the_same(
-    export: Export, pictures: np.ndarray, quantization: str
+def test_one_image_or_many_give_the_same(
+    export: Export, images: np.ndarray, quantization: str
 ) -> None:
     classifier = Classifier.load(export(quantization))
-    alone = np.stack([classifier.invoke_once(picture) for picture in pictures[:7]])
+    alone = np.stack([classifier.invoke_once(image) for image in images[:7]])
     for batch_size in (1, 2, 7, 100):  # 7 = 2 + 2 + 2 + 1: a last batch that is not full
-        given = classifier.predict_raw(pictures[:7], batch_size=batch_size)
+        given = classifier.predict_raw(images[:7], batch_size=batch_size)
         np.testing.assert_array_equal(given, alone)
-    np.testing.assert_array_equal(classifier.invoke_once(pictures[0]), alone[0])
+    np.testing.assert_array_equal(classifier.invoke_once(images[0]), alone[0])
 
 
 def test_bytes_reach_the_file_as_it_wants_them(export: Export) -> None:
@@ -47,12 +47,12 @@ def test_bytes_reach_the_file_as_it_wants_them(export: Export) -> None:
     np.testing.assert_array_equal(as_uint8, np.arange(256))
 
 
-def test_scores_are_dequantized(export: Export, pictures: np.ndarray) -> None:
+def test_scores_are_dequantized(export: Export, images: np.ndarray) -> None:
     classifier = Classifier.load(export("int8_ptq"))
-    raw = classifier.predict_raw(pictures)
+    raw = classifier.predict_raw(images)
     assert raw.dtype == np.int8
     expected = (raw.astype(np.float64) + 128) / 256
-    np.testing.assert_array_equal(classifier.predict(pictures), expected)
+    np.testing.assert_array_equal(classifier.predict(images), expected)
     assert (classifier.output_scale, classifier.output_zero_point) == (1 / 256, -128)
 
 
@@ -67,35 +67,33 @@ def test_it_tells_what_it_is(export: Export, tmp_path: Path) -> None:
     assert classifier.metadata.quantization == "int8_ptq"
 
 
-def test_no_pictures_give_no_scores(export: Export) -> None:
+def test_no_images_give_no_scores(export: Export) -> None:
     none = np.zeros((0, SIDE_PX, SIDE_PX, 3), np.uint8)
     assert Classifier.load(export("float32")).predict(none).shape == (0, 10)
 
 
-def test_a_file_from_elsewhere_runs_and_numbers_its_classes(pictures: np.ndarray) -> None:
+def test_a_file_from_elsewhere_runs_and_numbers_its_classes(images: np.ndarray) -> None:
     image = keras.Input((SIDE_PX, SIDE_PX, 3))
     model = keras.Model(image, keras.layers.GlobalAveragePooling2D()(image))
     classifier = Classifier.load(convert_plainly(model))
     assert classifier.classes == ("0", "1", "2")
     assert classifier.metadata is None
-    expected = ((pictures.astype(np.float64) - 128) / 128).mean(axis=(1, 2))
-    assert np.abs(classifier.predict(pictures) - expected).max() < 1e-5
+    expected = ((images.astype(np.float64) - 128) / 128).mean(axis=(1, 2))
+    assert np.abs(classifier.predict(images) - expected).max() < 1e-5
 
 
 @pytest.mark.parametrize("batch", [1, 4])
-def test_a_graph_that_cannot_be_resized_takes_its_own_batch(
-    pictures: np.ndarray, batch: int
-) -> None:
+def test_a_graph_that_cannot_be_resized_takes_its_own_batch(images: np.ndarray, batch: int) -> None:
     image = keras.Input(batch_shape=(batch, SIDE_PX, SIDE_PX, 3))
     flat = keras.layers.Lambda(lambda x: tf.reshape(x, (batch, SIDE_PX * SIDE_PX * 3)))(image)
     model = keras.Model(image, keras.layers.Dense(10, use_bias=False)(flat))
     classifier = Classifier.load(convert_plainly(model))
     kernel = model.weights[0].numpy()
-    expected = ((pictures[:10].astype(np.float32) - 128) / 128).reshape(10, -1) @ kernel
-    given = classifier.predict(pictures[:10], batch_size=100)  # 10 is no multiple of 4
+    expected = ((images[:10].astype(np.float32) - 128) / 128).reshape(10, -1) @ kernel
+    given = classifier.predict(images[:10], batch_size=100)  # 10 is no multiple of 4
     assert classifier.resize_batch(100) == batch
     assert np.abs(given - expected).max() < 1e-3
-    assert np.abs(classifier.invoke_once(pictures[3]) - expected[3]).max() < 1e-3
+    assert np.abs(classifier.invoke_once(images[3]) - expected[3]).max() < 1e-3
 
 
 @pytest.mark.parametrize(
@@ -104,21 +102,21 @@ def test_a_graph_that_cannot_be_resized_takes_its_own_batch(
         (np.zeros((2, 8, 8, 3), np.uint8), r"shape \(8, 8, 3\).*resize it first"),
         (np.zeros((SIDE_PX, SIDE_PX, 3), np.uint8), r"takes \(N, 16, 16, 3\)"),
         (np.zeros((2, SIDE_PX, SIDE_PX, 1), np.uint8), "resize it first"),
-        (np.zeros((2, SIDE_PX, SIDE_PX, 3), np.float32), "pictures are float32; give uint8"),
+        (np.zeros((2, SIDE_PX, SIDE_PX, 3), np.float32), "images are float32; give uint8"),
     ],
 )
-def test_pictures_that_do_not_fit_are_refused(
+def test_images_that_do_not_fit_are_refused(
     export: Export, images: np.ndarray, message: str
 ) -> None:
     with pytest.raises(UsageError, match=message):
         Classifier.load(export("int8_ptq")).predict(images)
 
 
-def test_settings_below_1_are_refused(export: Export, pictures: np.ndarray) -> None:
+def test_settings_below_1_are_refused(export: Export, images: np.ndarray) -> None:
     with pytest.raises(UsageError, match="threads is 0"):
         Classifier.load(export("int8_ptq"), threads=0)
     with pytest.raises(UsageError, match="batch_size is 0"):
-        Classifier.load(export("int8_ptq")).predict(pictures, batch_size=0)
+        Classifier.load(export("int8_ptq")).predict(images, batch_size=0)
 
 
 def test_files_that_cannot_run_say_so(

@@ -40,9 +40,7 @@ def test_any_reader_finds_it_as_json(export: Export) -> None:
     assert b"min_runtime_version" in [entry.name for entry in model.metadata]
 
 
-def test_embedding_again_replaces_and_changes_no_output(
-    export: Export, pictures: np.ndarray
-) -> None:
+def test_embedding_again_replaces_and_changes_no_output(export: Export, images: np.ndarray) -> None:
     content = export("int8_ptq")
     metadata = msgspec.structs.replace(
         read_metadata(content), classes=tuple(f"Kätzchen {n}" for n in range(10))
@@ -53,7 +51,7 @@ def test_embedding_again_replaces_and_changes_no_output(
     classifier = Classifier.load(renamed)
     assert classifier.classes[3] == "Kätzchen 3"
     np.testing.assert_array_equal(
-        classifier.predict_raw(pictures), Classifier.load(content).predict_raw(pictures)
+        classifier.predict_raw(images), Classifier.load(content).predict_raw(images)
     )
     Interpreter(model_content=renamed).allocate_tensors()
 

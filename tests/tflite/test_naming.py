@@ -27,18 +27,18 @@ def model() -> Any:
 
 @pytest.mark.parametrize("quantization", ["float32", "int8_ptq", "int8_qat"])
 def test_tensors_are_named_after_the_layers(model: Any, quantization: str) -> None:
-    pictures = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3)).astype(np.uint8)
+    images = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3)).astype(np.uint8)
     source = model
     if quantization == "int8_qat":
         source = quantize_model(model)
-        calibrate(source, pictures)
+        calibrate(source, images)
     found = audit(
         convert(
             source,
             quantization=quantization,
             classes=CLASSES,
             description="test",
-            calibration_images=pictures,
+            calibration_images=images,
         )
     )
     names = [tensor.name for tensor in found.tensors]

@@ -122,7 +122,7 @@ def remove_metadata(model: Any) -> None:
 
 
 def set_op_inside(model: Any) -> None:
-    """Turn the mean over the picture into a conversion inside the graph."""
+    """Turn the mean over the image into a conversion inside the graph."""
     graph = model.subgraphs[0]
     code = model.operatorCodes[graph.operators[4].opcodeIndex]
     code.builtinCode = code.deprecatedBuiltinCode = schema.tables.BuiltinOperator.DEQUANTIZE

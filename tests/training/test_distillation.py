@@ -67,5 +67,5 @@ def test_a_fit_follows_its_teacher(tmp_path: Path) -> None:
         progress=False,
         teacher=Teacher(Constant([0.0] * 3 + [20.0] + [0.0] * 6), share=1.0, temperature=1.0),
     )
-    pictures = (data.images[:100].astype(np.float32) - 128) / 128
-    assert (model(pictures).numpy().argmax(-1) == 3).mean() > 0.9
+    images = (data.images[:100].astype(np.float32) - 128) / 128
+    assert (model(images).numpy().argmax(-1) == 3).mean() > 0.9

@@ -14,16 +14,17 @@ import pytest
 from mobilenet_tf.data.pipeline import normalise
 from mobilenet_tf.data.sources import Split, load_training_split
 from mobilenet_tf.data.splits import hold_out_validation
+from mobilenet_tf.data.training import choose_calibration, load_training_data
 from mobilenet_tf.errors import MtfError
-from mobilenet_tf.evaluate import evaluate, make_keras_predict_fn
+from mobilenet_tf.evaluation.metrics import evaluate, make_keras_predict_fn
 from mobilenet_tf.keras import keras
+from mobilenet_tf.pipeline.networks import build_float_model
 from mobilenet_tf.recipe import AugmentationSettings, FitSettings, load_recipe
-from mobilenet_tf.run_folder import CHECKPOINT_FILE
+from mobilenet_tf.runs.folder import CHECKPOINT_FILE
 from mobilenet_tf.training import fit as fit_module
 from mobilenet_tf.training.checkpoint import load_checkpoint
 from mobilenet_tf.training.fit import fit, should_stop
 from mobilenet_tf.training.history import COLUMNS, load_history
-from mobilenet_tf.training.job import build_float_model, choose_calibration, load_training_data
 
 PLAIN = AugmentationSettings(crop_padding_px=0, flip=False)
 SETTINGS = FitSettings(epochs=3, batch_size=64, learning_rate=0.05)
@@ -31,8 +32,8 @@ SETTINGS = FitSettings(epochs=3, batch_size=64, learning_rate=0.05)
 
 @pytest.fixture(scope="module")
 def data() -> tuple[Split, Split]:
-    pictures = load_training_split("synthetic")
-    return hold_out_validation(pictures, 128, 1)
+    images = load_training_split("synthetic")
+    return hold_out_validation(images, 128, 1)
 
 
 def build_small() -> Any:
@@ -74,7 +75,7 @@ def test_a_fit_learns_and_writes_down_every_epoch(data, tmp_path: Path) -> None:
     assert load_history(tmp_path)[2]["loss"] == fitted.history[2]["loss"]
     assert list((tmp_path / "tensorboard").rglob("events.*"))
     assert len(messages) == 3
-    assert all("validation" in m and "pictures/s" in m for m in messages)
+    assert all("validation" in m and "images/s" in m for m in messages)
 
 
 def test_the_model_is_left_at_its_best_epoch(data, tmp_path: Path) -> None:
@@ -230,7 +231,7 @@ def test_a_recipe_sets_the_momentum_of_batch_normalisation() -> None:
     assert {norm.momentum for norm in norms} == {0.99}
 
 
-def test_small_pictures_do_not_stop_early() -> None:
+def test_small_images_do_not_stop_early() -> None:
     patient = replace_settings(SETTINGS, early_stopping_epochs=2)
     history = [{"resolution_px": side} for side in (16, 16, 16, 24, 24, 32)]
     assert not should_stop(history[:3], 1, patient, 32)
@@ -240,7 +241,7 @@ def test_small_pictures_do_not_stop_early() -> None:
 
 
 def test_a_step_smooths_labels_decays_kernels_and_follows_the_schedule(data, tmp_path: Path):
-    """One step, by hand: kernel and bias of a dense layer on averaged pictures."""
+    """One step, by hand: kernel and bias of a dense layer on averaged images."""
     settings = FitSettings(
         epochs=1,
         batch_size=len(data[0].labels),
@@ -292,7 +293,7 @@ def test_averaged_weights_are_validated_and_training_does_not_notice(data, tmp_p
         np.testing.assert_allclose(mine[name], its[name], rtol=1e-5, atol=1e-6)
 
 
-def test_pictures_are_validated_at_the_resolution_of_the_model(data, tmp_path: Path) -> None:
+def test_images_are_validated_at_the_resolution_of_the_model(data, tmp_path: Path) -> None:
     keras.utils.set_random_seed(1)
     model = keras.Sequential(
         [keras.layers.Input((24, 24, 3)), keras.layers.Flatten(), keras.layers.Dense(10)]
@@ -302,7 +303,7 @@ def test_pictures_are_validated_at_the_resolution_of_the_model(data, tmp_path: P
 
 
 def build_convolutional() -> Any:
-    """Build a network that takes pictures of any size, and sees how large they are."""
+    """Build a network that takes images of any size, and sees how large they are."""
     keras.utils.set_random_seed(1)
     image = keras.Input((32, 32, 3), name="image")
     x = keras.layers.Conv2D(8, 3, strides=4, padding="same", name="conv")(image)
@@ -313,7 +314,7 @@ def build_convolutional() -> Any:
 
 
 class Watcher:
-    """A teacher that notes how large the pictures are it is shown."""
+    """A teacher that notes how large the images are it is shown."""
 
     def __init__(self) -> None:
         self.sides: list[int] = []
@@ -323,7 +324,7 @@ class Watcher:
         return loss
 
 
-def test_pictures_grow_and_the_teacher_sees_them_at_full_size(data, tmp_path: Path) -> None:
+def test_images_grow_and_the_teacher_sees_them_at_full_size(data, tmp_path: Path) -> None:
     settings = replace_settings(SETTINGS, epochs=4)
     watcher, messages = Watcher(), []
     model, fitted = run_fit(
@@ -338,7 +339,7 @@ def test_pictures_grow_and_the_teacher_sees_them_at_full_size(data, tmp_path: Pa
     assert [row["resolution_px"] for row in fitted.history] == [16, 16, 32, 32]
     assert [row["resolution_px"] for row in load_history(tmp_path / "one")] == [16, 16, 32, 32]
     assert [" 16 px " in message for message in messages] == [True, True, False, False]
-    assert watcher.sides == [32, 32]  # traced once for each size of its student's pictures
+    assert watcher.sides == [32, 32]  # traced once for each size of its student's images
     norm = model.get_layer("norm")
     assert (norm.moving_mean.numpy() != 0).all()  # it was trained, not only called
     assert fitted.history[-1]["loss"] < fitted.history[0]["loss"]
@@ -363,14 +364,14 @@ def test_pictures_grow_and_the_teacher_sees_them_at_full_size(data, tmp_path: Pa
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
 
 
-def test_calibration_pictures_are_drawn_from_training_by_the_seed(data) -> None:
+def test_calibration_images_are_drawn_from_training_by_the_seed(data) -> None:
     train = data[0]
     one = choose_calibration(train, 40, 32, seed=1)
     assert one.shape == (40, 32, 32, 3)
     np.testing.assert_array_equal(one, choose_calibration(train, 40, 32, seed=1))
     assert not np.array_equal(one, choose_calibration(train, 40, 32, seed=2))
-    pictures = {image.tobytes() for image in train.images}
-    assert all(image.tobytes() in pictures for image in one)
+    images = {image.tobytes() for image in train.images}
+    assert all(image.tobytes() in images for image in one)
     assert len(choose_calibration(train, 10_000, 32, seed=1)) == len(train)
 
 
@@ -388,7 +389,7 @@ RESUMED = """
 import json, sys
 from pathlib import Path
 from mobilenet_tf.recipe import load_recipe
-from mobilenet_tf.training.job import train_float, train_quantized
+from mobilenet_tf.pipeline.training import train_float, train_quantized
 
 folder = Path(sys.argv[1])
 recipe = load_recipe("quickstart", (

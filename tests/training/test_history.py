@@ -25,7 +25,7 @@ def test_an_epoch_says_how_long_the_rest_will_take() -> None:
     row = {"epoch": 3, "loss": 1.0, "accuracy": 0.5, "resolution_px": 16}
     row |= {"images_per_s": 1234.4, "epoch_s": 41.0, "validation_accuracy": 0.25}
     assert format_epoch("train", row, 12, 600.0) == (
-        "train  3/12  loss 1.0000  accuracy 50.00%  validation 25.00%  16 px  1,234 pictures/s"
+        "train  3/12  loss 1.0000  accuracy 50.00%  validation 25.00%  16 px  1,234 images/s"
         "  41 s  about 10 min 00 s to go"
     )
     assert format_epoch("train", row, 12).endswith("  41 s")

@@ -1,4 +1,4 @@
-"""CIFAR-100's road on a stand-in: its recipes, its class count, pictures made here."""
+"""CIFAR-100's road on a stand-in: its recipes, its class count, images made here."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import pytest
 
 from mobilenet_tf.data.sources import Split
 from mobilenet_tf.models.weights import read_weights
+from mobilenet_tf.pipeline import training as job
 from mobilenet_tf.recipe import load_recipe
-from mobilenet_tf.training import job
 
 CLASSES = 100
 
 
-def make_pictures() -> Split:
-    """Four 32x32 pictures a class: two tones that only that class has, and noise."""
+def make_images() -> Split:
+    """Four 32x32 images a class: two tones that only that class has, and noise."""
     rng = np.random.default_rng(0)
     labels = np.repeat(np.arange(CLASSES), 4)
     images = rng.integers(0, 40, (len(labels), 32, 32, 3))
@@ -31,7 +31,7 @@ def test_the_recipes_have_a_hundred_classes(name: str) -> None:
 
 
 def test_a_hundred_classes_are_trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(job, "load_training_split", lambda name, data_dir: make_pictures())
+    monkeypatch.setattr(job, "load_training_split", lambda name, data_dir: make_images())
     settings = ("data.validation_count=100", "train.epochs=2", "train.batch_size=50")
     recipe = load_recipe("cifar100_v1_010", (*settings, "train.learning_rate=0.1"))
     metrics, _ = job.train_float(recipe, tmp_path, None, lambda message: None, False)

@@ -7,17 +7,17 @@ import msgspec
 import numpy as np
 import pytest
 
-from mobilenet_tf import hardware
 from mobilenet_tf.cli.main import run_command
 from mobilenet_tf.errors import MtfError, UsageError
 from mobilenet_tf.keras import keras, tf
 from mobilenet_tf.models.keras_builder import build_model
 from mobilenet_tf.models.weights import weight_variables
+from mobilenet_tf.pipeline import training as job
+from mobilenet_tf.pipeline.stages import check_machine
 from mobilenet_tf.quantization.qat import quantize_for_training, set_mode
 from mobilenet_tf.recipe import load_recipe
-from mobilenet_tf.run_folder import PRECISION_FILE, RunFolder
-from mobilenet_tf.stages import check_machine
-from mobilenet_tf.training import job
+from mobilenet_tf.runs.folder import PRECISION_FILE, RunFolder
+from mobilenet_tf.system import hardware
 from mobilenet_tf.training import precision as precision_module
 from mobilenet_tf.training.precision import (
     Precision,
@@ -48,7 +48,7 @@ def images() -> Any:
     return tf.constant(np.random.default_rng(1).normal(size=(4, 32, 32, 3)).astype(np.float32))
 
 
-def test_pointwise_and_whole_picture_convolutions_are_products(model) -> None:
+def test_pointwise_and_whole_image_convolutions_are_products(model) -> None:
     products = find_products(model)
     assert list(products) == [*(f"conv_pw_{i}" for i in range(1, 14)), "conv_preds"]
     assert products["conv_pw_1"] == Product(1024, 8, 8)
@@ -66,10 +66,10 @@ def test_a_layer_inside_the_wrapper_of_fake_quantization_is_a_product_too() -> N
     twin = quantize_for_training(keras.Model(x, keras.layers.Conv2D(5, 1, name="conv")(x)))
     assert find_products(twin) == {"quant_conv": Product(16, 3, 5)}
     set_mode(twin, "frozen")
-    picture = tf.constant(np.random.default_rng(1).normal(size=(2, 4, 4, 3)).astype(np.float32))
-    plain = twin(picture)
+    image = tf.constant(np.random.default_rng(1).normal(size=(2, 4, 4, 3)).astype(np.float32))
+    plain = twin(image)
     with as_products(twin):
-        np.testing.assert_allclose(twin(picture), plain, rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(twin(image), plain, rtol=1e-5, atol=1e-6)
 
 
 def run_gradients(model: Any, images: Any, bfloat16_layers: Any = None) -> list[np.ndarray]:
@@ -126,19 +126,19 @@ def test_all_three_products_are_computed_in_the_precision_asked_for() -> None:
         assert types == [dtype] * 3
 
 
-def test_pictures_of_any_size_go_through(model) -> None:
+def test_images_of_any_size_go_through(model) -> None:
     x = keras.Input((None, None, 3))
     network = keras.Model(x, keras.layers.Conv2D(4, 1, name="any")(x))
     assert list(find_products(network)) == ["any"]
-    picture = tf.ones((2, 5, 7, 3))
-    plain = network(picture)
+    image = tf.ones((2, 5, 7, 3))
+    plain = network(image)
 
     @tf.function(input_signature=[tf.TensorSpec((None, None, None, 3))])
     def forward(images):
         with as_products(network):
             return network(images)
 
-    np.testing.assert_allclose(forward(picture), plain, rtol=1e-5)
+    np.testing.assert_allclose(forward(image), plain, rtol=1e-5)
 
 
 def choose(model: Any, asked: Any, *, deterministic: bool = False) -> Precision:

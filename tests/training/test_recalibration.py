@@ -10,7 +10,7 @@ from mobilenet_tf.training.recalibration import recalibrate_batch_norm
 
 
 @pytest.fixture(scope="module")
-def pictures() -> np.ndarray:
+def images() -> np.ndarray:
     bright = np.linspace(40, 200, 60).astype(np.uint8)[:, None, None, None]  # batches differ
     noise = np.random.RandomState(1).randint(0, 40, (60, 8, 8, 3)).astype(np.uint8)
     return bright + noise
@@ -27,22 +27,22 @@ def build(seed: int = 1) -> keras.Model:
 
 
 @pytest.mark.parametrize("batch_size", [60, 20, 500])
-def test_statistics_are_those_of_all_pictures(pictures: np.ndarray, batch_size: int) -> None:
+def test_statistics_are_those_of_all_images(images: np.ndarray, batch_size: int) -> None:
     model = build()
-    recalibrate_batch_norm(model, pictures, batch_size)
+    recalibrate_batch_norm(model, images, batch_size)
     first = model.get_layer("first")
-    floats = normalise(pictures)
+    floats = normalise(images)
     np.testing.assert_allclose(first.moving_mean, floats.mean((0, 1, 2)), atol=1e-4)
     np.testing.assert_allclose(first.moving_variance, floats.var((0, 1, 2)), rtol=0.01)
     assert first.momentum == 0.9
     assert model.get_layer("drop").rate == 0.5
 
 
-def test_later_layers_see_nothing_dropped_and_weights_stay(pictures: np.ndarray) -> None:
+def test_later_layers_see_nothing_dropped_and_weights_stay(images: np.ndarray) -> None:
     model = build()
     before = {v.name: v.numpy() for v in model.trainable_variables}
-    recalibrate_batch_norm(model, pictures, 60)
-    outputs = model(normalise(pictures)).numpy()
+    recalibrate_batch_norm(model, images, 60)
+    outputs = model(normalise(images)).numpy()
     np.testing.assert_allclose(outputs.mean((0, 1, 2)), 0, atol=0.02)
     np.testing.assert_allclose(outputs.std((0, 1, 2)), 1, atol=0.02)
     for variable in model.trainable_variables:

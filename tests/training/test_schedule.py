@@ -90,7 +90,7 @@ def test_rates_fall_to_the_final_one(schedule: str) -> None:
         ((16,), 1.0, [16] * 9 + [32]),
     ],
 )
-def test_pictures_grow_in_equal_parts_and_end_at_full_size(
+def test_images_grow_in_equal_parts_and_end_at_full_size(
     sides: tuple[int, ...], share: float, expected: list[int]
 ) -> None:
     settings = TrainSettings(epochs=10, progressive_share=share)

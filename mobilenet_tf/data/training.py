@@ -1,0 +1,38 @@
+"""What training may see: the training images, the validation images held out of them, no test."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from mobilenet_tf.data.pipeline import resize_bytes
+from mobilenet_tf.data.sources import load_training_split
+from mobilenet_tf.data.splits import Split, fingerprint, hold_out_validation
+from mobilenet_tf.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """What training may see: never a test image."""
+
+    train: Split
+    validation: Split | None
+    fingerprints: dict[str, str]
+
+
+def load_training_data(recipe: Recipe, data_dir: Path | None) -> TrainingData:
+    """Load the training images and hold out the validation ones, as the recipe says."""
+    images = load_training_split(recipe.data.name, data_dir)
+    train, validation = hold_out_validation(images, recipe.data.validation_count, recipe.seed)
+    fingerprints = {"train": fingerprint(train)}
+    if not len(validation.labels):
+        return TrainingData(train, None, fingerprints)
+    return TrainingData(train, validation, fingerprints | {"validation": fingerprint(validation)})
+
+
+def choose_calibration(train: Split, count: int, resolution_px: int, seed: int) -> np.ndarray:
+    """Return `count` training images (N, R, R, 3) uint8, drawn by the seed."""
+    chosen = np.random.default_rng(seed).permutation(len(train.labels))[:count]
+    return resize_bytes(train.images[np.sort(chosen)], resolution_px)

@@ -1,0 +1,164 @@
+"""Layers of an int8 file on paper: the ranked table and the plot of their fidelity."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from typing import Any
+
+from mobilenet_tf.report.svg import (
+    Scale,
+    draw_line,
+    draw_marker,
+    draw_text,
+    nice_ticks,
+    text_width,
+    wrap_svg,
+)
+from mobilenet_tf.report.tables import MISSING, Column, format_table
+
+WIDTH_PX = 640.0
+ROW_PX = 20.0
+SERIES = (  # the key of a layer's ratio, its mark, what it is
+    ("effect_db", "diamond", "int8", "effect on the logits"),
+    ("own_snr_db", "circle", "float", "own"),
+    ("snr_db", "ring", "float", "piled up"),
+)
+COLUMNS = (
+    Column("layer", align="left"),
+    Column("effect on logits dB", "effect dB"),
+    Column("own SNR dB", "own dB"),
+    Column("piled-up SNR dB", "SNR dB"),
+    Column("cosine"),
+    Column("saturated %", "sat. %"),
+    Column("range used %", "range %"),
+    Column("largest error, steps", "steps"),
+    Column("kernel spread", "kernel"),
+    Column("output spread", "output"),
+)
+
+
+PARITY_COLUMNS = (
+    Column("kernels", align="left"),
+    Column("as the file does", "as the file", align="left"),
+    Column("same top-1 %", "top-1 %"),
+    Column("same outputs %", "outputs %"),
+    Column("mean difference, steps", "mean steps"),
+    Column("largest difference, steps", "largest"),
+    Column("values that differed", "differed"),
+)
+KERNEL_SETS = {"xnnpack": "XNNPACK", "reference": "reference"}
+NAMED_LAYERS = 3
+
+
+def format_parity(parity: Mapping[str, Any]) -> str:
+    """Return why the fake-quantized model and the file differ: a table, and the layers to blame."""
+    rows = []
+    for key, title in KERNEL_SETS.items():
+        for number, cause in enumerate(parity[key]["causes"]):
+            differing = cause["differing_values"]
+            rows.append(
+                (
+                    "" if number else title,
+                    str(cause["name"]),
+                    f"{100 * cause['top1_agreement']:.2f}",
+                    f"{100 * cause['same_outputs']:.1f}",
+                    f"{cause['mean_difference_steps']:.3f}",
+                    f"{cause['largest_difference_steps']:.1f}",
+                    MISSING if differing is None else f"{differing:,}",
+                )
+            )
+    lines = [
+        f"Fake-quantized model against the file, {parity['count']:,} images; the two kernel sets"
+        f" agree on {100 * parity['between_kernels']['top1_agreement']:.2f} % of top-1:",
+        format_table(PARITY_COLUMNS, rows),
+    ]
+    for key, title in KERNEL_SETS.items():
+        worst = ", ".join(
+            f"{layer['name']} ({100 * layer['differing_share']:.3f} % of its values,"
+            f" {layer['effect_steps']:.3f} steps)"
+            for layer in parity[key]["layers"][:NAMED_LAYERS]
+        )
+        lines.append(f"{title}: most by {worst}.")
+    return "\n".join(lines)
+
+
+def format_layers(layers: Sequence[Mapping[str, Any]]) -> str:
+    """Return the table for a terminal, in the order given."""
+    rows = [
+        (
+            str(layer["name"]),
+            *(_decimals(layer[key], 1) for key in ("effect_db", "own_snr_db", "snr_db")),
+            _decimals(layer["cosine"], 4),
+            f"{100 * layer['saturated_share']:.2f}",
+            f"{100 * layer['range_used_share']:.0f}",
+            f"{layer['largest_error_steps']:.0f}",
+            _ratio(layer["kernel_spread"]),
+            _ratio(layer["output_spread"]),
+        )
+        for layer in layers
+    ]
+    return format_table(COLUMNS, rows)
+
+
+def format_cost(found: Mapping[str, Any]) -> str:
+    """Return in a sentence what layers in float give back and cost."""
+    kept = found["keep_float"]
+    gain = 100 * (kept["top1"] - found["file_top1"])
+    share = 100 * kept["added_bytes"] / (kept["size_bytes"] - kept["added_bytes"])
+    slower = kept["latency_median_ms"] / kept["int8_latency_median_ms"]
+    return (
+        f"{', '.join(kept['layers'])} in float: top-1 {100 * kept['top1']:.2f} %"
+        f" ({gain:+.2f} points), {kept['size_bytes']:,} bytes ({kept['added_bytes']:+,},"
+        f" {share:+.0f} %), {kept['latency_median_ms']:.3f} ms ({slower:.2f} times the int8 file's)"
+    )
+
+
+def plot_layers(title: str, layers: Sequence[Mapping[str, Any]], order: Sequence[str]) -> str:
+    """Return a standalone SVG file: a line a layer, in the network's order, ratios in dB."""
+    by_name = {str(layer["name"]): layer for layer in layers}
+    values = [layer[key] for layer in layers for key, *_ in SERIES if layer[key] is not None]
+    left = 16 + max(text_width(name) for name in order)
+    ticks = nice_ticks(min(values, default=0.0), max(values, default=1.0), 6)
+    x = Scale(ticks[0], ticks[-1], left, WIDTH_PX - 20)
+    top, bottom = 52.0, 52.0 + ROW_PX * len(order)
+    parts = ['<rect width="100%" height="100%" style="fill:var(--page)"/>']
+    at = 12.0
+    for _, shape, name, text in SERIES:
+        parts.append(draw_marker(at, 16, shape, f"{name} {shape}", text))
+        parts.append(draw_text(at + 12, 20, text, "label"))
+        at += text_width(text) + 40
+    parts.append(draw_text(12, 40, f"{title}: signal to noise, dB; further left is worse", "tick"))
+    for tick in ticks:
+        parts.append(draw_line(x(tick), top, x(tick), bottom, "grid"))
+        parts.append(draw_text(x(tick), bottom + 18, f"{tick:g}", "tick", "middle"))
+    worst = str(layers[0]["name"]) if layers else ""
+    for row, layer_name in enumerate(order):
+        y = top + ROW_PX * (row + 0.5)
+        style = "tick strong" if layer_name == worst else "tick"
+        parts.append(draw_text(left - 8, y + 4, layer_name, style, "end"))
+        for key, shape, name, text in SERIES:
+            value = by_name[layer_name][key]
+            if value is not None:
+                tip = f"{layer_name}, {text}: {value:.1f} dB"
+                parts.append(draw_marker(x(value), y, shape, f"{name} {shape}", tip))
+    told = f"worst: {worst}" if worst else "no layers"
+    figure = wrap_svg(WIDTH_PX, bottom + 30, f"Layers of {title}", told, parts)
+    style_sheet = files("mobilenet_tf.report").joinpath("style.css").read_text("utf-8")
+    opening, rest = figure.split(">", 1)
+    head = opening.replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1)
+    return f"{head}><style>{_escape(style_sheet)}</style>{rest}\n"
+
+
+def _escape(style: str) -> str:
+    return style.replace("&", "&amp;").replace("<", "&lt;")
+
+
+def _decimals(value: float | None, places: int) -> str:
+    return MISSING if value is None else f"{value:.{places}f}"
+
+
+def _ratio(value: float | None) -> str:
+    if value is None:
+        return MISSING
+    return f"{value:,.0f}x" if value >= 10 else f"{value:.1f}x"

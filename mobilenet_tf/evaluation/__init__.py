@@ -1,0 +1,1 @@
+"""Predictions in, metrics out; Keras models and `.tflite` files alike."""

@@ -1,0 +1,102 @@
+"""A predict function and labelled images -> metrics; Keras models and `.tflite` files alike."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from mobilenet_tf.data.pipeline import normalise, resize_bytes
+from mobilenet_tf.data.sources import Split
+from mobilenet_tf.evaluation.test_time import PredictFn
+from mobilenet_tf.keras import tf
+
+
+@dataclass(frozen=True)
+class Score:
+    """Metrics over a split; shares are 0 to 1, `confusion[true][predicted]` counts images."""
+
+    top1: float
+    top5: float | None  # None with five classes or fewer, where it has no meaning
+    loss: float  # mean cross-entropy, nats
+    per_class: list[float | None]  # recall of each class; None for one without images
+    confusion: list[list[int]]
+    count: int
+
+
+def evaluate(
+    predict: PredictFn,
+    split: Split,
+    *,
+    resolution_px: int | None = None,
+    batch_size: int = 250,
+    label: str | None = None,
+) -> Score:
+    """Return the metrics of `predict` over every image of `split`.
+
+    Every call sees `batch_size` images; the last batch is padded, and the padding not counted.
+    `label` shows a progress bar under that name.
+    """
+    probabilities = predict_all(
+        predict, split.images, resolution_px=resolution_px, batch_size=batch_size, label=label
+    )
+    return score_probabilities(probabilities, split.labels)
+
+
+def predict_all(
+    predict: PredictFn,
+    images: np.ndarray,
+    *,
+    resolution_px: int | None = None,
+    batch_size: int = 250,
+    label: str | None = None,
+) -> np.ndarray:
+    """Return the probabilities (N, C) of all images (N, H, W, 3) uint8, in whole batches."""
+    parts = []
+    starts = tqdm(range(0, len(images), batch_size), desc=label, leave=False, disable=label is None)
+    for start in starts:
+        batch = images[start : start + batch_size]
+        real = len(batch)
+        if resolution_px is not None:
+            batch = resize_bytes(batch, resolution_px)
+        if real < batch_size:
+            padding = np.repeat(batch[-1:], batch_size - real, axis=0)
+            batch = np.concatenate([batch, padding])
+        parts.append(np.asarray(predict(batch))[:real])
+    return np.concatenate(parts).astype(np.float32)
+
+
+def score_probabilities(probabilities: np.ndarray, labels: np.ndarray) -> Score:
+    """Return the metrics of probabilities (N, C) against labels (N,).
+
+    A tie goes to the lower class, as in TFLite's own ArgMax and numpy's.
+    """
+    count, classes = probabilities.shape
+    predicted = probabilities.argmax(-1)
+    confusion = np.zeros((classes, classes), np.int64)
+    np.add.at(confusion, (labels, predicted), 1)
+    totals = confusion.sum(1)
+    ranks = np.argsort(-probabilities, axis=-1, kind="stable")[:, :5]
+    true = probabilities[np.arange(count), labels]
+    return Score(
+        top1=float((predicted == labels).mean()),
+        top5=float((ranks == labels[:, None]).any(-1).mean()) if classes > 5 else None,
+        loss=float(-np.log(np.maximum(true, 1e-7)).mean()),
+        per_class=[
+            float(confusion[c, c] / totals[c]) if totals[c] else None for c in range(classes)
+        ],
+        confusion=confusion.tolist(),
+        count=count,
+    )
+
+
+def make_keras_predict_fn(model: Any) -> PredictFn:
+    """Return the predict function of a Keras model that gives logits."""
+
+    @tf.function(reduce_retracing=True)
+    def forward(images: Any) -> Any:
+        return tf.nn.softmax(model(normalise(images), training=False))
+
+    return lambda images: forward(tf.constant(images)).numpy()

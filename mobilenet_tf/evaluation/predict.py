@@ -1,0 +1,100 @@
+"""What a .tflite file sees in images: classes and their probabilities, without TensorFlow."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from mobilenet_tf.data.image import load_image
+from mobilenet_tf.errors import MtfError
+from mobilenet_tf.tflite.audit import audit
+from mobilenet_tf.tflite.interpreter import Classifier
+
+_IMAGES_AT_A_TIME = 64  # images come one after another, whatever their number
+
+
+@dataclass(frozen=True)
+class ClassScore:
+    """A class, its place in the output and its probability in 0..1."""
+
+    name: str
+    index: int
+    probability: float
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What was seen in one image, the most probable first; or why it could not be read."""
+
+    image: Path
+    scores: tuple[ClassScore, ...] = ()
+    error: MtfError | None = None
+
+
+class Predictor:
+    """A .tflite classifier, ready for image files.
+
+    `warning` says what had to be assumed about a file that this project did not write; else "".
+
+    Raises:
+        UsageError: there is no such file, or `threads` is below 1.
+        MtfError: the file is not a .tflite classifier.
+    """
+
+    def __init__(self, model: Path, *, threads: int = 1) -> None:
+        self._classifier = Classifier.load(model, threads=threads)
+        self.warning = ""
+        metadata = self._classifier.metadata
+        if metadata is not None:
+            self._last_op = "" if metadata.output == "logits" else "SOFTMAX"
+        else:
+            ops = [op.name for op in audit(model).ops if op.name not in ("QUANTIZE", "DEQUANTIZE")]
+            self._last_op = ops[-1] if ops else ""
+            self.warning = (
+                f"{model} does not say its classes (no mobilenet_tf metadata): they are shown as"
+                " numbers, and pixels are fed as (byte - 128) / 128"
+            )
+
+    def predict(self, images: Sequence[Path], *, top: int) -> Iterator[Prediction]:
+        """Yield a prediction for each image, in order, with its `top` classes.
+
+        An image that cannot be read gets a prediction with `error`; the others go on.
+        """
+        waiting = iter(images)
+        while chunk := list(islice(waiting, _IMAGES_AT_A_TIME)):
+            yield from self._predict_chunk(chunk, top)
+
+    def _predict_chunk(self, paths: Sequence[Path], top: int) -> Iterator[Prediction]:
+        height_px, width_px, _ = self._classifier.input_shape
+        images: list[np.ndarray] = []
+        errors: dict[int, MtfError] = {}
+        for position, path in enumerate(paths):
+            try:
+                images.append(load_image(path, height_px, width_px))
+            except MtfError as error:
+                errors[position] = error
+        rows = iter(self._probabilities(np.stack(images)) if images else ())
+        for position, path in enumerate(paths):
+            if position in errors:
+                yield Prediction(path, error=errors[position])
+            else:
+                yield Prediction(path, self._rank(next(rows), top))
+
+    def _probabilities(self, images: np.ndarray) -> np.ndarray:
+        scores = self._classifier.predict(images).astype(np.float64)
+        if self._last_op in ("SOFTMAX", "LOGISTIC"):
+            return scores
+        exponents = np.exp(scores - scores.max(axis=1, keepdims=True))
+        probabilities: np.ndarray = exponents / exponents.sum(axis=1, keepdims=True)
+        return probabilities
+
+    def _rank(self, row: np.ndarray, top: int) -> tuple[ClassScore, ...]:
+        best = np.argsort(-row, kind="stable")[:top]  # of equal ones the first class first
+        return tuple(
+            ClassScore(self._classifier.classes[index], int(index), float(row[index]))
+            for index in best
+        )

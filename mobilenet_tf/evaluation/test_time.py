@@ -1,0 +1,58 @@
+"""Test-time augmentation: the views of an image whose probabilities are averaged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from mobilenet_tf.errors import UsageError, suggest
+
+VIEWS = ("flip", "rotate")
+
+PredictFn = Callable[[np.ndarray], np.ndarray]
+"""Bytes (N, R, R, 3) uint8 -> probabilities (N, C) float32."""
+
+
+def check_views(views: Sequence[str]) -> None:
+    """Refuse views that the benchmark of a `.tflite` cannot show it.
+
+    Raises:
+        UsageError: an unknown view, or one named twice.
+    """
+    for view in views:
+        if view not in VIEWS:
+            raise UsageError(
+                f"unknown test-time augmentation {view!r}: a file takes images of one size and"
+                f" bytes, so there are no other scales, crops or colours; {suggest(view, VIEWS)}"
+            )
+    if len(set(views)) < len(views):
+        raise UsageError(
+            f"test-time augmentation {', '.join(views)} names a view twice; name each once"
+        )
+
+
+def count_views(views: Sequence[str]) -> int:
+    """Return how often an image is looked at: once as it is, and in every combination."""
+    return (2 if "flip" in views else 1) * (4 if "rotate" in views else 1)
+
+
+def augment_predictions(predict: PredictFn, views: Sequence[str]) -> PredictFn:
+    """Return what predicts the mean probabilities over views of each image.
+
+    "flip" mirrors left for right, "rotate" turns by 90, 180 and 270 degrees.
+    """
+    mirrors = (False, True) if "flip" in views else (False,)
+    turns = range(4) if "rotate" in views else range(1)
+
+    def predict_views(images: np.ndarray) -> np.ndarray:
+        total: Any = 0.0
+        for mirrored in mirrors:
+            seen = images[:, :, ::-1] if mirrored else images
+            for turn in turns:
+                view = np.ascontiguousarray(np.rot90(seen, turn, axes=(1, 2)))
+                total = total + np.asarray(predict(view), np.float64)
+        return np.asarray(total / count_views(views), np.float32)
+
+    return predict_views

@@ -1,0 +1,274 @@
+"""The benchmark stage: accuracy, size, latency and memory of every model of a run.
+
+The only reader of the test split. Keras models and files go through one metric path.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from mobilenet_tf.data.catalog import dataset_info
+from mobilenet_tf.data.pipeline import normalise, resize_bytes
+from mobilenet_tf.data.sources import Split, load_test_split
+from mobilenet_tf.data.splits import fingerprint
+from mobilenet_tf.evaluation.metrics import (
+    Score,
+    evaluate,
+    make_keras_predict_fn,
+    predict_all,
+    score_probabilities,
+)
+from mobilenet_tf.evaluation.paired import pair
+from mobilenet_tf.evaluation.test_time import PredictFn, augment_predictions, count_views
+from mobilenet_tf.keras import tf
+from mobilenet_tf.models.cost import count_variant_costs
+from mobilenet_tf.pipeline.export import to_probabilities
+from mobilenet_tf.pipeline.networks import build_float_model, build_quantized_model
+from mobilenet_tf.recipe import BenchmarkSettings, Quantization, Recipe
+from mobilenet_tf.runs.names import artifact_name, recipe_variant, weights_name
+from mobilenet_tf.runs.results import (
+    AugmentedScore,
+    BenchmarkMetrics,
+    BenchmarkRow,
+    ExportMetrics,
+    StageResult,
+    load_result,
+)
+from mobilenet_tf.system.hardware import usable_cores
+from mobilenet_tf.tflite.interpreter import Classifier
+from mobilenet_tf.tflite.memory import measure_peak_memory
+
+Echo = Callable[[str], None]
+BLOCK_RUNS = 10  # consecutive runs of one model before the next has its turn
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One thing to measure: how it predicts a batch, how it runs once, what is known of it."""
+
+    known: Known
+    predict: PredictFn
+    run_once: Callable[[], Any]  # one image, loaded before
+    file: Path
+
+
+@dataclass(frozen=True)
+class Known:
+    """What a row holds before anything runs."""
+
+    artifact: str
+    stage: Literal["train", "qat", "export"]
+    format: Literal["keras", "tflite"]
+    quantization: Quantization
+    io_type: Literal["float32", "int8", "uint8"]
+    threads: int
+
+
+def benchmark_run(
+    recipe: Recipe,
+    inputs: Mapping[str, Path],
+    data_dir: Path | None,
+    echo: Echo,
+    progress: bool,
+) -> tuple[BenchmarkMetrics, dict[str, str]]:
+    """Measure the Keras models and the files of a run; return the rows and the fingerprint."""
+    info = dataset_info(recipe.data.name)
+    test = load_test_split(recipe.data.name, data_dir)
+    image = resize_bytes(test.images[:1], recipe.model.resolution_px)
+    candidates = [
+        *keras_candidates(recipe, inputs, image),
+        *file_candidates(recipe, inputs["export"], image),
+    ]
+    latencies_ms = time_interleaved([c.run_once for c in candidates], recipe.benchmark)
+    rows: list[BenchmarkRow] = []
+    reference: np.ndarray | None = None  # which test images the float network has right
+    for candidate, taken_ms in zip(candidates, latencies_ms, strict=True):
+        row, right = measure(
+            candidate, test, recipe, latencies_ms=taken_ms, reference=reference, progress=progress
+        )
+        reference = right if reference is None else reference
+        views = row.test_time_augmentation
+        echo(
+            f"benchmark: {row.artifact} ({row.format})  top-1 {row.top1:.2%}"
+            + (f", over {views.view_count} views {views.top1:.2%}" if views else "")
+        )
+        rows.append(row)
+    metrics = BenchmarkMetrics(
+        rows=tuple(rows),
+        classes=info.classes,
+        test_count=len(test.labels),
+        threads=recipe.benchmark.threads,
+        latency_runs=recipe.benchmark.latency_runs,
+    )
+    return metrics, {"test": fingerprint(test)}
+
+
+def score_on_test(
+    predict: PredictFn,
+    recipe: Recipe,
+    data_dir: Path | None,
+    *,
+    count: int | None = None,
+    label: str | None = None,
+) -> Score:
+    """Return the metrics of `predict` over the first `count` test images, or over all.
+
+    `label` shows a progress bar under that name.
+    """
+    test = load_test_split(recipe.data.name, data_dir)
+    shown = Split(test.images[:count], test.labels[:count])
+    return evaluate(predict, shown, resolution_px=recipe.model.resolution_px, label=label)
+
+
+def measure(
+    candidate: Candidate,
+    test: Split,
+    recipe: Recipe,
+    *,
+    latencies_ms: list[float],
+    reference: np.ndarray | None,
+    progress: bool,
+) -> tuple[BenchmarkRow, np.ndarray]:
+    """Return the row of one candidate and which test images it has right, bool (N,).
+
+    `reference` says the same of the model that it is paired with, None for that model itself.
+    """
+    known, settings = candidate.known, recipe.benchmark
+    probabilities = predict_all(
+        candidate.predict,
+        test.images,
+        resolution_px=recipe.model.resolution_px,
+        label=known.artifact if progress else None,
+    )
+    score = score_probabilities(probabilities, test.labels)
+    right = probabilities.argmax(-1) == test.labels
+    is_file = known.format == "tflite"
+    cost = count_variant_costs(recipe_variant(recipe))
+    row = BenchmarkRow(
+        **vars(known),
+        file=f"{known.stage}/{candidate.file.name}",
+        size_bytes=candidate.file.stat().st_size,
+        parameters=cost.parameters,
+        macs=cost.macs,
+        channels=cost.channels,
+        top1=score.top1,
+        top5=score.top5,
+        loss=score.loss,
+        per_class=tuple(score.per_class),
+        confusion=tuple(map(tuple, score.confusion)),
+        latency_median_ms=round(float(np.median(latencies_ms)), 4),
+        latency_p90_ms=round(float(np.percentile(latencies_ms, 90)), 4),
+        peak_memory_bytes=(
+            measure_peak_memory(candidate.file, threads=settings.threads) if is_file else None
+        ),
+        test_time_augmentation=measure_views(candidate, test, recipe, progress),
+        paired=None
+        if reference is None
+        else pair(right, reference, test.labels, len(score.per_class)),
+    )
+    return row, right
+
+
+def measure_views(
+    candidate: Candidate, test: Split, recipe: Recipe, progress: bool
+) -> AugmentedScore | None:
+    """Return the accuracy with the recipe's test-time augmentation, None if it asks for none."""
+    views = recipe.benchmark.test_time_augmentation
+    if not views:
+        return None
+    count = count_views(views)
+    score = evaluate(
+        augment_predictions(candidate.predict, views),
+        test,
+        resolution_px=recipe.model.resolution_px,
+        label=f"{candidate.known.artifact}, {count} views" if progress else None,
+    )
+    return AugmentedScore(
+        views=views, view_count=count, top1=score.top1, top5=score.top5, loss=score.loss
+    )
+
+
+def time_interleaved(
+    runs: Sequence[Callable[[], Any]], settings: BenchmarkSettings
+) -> list[list[float]]:
+    """Return the latencies of each of `runs` in ms, one image a run, taken in turns.
+
+    Turns spread what the machine does meanwhile over all candidates: their ratios hold where
+    single figures do not.
+    """
+    for run_once in runs:
+        for _ in range(settings.latency_warmup_runs):
+            run_once()
+    latencies: list[list[float]] = [[] for _ in runs]
+    left = settings.latency_runs
+    while left > 0:
+        block = min(BLOCK_RUNS, left)
+        left -= block
+        for run_once, taken in zip(runs, latencies, strict=True):
+            run_once()  # brings its weights back into the cache
+            for _ in range(block):
+                start = time.perf_counter()
+                run_once()
+                taken.append((time.perf_counter() - start) * 1e3)
+    return latencies
+
+
+def keras_candidates(
+    recipe: Recipe, inputs: Mapping[str, Path], image: np.ndarray
+) -> list[Candidate]:
+    """Return the float Keras model and, where there is one, the fake-quantized one."""
+    found: list[tuple[Literal["train", "qat"], Quantization, Any]] = [
+        ("train", "float32", build_float_model(recipe, inputs["train"]))
+    ]
+    if "qat" in inputs:
+        found.append(("qat", "int8_qat", build_quantized_model(recipe, inputs["qat"])))
+    return [
+        Candidate(
+            known=Known(
+                artifact=artifact_name(recipe, quantization),
+                stage=stage,
+                format="keras",
+                quantization=quantization,
+                io_type="float32",
+                threads=usable_cores(),  # TensorFlow's own choice
+            ),
+            predict=make_keras_predict_fn(model),
+            run_once=make_run_once(model, image),
+            file=inputs[stage] / weights_name(recipe, quantization),
+        )
+        for stage, quantization, model in found
+    ]
+
+
+def make_run_once(model: Any, image: np.ndarray) -> Callable[[], Any]:
+    """Return what runs a Keras model once, on one image (1, R, R, 3) uint8."""
+    forward = tf.function(lambda x: model(x, training=False))
+    normalised = normalise(tf.constant(image))
+    return lambda: forward(normalised).numpy()
+
+
+def file_candidates(recipe: Recipe, folder: Path, image: np.ndarray) -> list[Candidate]:
+    """Return every exported file, in the order of the export."""
+    threads = recipe.benchmark.threads
+    candidates = []
+    exported: StageResult[ExportMetrics] = load_result(folder, "export")
+    for record in exported.metrics.files:
+        file = folder / record.file
+        classifier, single = (Classifier.load(file, threads=threads) for _ in range(2))
+        single.load_image(image[0])
+        known = Known(
+            artifact=file.stem,
+            stage="export",
+            format="tflite",
+            quantization=record.quantization,
+            io_type=record.io_type,
+            threads=threads,
+        )
+        candidates.append(Candidate(known, to_probabilities(classifier), single.invoke, file))
+    return candidates

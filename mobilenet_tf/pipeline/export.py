@@ -1,0 +1,140 @@
+"""The export stage: the weights of a run -> audited `.tflite` files, compared with their models."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from mobilenet_tf.data.catalog import dataset_info
+from mobilenet_tf.data.pipeline import resize_bytes
+from mobilenet_tf.data.training import choose_calibration, load_training_data
+from mobilenet_tf.errors import UsageError
+from mobilenet_tf.evaluation.metrics import make_keras_predict_fn, predict_all
+from mobilenet_tf.evaluation.parity import compare_probabilities
+from mobilenet_tf.files import write_bytes
+from mobilenet_tf.pipeline.networks import build_float_model, build_quantized_model
+from mobilenet_tf.pipeline.training import describe_outliers
+from mobilenet_tf.quantization.calibration import leave_out_outliers
+from mobilenet_tf.recipe import Quantization, Recipe
+from mobilenet_tf.runs.names import recipe_variant, tflite_io_type, tflite_name
+from mobilenet_tf.runs.results import ExportedFile, ExportMetrics
+from mobilenet_tf.tflite.convert import convert
+from mobilenet_tf.tflite.interpreter import Classifier
+
+Echo = Callable[[str], None]
+COMPARED_COUNT = 1000
+
+
+def export_files(
+    recipe: Recipe,
+    inputs: Mapping[str, Path],
+    folder: Path,
+    *,
+    data_dir: Path | None,
+    echo: Echo,
+    progress: bool,
+) -> tuple[ExportMetrics, dict[str, str]]:
+    """Write every `.tflite` file that the recipe asks for; return metrics and fingerprints.
+
+    A file is written only after its audit; each is then run beside the Keras model that it came
+    from, on validation images (on training ones where none are held out).
+
+    Raises:
+        UsageError: int8_qat without quantization-aware training.
+        MtfError: a file breaks the promise of its quantization.
+    """
+    wanted = select_quantizations(recipe, has_qat="qat" in inputs)
+    if len(wanted) < len(recipe.export.quantizations):
+        echo("export: int8_qat left out, the run has no quantization-aware training (mtf qat)")
+    data = load_training_data(recipe, data_dir)
+    resolution_px = recipe.model.resolution_px
+    compared = data.validation or data.train
+    images = resize_bytes(compared.images[:COMPARED_COUNT], resolution_px)
+    models = {"float": build_float_model(recipe, inputs["train"])}
+    drawn = choose_calibration(
+        data.train, recipe.export.calibration_count, resolution_px, recipe.seed
+    )
+    calibration = leave_out_outliers(models["float"], drawn)
+    if "int8_ptq" in wanted:
+        echo(
+            f"export: int8_ptq has the ranges of {len(calibration)} images"
+            f"{describe_outliers(drawn, calibration)}"
+        )
+    if "int8_qat" in wanted:
+        models["int8_qat"] = build_quantized_model(recipe, inputs["qat"])
+    expected = {
+        name: predict_all(make_keras_predict_fn(model), images) for name, model in models.items()
+    }
+    files = []
+    for quantization in tqdm(wanted, "export", unit="file", leave=False, disable=not progress):
+        source = quantization if quantization in models else "float"
+        content = convert(
+            models[source],
+            quantization=quantization,
+            classes=dataset_info(recipe.data.name).classes,
+            description=f"{recipe_variant(recipe).name} trained on {recipe.data.name}",
+            io_type=recipe.export.io_type,
+            logits=recipe.export.logits,
+            calibration_images=calibration if quantization == "int8_ptq" else None,
+        )
+        path = folder / tflite_name(recipe, quantization)
+        write_bytes(path, content)
+        parity = compare_probabilities(expected[source], predict_file(path, images))
+        files.append(
+            ExportedFile(
+                file=path.name,
+                quantization=quantization,
+                io_type=tflite_io_type(recipe, quantization),
+                size_bytes=len(content),
+                parity=parity,
+            )
+        )
+        with tqdm.external_write_mode():
+            echo(
+                f"export: {path.name}  {len(content):,} bytes, top-1 as its Keras model's on"
+                f" {parity.top1_agreement:.2%} of {parity.count:,} images"
+            )
+    metrics = ExportMetrics(
+        files=tuple(files),
+        calibration_count=len(calibration),
+        calibration_outlier_count=len(drawn) - len(calibration),
+        calibration="train",
+    )
+    return metrics, data.fingerprints
+
+
+def select_quantizations(recipe: Recipe, *, has_qat: bool) -> list[Quantization]:
+    """Return what can be exported of what the recipe names; QAT files need a QAT stage.
+
+    Raises:
+        UsageError: nothing is left.
+    """
+    wanted = [q for q in recipe.export.quantizations if q != "int8_qat" or has_qat]
+    if not wanted:
+        raise UsageError(
+            "int8_qat needs quantization-aware training and this run has none;"
+            " run mtf qat, or export int8_ptq"
+        )
+    return wanted
+
+
+def predict_file(path: Path, images: np.ndarray, threads: int = 1) -> np.ndarray:
+    """Return the probabilities (N, C) that a file gives, whether it ends in them or in logits."""
+    return to_probabilities(Classifier.load(path, threads=threads))(images)
+
+
+def to_probabilities(classifier: Classifier) -> Callable[[np.ndarray], np.ndarray]:
+    """Return the predict function of a file: bytes (N, R, R, 3) -> probabilities (N, C)."""
+    metadata = classifier.metadata
+    if metadata is None or metadata.output != "logits":
+        return classifier.predict
+
+    def softmax(images: np.ndarray) -> np.ndarray:
+        logits = classifier.predict(images)
+        powers = np.exp(logits - logits.max(-1, keepdims=True))
+        return powers / powers.sum(-1, keepdims=True)
+
+    return softmax

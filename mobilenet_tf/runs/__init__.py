@@ -1,0 +1,1 @@
+"""Runs on disk: their folders, their typed results, the names of what is in them."""

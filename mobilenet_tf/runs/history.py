@@ -1,0 +1,59 @@
+"""The history of a training: one row an epoch, in history.csv."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from mobilenet_tf.files import write_text
+from mobilenet_tf.runs.results import Amount, Count, Record, Share, damaged
+
+HISTORY_FILE = "history.csv"
+
+
+class Epoch(Record, frozen=True, kw_only=True):
+    """One epoch: means over its training batches, then the validation of the weights after it.
+
+    Validation figures are None where nothing is held out; `resolution_px` is the side of the
+    training images while they grow, else None. `epoch_s` includes validation.
+    """
+
+    epoch: Count
+    loss: float
+    accuracy: Share
+    validation_loss: float | None = None
+    validation_accuracy: Share | None = None
+    learning_rate: Amount
+    resolution_px: Count | None = None
+    images_per_s: Amount
+    epoch_s: Amount
+
+
+def save_history(folder: Path, epochs: Sequence[Epoch]) -> None:
+    """Write history.csv, atomically."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(Epoch.__struct_fields__)
+    for epoch in epochs:
+        values = msgspec.structs.astuple(epoch)
+        writer.writerow(["" if value is None else value for value in values])
+    write_text(folder / HISTORY_FILE, text.getvalue())
+
+
+def load_history(folder: Path) -> tuple[Epoch, ...]:
+    """Return the epochs of history.csv.
+
+    Raises:
+        MtfError: it is missing, or a row is damaged.
+    """
+    path = folder / HISTORY_FILE
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = [{k: v or None for k, v in row.items()} for row in csv.DictReader(file)]
+        return msgspec.convert(rows, tuple[Epoch, ...], strict=False)
+    except (OSError, UnicodeDecodeError, csv.Error, AttributeError, msgspec.MsgspecError) as error:
+        raise damaged(path, str(error)) from error

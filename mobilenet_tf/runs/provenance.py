@@ -1,0 +1,63 @@
+"""Where a result comes from: versions, commit, command and machine."""
+
+from __future__ import annotations
+
+import platform
+import shlex
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+
+from mobilenet_tf import __version__
+
+PINNED_PACKAGES = (
+    "tensorflow",
+    "tf_keras",
+    "tensorflow-model-optimization",
+    "ai-edge-litert",
+    "tensorflow-datasets",
+    "numpy",
+)
+
+
+def describe_versions() -> dict[str, str]:
+    """Return the versions that decide a result: Python, this project and its pinned packages."""
+    versions = {"mobilenet_tf": __version__, "python": platform.python_version()}
+    for package in PINNED_PACKAGES:
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            versions[package] = "not installed"
+    return versions
+
+
+def find_commit() -> str | None:
+    """Return the commit the package runs from, `+changes` if modified; None outside git."""
+    package = Path(__file__).parents[1]
+
+    def git(*words: str) -> str | None:
+        try:
+            done = subprocess.run(  # noqa: S603  # fixed words, no shell
+                ["git", "-C", str(package), *words],  # noqa: S607  # git is where the user has it
+                capture_output=True,
+                text=True,
+                timeout=10,
+                check=False,
+            )
+        except (OSError, subprocess.TimeoutExpired):
+            return None
+        return done.stdout.strip() if done.returncode == 0 else None
+
+    if git("ls-files", "--error-unmatch", "runs/provenance.py") is None:
+        return None  # installed somewhere below another project's checkout
+    commit = git("rev-parse", "HEAD")
+    if commit and git("status", "--porcelain", "--", str(package)):
+        commit += "+changes"
+    return commit
+
+
+def describe_command() -> str:
+    """Return the command that was typed, ready to be typed again."""
+    program = Path(sys.argv[0]).name
+    return shlex.join(["mtf" if program == "__main__.py" else program, *sys.argv[1:]])

@@ -1,0 +1,326 @@
+"""What a stage leaves behind: a frozen, typed result, written to and read from result.json.
+
+Every reader of a run (the report, a comparison, a card of the zoo) reads these types and guesses
+at nothing: a file that does not have them is refused with the name of the field.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+from typing import Annotated, Any, Generic, Literal, TypeVar
+
+import msgspec
+from msgspec import Meta
+
+from mobilenet_tf import __version__
+from mobilenet_tf.errors import MtfError
+from mobilenet_tf.files import hash_file, write_bytes
+from mobilenet_tf.recipe import PrecisionName, Quantization
+
+RESULT_FILE = "result.json"
+
+Count = Annotated[int, Meta(ge=0, le=2**53)]
+Share = Annotated[float, Meta(ge=0, le=1)]
+Amount = Annotated[float, Meta(ge=0, le=1e18)]  # of seconds, milliseconds, steps, nats
+Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True):
+    """The base of everything that is recorded: immutable, every field by name."""
+
+
+class FileRecord(Record, frozen=True, kw_only=True):
+    """A file of a stage, by its content."""
+
+    sha256: Sha256
+    size_bytes: Count
+
+
+class Machine(Record, frozen=True, kw_only=True):
+    """What the speed of a stage depends on."""
+
+    processor: str = ""
+    features: str = ""
+    architecture: str = ""
+    cores: Count = 0
+    memory_gib: Amount = 0.0
+    system: str = ""
+
+
+class Product(Record, frozen=True):
+    """A convolution as a matrix product of (images * pixels, inputs) by (inputs, outputs)."""
+
+    pixels: Count
+    inputs: Count
+    outputs: Count
+
+
+class Timing(Record, frozen=True, kw_only=True):
+    """How long a product and its two gradients took, the best of their turns."""
+
+    product: Product
+    layers: tuple[str, ...]
+    float32_ms: Amount
+    bfloat16_ms: Amount
+
+    @property
+    def ratio(self) -> float:
+        """How many times as fast bfloat16 is."""
+        return self.float32_ms / self.bfloat16_ms
+
+
+class Precision(Record, frozen=True, kw_only=True):
+    """Which layers multiply in bfloat16, and why those.
+
+    `policy` is Keras' dtype policy of the network that trains, other than float32 on a GPU.
+    """
+
+    asked: PrecisionName
+    bfloat16_layers: tuple[str, ...]
+    reason: str
+    timings: tuple[Timing, ...] = ()
+    policy: str = "float32"
+
+
+class FitMetrics(Record, frozen=True, kw_only=True):
+    """What float training and quantization-aware training both report.
+
+    `validation_top1` is that of the weights that were kept, None where nothing is held out.
+    `fit_time_s` is the time of all epochs, however often the stage was resumed.
+    `changed_on_the_way` lists settings that differ from those it was begun with.
+    """
+
+    parameters: Count
+    train_count: Count
+    validation_count: Count
+    best_epoch: Count
+    selection: Literal["validation", "last epoch"]
+    validation_top1: Share | None
+    epochs_done: Count
+    stopped_early: bool
+    steps_per_epoch: Count
+    images_per_s: Amount
+    fit_time_s: Amount
+    changed_on_the_way: tuple[str, ...] = ()
+
+
+class TrainMetrics(FitMetrics, frozen=True, kw_only=True):
+    """What float training reports.
+
+    `weights_at_random` names what the initial weights did not cover, None without such weights.
+    """
+
+    precision: Precision | None = None
+    weights_at_random: tuple[str, ...] | None = None
+    recalibration_count: Count = 0
+    validation_top1_before_recalibration: Share | None = None
+
+
+class QatMetrics(FitMetrics, frozen=True, kw_only=True):
+    """What quantization-aware training reports; "before" is calibrated only."""
+
+    validation_top1_before: Share | None = None
+    calibration_outlier_count: Count = 0
+
+
+class Parity(Record, frozen=True, kw_only=True):
+    """How far two sets of probabilities differ; steps are those of an int8 output, 1/256."""
+
+    count: Count
+    top1_agreement: Share
+    largest_difference_steps: Amount
+    mean_difference_steps: Amount
+
+
+class ExportedFile(Record, frozen=True, kw_only=True):
+    """A `.tflite` file, and how close it is to the Keras model that it came from."""
+
+    file: str
+    quantization: Quantization
+    io_type: Literal["float32", "int8", "uint8"]
+    size_bytes: Count
+    parity: Parity
+
+
+class ExportMetrics(Record, frozen=True, kw_only=True):
+    """What the export reports; `calibration` names the split that the ranges come from."""
+
+    files: tuple[ExportedFile, ...]
+    calibration_count: Count
+    calibration: str
+    calibration_outlier_count: Count = 0
+
+
+class Paired(Record, frozen=True, kw_only=True):
+    """Predictions against those of the Keras float model on the same images, class by class.
+
+    `lost[c]` images of class c are right by the float model alone, `gained[c]` by this one alone.
+    """
+
+    lost: tuple[Count, ...]
+    gained: tuple[Count, ...]
+
+
+class AugmentedScore(Record, frozen=True, kw_only=True):
+    """Accuracy with test-time augmentation: the mean over `view_count` views of each image."""
+
+    views: tuple[str, ...]
+    view_count: Count
+    top1: Share
+    top5: Share | None
+    loss: Amount
+
+
+class BenchmarkRow(Record, frozen=True, kw_only=True):
+    """One benchmarked model or file.
+
+    `channels` counts the outputs of all layers with weights; each has a scale and a bias in int8.
+    `per_class` is the recall of each class, None for one without images;
+    `confusion[true][predicted]` counts images. Latency is that of one image.
+    """
+
+    artifact: str
+    stage: Literal["train", "qat", "export"]
+    format: Literal["keras", "tflite"]
+    quantization: Quantization
+    io_type: Literal["float32", "int8", "uint8"]
+    file: str | None
+    size_bytes: Count
+    parameters: Count
+    macs: Count
+    threads: Count
+    top1: Share
+    top5: Share | None
+    loss: Amount
+    per_class: tuple[Share | None, ...]
+    confusion: tuple[tuple[Count, ...], ...]
+    latency_median_ms: Amount
+    latency_p90_ms: Amount
+    peak_memory_bytes: Annotated[int, Meta(ge=0)] | None = None
+    channels: Count | None = None
+    test_time_augmentation: AugmentedScore | None = None
+    paired: Paired | None = None
+
+
+class BenchmarkMetrics(Record, frozen=True, kw_only=True):
+    """What the benchmark reports: a row for every model and file, on the test split."""
+
+    rows: tuple[BenchmarkRow, ...]
+    classes: tuple[str, ...]
+    test_count: Count
+    threads: Count
+    latency_runs: Count | None = None
+
+    def find(self, form: str, *quantizations: str) -> BenchmarkRow | None:
+        """Return the row of the first of `quantizations` that was measured in this format."""
+        found = {row.quantization: row for row in self.rows if row.format == form}
+        return next((found[q] for q in quantizations if q in found), None)
+
+
+class ReportMetrics(Record, frozen=True, kw_only=True):
+    """The report measures nothing."""
+
+
+Metrics = TrainMetrics | QatMetrics | ExportMetrics | BenchmarkMetrics | ReportMetrics
+METRICS: dict[str, type[Metrics]] = {
+    "train": TrainMetrics,
+    "qat": QatMetrics,
+    "export": ExportMetrics,
+    "benchmark": BenchmarkMetrics,
+    "report": ReportMetrics,
+}
+M_co = TypeVar("M_co", bound=Metrics, covariant=True)
+
+
+class StageRecord(Record, Generic[M_co], frozen=True, kw_only=True):
+    """What a card of the zoo keeps of a stage: how it was run, where, and what came of it."""
+
+    command: str
+    commit: str | None
+    machine: Machine
+    versions: dict[str, str]
+    data: dict[str, str]  # split -> fingerprint
+    inputs: dict[str, str]  # stage -> SHA-256 of its result.json; teacher, weights -> of theirs
+    started_at: str  # ISO 8601, UTC
+    wall_time_s: Amount
+    metrics: M_co
+
+
+class StageResult(StageRecord[M_co], Generic[M_co], frozen=True, kw_only=True):
+    """What a run keeps of a stage: its settings and its files too."""
+
+    stage: str
+    settings: dict[str, Any]
+    files: dict[str, FileRecord]
+
+
+class Stages(Record, frozen=True, kw_only=True):
+    """The stages of a run or of a card, as far as they are done."""
+
+    train: StageRecord[TrainMetrics] | None = None
+    qat: StageRecord[QatMetrics] | None = None
+    export: StageRecord[ExportMetrics] | None = None
+    benchmark: StageRecord[BenchmarkMetrics] | None = None
+
+    def items(self) -> list[tuple[str, StageRecord[Metrics]]]:
+        """Return the stages that are done by name, in their order."""
+        found = ((name, getattr(self, name)) for name in self.__struct_fields__)
+        return [(name, record) for name, record in found if record is not None]
+
+
+def save_result(result: StageResult[Metrics], folder: Path) -> None:
+    """Write result.json into the folder of a stage, atomically."""
+    content = msgspec.json.format(msgspec.json.encode(result), indent=2)
+    write_bytes(folder / RESULT_FILE, content + b"\n")
+
+
+def load_result(folder: Path, stage: str) -> StageResult[Any]:
+    """Read the result of a finished stage; its metrics are of the type of that stage.
+
+    Raises:
+        MtfError: it is damaged, edited, or another version of the project wrote it.
+    """
+    path = folder / RESULT_FILE
+    try:
+        content = msgspec.json.decode(path.read_bytes())
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise damaged(path, str(error)) from error
+    versions = content.get("versions") if isinstance(content, dict) else None
+    version = versions.get("mobilenet_tf") if isinstance(versions, dict) else None
+    if isinstance(version, str) and series(version) != series(__version__):
+        raise MtfError(
+            f"{path} was written by mobilenet-tf {version}, this is {__version__}: use that"
+            " version, or make the stage again with --overwrite"
+        )
+    try:
+        result: StageResult[Any] = msgspec.convert(content, StageResult[METRICS[stage]])  # type: ignore[valid-type]
+    except msgspec.ValidationError as error:
+        raise damaged(path, str(error)) from error
+    if result.stage != stage:
+        raise damaged(path, f"it is the result of {result.stage!r} - at `$.stage`")
+    return result
+
+
+def damaged(path: Path, reason: str) -> MtfError:
+    """Return the error for a file of a run that cannot be trusted."""
+    return MtfError(
+        f"{path} is damaged ({reason}); restore it, or remove it and make that stage again with"
+        " mtf run or its own command (the old folder is kept under previous/)"
+    )
+
+
+def series(version: str) -> tuple[str, ...]:
+    """Return the part of a version within which results stay readable: (major, minor)."""
+    return tuple(version.split(".")[:2])
+
+
+def record_files(folder: Path, leave_out: Collection[str] = ()) -> dict[str, FileRecord]:
+    """Return every file below a stage folder by its relative name, its result aside."""
+    return {
+        path.relative_to(folder).as_posix(): FileRecord(
+            sha256=hash_file(path), size_bytes=path.stat().st_size
+        )
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name not in (RESULT_FILE, *leave_out)
+    }

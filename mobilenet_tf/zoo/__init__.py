@@ -1,0 +1,1 @@
+"""The trained models that ship, their cards, and how a run becomes one."""

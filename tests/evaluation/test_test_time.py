@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mobilenet_tf.errors import UsageError
+from mobilenet_tf.evaluation.test_time import augment_predictions, check_views, count_views
+from mobilenet_tf.pipeline.stages import check_recipe
+from mobilenet_tf.recipe import parse_recipe
+
+
+def predict_corner(images: np.ndarray) -> np.ndarray:
+    """A classifier that sees only the upper left byte."""
+    share = images[:, 0, 0, 0].astype(np.float32) / 255
+    return np.stack([share, 1 - share], axis=1)
+
+
+@pytest.fixture
+def corners() -> np.ndarray:
+    image = np.zeros((1, 4, 4, 3), np.uint8)
+    image[0, 0, 0], image[0, 0, 3], image[0, 3, 0], image[0, 3, 3] = 10, 20, 40, 80
+    return image
+
+
+@pytest.mark.parametrize(
+    ("views", "count", "mean"),
+    [
+        ([], 1, 10),
+        (["flip"], 2, (10 + 20) / 2),
+        (["rotate"], 4, (10 + 20 + 40 + 80) / 4),
+        (["flip", "rotate"], 8, (10 + 20 + 40 + 80) / 4),
+    ],
+)
+def test_probabilities_are_the_mean_over_views(
+    corners: np.ndarray, views: list[str], count: int, mean: float
+) -> None:
+    seen: list[np.ndarray] = []
+
+    def predict(images: np.ndarray) -> np.ndarray:
+        seen.append(images.copy())
+        return predict_corner(images)
+
+    given = augment_predictions(predict, views)(corners)
+    assert given.dtype == np.float32
+    np.testing.assert_allclose(given[0], [mean / 255, 1 - mean / 255], rtol=1e-5)
+    assert count_views(views) == count == len(seen) == len({image.tobytes() for image in seen})
+
+
+@pytest.mark.parametrize(
+    ("views", "message"),
+    [
+        (["flop"], "unknown test-time augmentation 'flop'.*did you mean 'flip'"),
+        (["scale"], "a file takes images of one size"),
+        (["flip", "flip"], "names a view twice"),
+    ],
+)
+def test_what_a_file_cannot_be_shown_is_refused(views: list[str], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        check_views(views)
+    with pytest.raises(UsageError, match=message):
+        check_recipe(recipe(benchmark={"test_time_augmentation": views}))
+
+
+def recipe(**sections: Any) -> Any:
+    return parse_recipe(sections, origin="a test")
+
+
+def test_recipes_refuse_views_that_show_another_class() -> None:
+    check_recipe(recipe(benchmark={"test_time_augmentation": ["flip", "rotate"]}))
+    digits = {"data": {"name": "digits", "validation_count": 100}, "augmentation": {"flip": False}}
+    with pytest.raises(UsageError, match="digits has classes that a turned image no longer"):
+        check_recipe(recipe(**digits, benchmark={"test_time_augmentation": ["flip"]}))
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        ({"squeeze_excitation": "on"}, "mobilenet_v1 cannot take squeeze_excitation"),
+        ({"name": "alexnet", "stochastic_depth": 0.1}, "alexnet cannot take stochastic_depth"),
+        ({"name": "mobilenet_v5"}, "unknown model 'mobilenet_v5'; did you mean 'mobilenet_v"),
+        ({"alpha": 0.01}, "alpha 0.01 leaves no channel"),
+        (
+            {"name": "alexnet", "alpha": 1.0, "resolution_px": 224, "stride_plan": "imagenet"},
+            "kernel of fc6 has 51,380,224 values, .*at most 33,554,432; lower model.alpha",
+        ),
+        ({"name": "mobilenet_v2", "resolution_px": 16, "stride_plan": "imagenet"}, "at least 32"),
+    ],
+)
+def test_recipes_refuse_models_that_cannot_be(model: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        check_recipe(recipe(model=model))
+
+
+def test_a_misspelled_activation_gets_the_nearest() -> None:
+    with pytest.raises(UsageError, match="did you mean 'hard_swish'"):
+        recipe(model={"activation": "hardswish"})
+
+
+def test_a_rate_cannot_fall_upwards() -> None:
+    with pytest.raises(UsageError, match=r"train.final_learning_rate 1 is above .*0.2"):
+        check_recipe(recipe(train={"final_learning_rate": 1.0}))

@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mobilenet_tf.errors import UsageError
+from mobilenet_tf.pipeline.stages import (
+    STAGES,
+    check_recipe,
+    find_stage,
+    is_wanted,
+    wanted_needs,
+)
+from mobilenet_tf.recipe import Recipe, load_recipe, recipe_names
+from mobilenet_tf.runs.folder import RunFolder
+
+
+def test_the_table_is_in_order_and_every_need_comes_before() -> None:
+    names = [stage.name for stage in STAGES]
+    assert names == ["train", "qat", "export", "benchmark", "report"]
+    for i, stage in enumerate(STAGES):
+        assert set(stage.needs) <= set(names[:i])
+        assert find_stage(stage.name) is stage
+
+
+def test_every_section_of_a_recipe_decides_some_stage() -> None:
+    sections = {section for stage in STAGES for section in stage.sections}
+    assert sections == set(Recipe.__struct_fields__) - {"seed", "deterministic"}
+
+
+def test_a_recipe_without_qat_epochs_has_no_qat() -> None:
+    qat = find_stage("qat")
+    assert is_wanted(qat, Recipe())
+    assert not is_wanted(qat, load_recipe("cifar10", ("qat.epochs=0",)))
+
+
+def test_qat_is_needed_only_by_a_run_that_has_begun_it(tmp_path: Path) -> None:
+    run, export = RunFolder(tmp_path / "run"), find_stage("export")
+    assert wanted_needs(export, run, Recipe()) == ["train"]
+    run.begin("qat", {})
+    assert wanted_needs(export, run, Recipe()) == ["train", "qat"]
+    assert wanted_needs(export, run, load_recipe("cifar10", ("qat.epochs=0",))) == ["train"]
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_recipes_that_ship_can_be_run(name: str) -> None:
+    check_recipe(load_recipe(name))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (["data.name=cifar01"], ["unknown dataset 'cifar01'", "did you mean 'cifar10'"]),
+        (["model.name=mobilenetv1"], ["mobilenetv1", "did you mean 'mobilenet_v1'"]),
+        (["train.progressive_px=[20]"], ["20 is no multiple", "stride 8", "from 8, 16, 24"]),
+        (["train.progressive_px=[4, 16]"], ["4 is no multiple", "from 8, 16, 24"]),
+        (["train.progressive_px=[16, 32]"], ["32 is no multiple", "below", "resolution_px 32"]),
+        (["train.progressive_px=[16, 40]"], ["40 is no multiple", "below", "resolution_px 32"]),
+        (["train.progressive_px=[24, 16]"], ["[24, 16] does not grow", "smallest first"]),
+        (["train.progressive_px=[16, 16]"], ["does not grow", "each side once"]),
+        (
+            ["train.progressive_px=[16]", "model.stride_plan=imagenet"],
+            ["16 is no multiple", "stride 32", "leave it empty"],
+        ),
+        (
+            ["train.progressive_px=[16]", "model.name=alexnet", "model.alpha=1"],
+            ["alexnet", "one resolution only"],
+        ),
+        (
+            ["train.progressive_px=[24]", "model.resolution_px=28"],
+            ["resolution_px 28 is no multiple", "stride 8", "32 px"],
+        ),
+        (
+            ["train.progressive_px=[16]", "train.progressive_share=0"],
+            ["[16] is never reached", "progressive_share is 0"],
+        ),
+        (
+            ["qat.schedule=step", "qat.final_learning_rate=0.01"],
+            ["qat.final_learning_rate 0.01", "'step'", "leave it 0"],
+        ),
+        (["augmentation.cutout_px=32"], ["augmentation.cutout_px 32", "choose 0 to 31"]),
+        (
+            ["data.name=digits", "data.validation_count=100"],
+            ["augmentation.flip mirrors", "digits", "augmentation.flip=false"],
+        ),
+        (["train.teacher=x", "train.distill_share=0"], ["train.teacher x", "distill_share is 0"]),
+        (["data.validation_count=50000"], ["data.validation_count 50000", "50,000"]),
+        (["data.validation_count=49990"], ["train.batch_size 128", "the 10 training images"]),
+        (["augmentation.crop_padding_px=32"], ["crop_padding_px 32", "choose 0 to 31"]),
+        (["qat.batch_size=45001"], ["qat.batch_size 45001", "give at most 45000"]),
+        (
+            ["data.validation_count=0", "qat.early_stopping_epochs=2"],
+            ["qat.early_stopping_epochs 2", "data.validation_count"],
+        ),
+        (["model.stride_plan=imagenet", "model.resolution_px=16"], ["resolution 16", "32"]),
+        (["export.quantizations=[]"], ["export.quantizations is empty"]),
+        (['export.quantizations=["float32", "float32"]'], ["names one twice"]),
+        (['export.quantizations=["int8_qat"]', "qat.epochs=0"], ["qat.epochs is 0", "int8_ptq"]),
+    ],
+)
+def test_what_a_late_stage_would_refuse_is_refused_at_once(
+    overrides: list[str], words: list[str]
+) -> None:
+    with pytest.raises(UsageError) as caught:
+        check_recipe(load_recipe("cifar10", tuple(overrides)))
+    for word in words:
+        assert word in str(caught.value)

@@ -1,0 +1,135 @@
+"""Runs that learn from another one, with the runner's stages that only write a file."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mobilenet_tf.errors import MtfError, UsageError
+from mobilenet_tf.recipe import load_recipe
+from mobilenet_tf.runs import results
+from mobilenet_tf.runs.folder import WORKING_FILES, RunFolder
+from mobilenet_tf.runs.names import weights_name
+from mobilenet_tf.runs.results import StageResult
+
+ALL = ["train", "qat", "export", "benchmark", "report"]
+
+
+def make_teacher(path: Path, weights: bytes, *overrides: str) -> RunFolder:
+    """Make the folder of a run whose float training has finished."""
+    run, recipe = RunFolder(path), load_recipe("quickstart", overrides)
+    run.claim(recipe)
+    run.begin("train", {})
+    (run.partial("train") / weights_name(recipe, "float32")).write_bytes(weights)
+    result = StageResult(
+        stage="train",
+        settings={},
+        inputs={},
+        versions={},
+        commit=None,
+        machine={},
+        command="mtf train",
+        data={},
+        metrics={},
+        files=results.record_files(run.partial("train"), leave_out=WORKING_FILES),
+        started_at="",
+        wall_time_s=1.0,
+    )
+    results.save_result(result, run.partial("train"))
+    run.commit("train")
+    return run
+
+
+def test_a_teacher_with_other_weights_makes_what_learned_from_it_out_of_date(bench: Any) -> None:
+    teacher = make_teacher(bench.run.path.parent / "teacher", b"one")
+    bench.set(f"train.teacher={teacher.path}")
+    inputs = bench.pipeline()["train"].inputs
+    assert inputs == {"teacher": hashlib.sha256(b"one").hexdigest()}
+    make_teacher(teacher.path, b"one")  # made again, to the same
+    bench.pipeline()
+    assert bench.ran == []
+    make_teacher(teacher.path, b"two")
+    with pytest.raises(UsageError, match=r"out of date .*teacher.* has other weights"):
+        bench.one("qat", overwrite=True)
+    bench.pipeline()
+    assert bench.ran == ALL
+    assert f"train: running (the teacher {teacher.path} has other weights)" in bench.messages
+    shutil.rmtree(teacher.path)  # nothing that was learned is lost with it
+    bench.pipeline()
+    assert bench.ran == []
+    with pytest.raises(UsageError, match=r"train\.teacher .* does not exist"):
+        bench.pipeline(overwrite=True)
+    bench.set()
+    bench.pipeline()
+    assert bench.ran == ALL
+
+
+def test_a_training_begun_with_a_teacher_that_was_made_again_starts_over(bench: Any) -> None:
+    teacher = make_teacher(bench.run.path.parent / "teacher", b"one")
+    bench.set(f"train.teacher={teacher.path}")
+    bench.failing = "train"
+    with pytest.raises(MtfError):
+        bench.pipeline()
+    bench.failing = None
+    make_teacher(teacher.path, b"two")
+    bench.pipeline()
+    assert bench.content("train") == "fresh"
+    assert any("begun from other weights" in message for message in bench.messages)
+
+
+def test_another_teacher_is_a_changed_setting_of_an_unfinished_training(bench: Any) -> None:
+    bench.failing = "train"
+    with pytest.raises(MtfError):
+        bench.pipeline()
+    bench.failing = None
+    teacher = make_teacher(bench.run.path.parent / "teacher", b"one")
+    bench.set(f"train.teacher={teacher.path}")
+    with pytest.raises(UsageError, match=r"train\.teacher: '' there, .*--allow-changes"):
+        bench.pipeline()
+    bench.pipeline(allow_changes=True)
+    assert bench.content("train") == "continued"
+
+
+def test_a_run_does_not_teach_itself(bench: Any) -> None:
+    bench.set(f"train.teacher={bench.run.path}")
+    with pytest.raises(UsageError, match="is the run itself"):
+        bench.one("train")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ("missing", "does not exist; give the folder of a finished run"),
+        ("empty", "is not the folder of a run"),
+        ("unfinished", r"has not finished its training; .*--resume"),
+        ("data.name=synthetic", "knows the classes of synthetic, and this run is on digits"),
+        ("model.resolution_px=40", "takes images of 40 px, .*resolution_px 32"),
+    ],
+)
+def test_who_cannot_teach_is_refused_before_anything_is_begun(
+    change: str, words: str, bench: Any
+) -> None:
+    path = bench.run.path.parent / "teacher"
+    if change == "empty":
+        path.mkdir()
+    elif change == "unfinished":
+        RunFolder(path).claim(bench.recipe)
+    elif change != "missing":
+        make_teacher(path, b"one", change)
+    bench.set(f"train.teacher={path}")
+    with pytest.raises(UsageError, match=words):
+        bench.one("train")
+    assert bench.ran == []
+    assert not bench.run.partial("train").exists()
+
+
+def test_damaged_teachers_are_not_learned_from(bench: Any) -> None:
+    teacher = make_teacher(bench.run.path.parent / "teacher", b"one")
+    next(teacher.stage("train").glob("*.safetensors")).write_bytes(b"two")
+    bench.set(f"train.teacher={teacher.path}")
+    with pytest.raises(MtfError, match="is damaged"):
+        bench.one("train")
