@@ -22,19 +22,18 @@ from mobilenet_tf.debugging.layers import (
     FloatGraph,
     QuantizedLayer,
     compare_layers,
-    read_kernel,
 )
 from mobilenet_tf.debugging.tables import plot_layers
 from mobilenet_tf.errors import MtfError, UsageError, suggest
+from mobilenet_tf.evaluation.latency import time_interleaved
 from mobilenet_tf.evaluation.metrics import evaluate, make_keras_predict_fn
 from mobilenet_tf.evaluation.parity import compare_probabilities
+from mobilenet_tf.evaluation.predict import to_probabilities
 from mobilenet_tf.files import write_bytes, write_text
-from mobilenet_tf.pipeline.benchmark import time_interleaved
-from mobilenet_tf.pipeline.export import to_probabilities
 from mobilenet_tf.pipeline.networks import build_float_model, build_quantized_model
 from mobilenet_tf.pipeline.runner import load_inputs
 from mobilenet_tf.pipeline.stages import find_stage
-from mobilenet_tf.quantization.folding import fold_batch_norm
+from mobilenet_tf.quantization.folding import fold_batch_norm, read_kernel
 from mobilenet_tf.quantization.qat import copy_float
 from mobilenet_tf.recipe import Recipe
 from mobilenet_tf.runs.folder import RunFolder
