@@ -88,7 +88,7 @@ def prepare(ctx: click.Context, name: str, data_dir: Path | None, as_json: bool)
     status = find_dataset(name, data_dir)
     if not status.ready:
         terminal.echo(
-            f"downloading {name} ({info.download_bytes / 1e6:.0f} MB); preparing takes some minutes",
+            f"downloading {name} ({info.download_bytes / 1e6:.0f} MB); it takes some minutes",
             err=True,
         )
         status = prepare_dataset(name, data_dir)

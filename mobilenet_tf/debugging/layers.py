@@ -21,6 +21,7 @@ from mobilenet_tf.errors import UsageError
 from mobilenet_tf.keras import tf
 from mobilenet_tf.quantization.folding import read_kernel
 from mobilenet_tf.quantization.qat import WRAPPER_PREFIX, plain_name
+from mobilenet_tf.system.terminal import track
 
 LEVELS = 256
 HIGHEST_DB = 120.0  # given where nothing differs at all
@@ -93,7 +94,7 @@ def compare_layers(
     graph = FloatGraph(model)
     tallies = {layer.output: _Tally() for layer in layers}
     size = batch_size(graph, layers)
-    for start in range(0, len(images), size):
+    for start in track(range(0, len(images), size), "layers"):
         batch = images[start : start + size]
         _compare_batch(graph, layers, tallies, batch, read_file(batch))
     found = [_describe(layer, tallies[layer.output], graph) for layer in layers]
