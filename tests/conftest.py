@@ -9,7 +9,9 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from mobilenet_tf.errors import MtfError
@@ -89,6 +91,28 @@ def _finished_run(
 def finished_run(_finished_run: Path, tmp_path: Path) -> Path:
     """Return a copy of a finished tiny run, for the test to change as it likes."""
     return Path(shutil.copytree(_finished_run, tmp_path / "run"))
+
+
+@pytest.fixture(scope="session")
+def build_settled() -> Callable[..., Any]:
+    """Build a small network whose batch-norm statistics are those of its own activations."""
+
+    from mobilenet_tf.models.keras_builder import build_model
+
+    def build(images: np.ndarray, alpha: float = 0.1) -> Any:
+        network = build_model(
+            "mobilenet_v1",
+            alpha=alpha,
+            resolution_px=32,
+            classes=10,
+            stride_plan="cifar",
+            seed=3,
+            batch_norm_momentum=0.0,
+        )
+        network((images.astype(np.float32) - 128) / 128, training=True)
+        return network
+
+    return build
 
 
 class Bench:

@@ -1,4 +1,4 @@
-"""`mtf audit`: what a .tflite file holds, and whether it keeps its promise."""
+"""`mtf audit`: what a .tflite file holds, and whether it is in the expected format."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mobilenet_tf.cli.options import echo_json, json_option
+from mobilenet_tf.cli.options import json_option
 from mobilenet_tf.errors import MtfError, UsageError
 from mobilenet_tf.recipe import QUANTIZATIONS
+from mobilenet_tf.system import terminal
 
 if TYPE_CHECKING:
     from mobilenet_tf.tflite.audit import Audit, TensorInfo
@@ -24,7 +25,7 @@ _INTEGER_QUANTIZATIONS = ("int8_ptq", "int8_qat")
 @click.option(
     "--quantization",
     type=click.Choice(QUANTIZATIONS),
-    help="Check the promise of this quantization.  [default: what the file says it is]",
+    help="Check against the format of this quantization.  [default: what the file says it is]",
 )
 @click.option(
     "--io-type",
@@ -34,7 +35,7 @@ _INTEGER_QUANTIZATIONS = ("int8_ptq", "int8_qat")
 @click.option(
     "--logits/--probabilities",
     default=None,
-    help="What the output is to be.  [default: what the file says, else probabilities]",
+    help="What the output should be.  [default: what the file says, else probabilities]",
 )
 @json_option
 def command(
@@ -45,14 +46,14 @@ def command(
     logits: bool | None,
     as_json: bool,
 ) -> None:
-    """Show what a .tflite FILE holds, and check what it promises.
+    """Show what a .tflite FILE holds, and check it against the expected format.
 
-    FILE may be the name of a model that ships (mtf zoo).
+    FILE can be the name of a model in mtf zoo.
 
-    Ops, tensor types, input and output, and every byte by kind. The promise comes from the file's
-    metadata, or from the options for a file from elsewhere; without either nothing is checked.
+    Ops, tensor types, input and output, and every byte by kind. The expected format comes from
+    the file's metadata, or from the options for other files; without either nothing is checked.
     An int8 file, for one, has no float tensor, one scale a channel and bytes at both ends.
-    The exit code is 1 when the promise is broken.
+    The exit code is 1 when the file differs from the expected format.
 
     \b
     Example:
@@ -61,30 +62,32 @@ def command(
       mtf audit downloaded.tflite --quantization int8_ptq --io-type uint8
     """
     from mobilenet_tf.tflite.audit import audit
-    from mobilenet_tf.tflite.promise import check_promise
+    from mobilenet_tf.tflite.contract import check_contract
     from mobilenet_tf.zoo.shelf import find_tflite
 
     file = find_tflite(file)
     found = audit(file)
-    promise = _find_promise(file, found, quantization, io_type, logits)
-    broken = check_promise(found, *promise) if promise else []
+    contract = _find_contract(file, found, quantization, io_type, logits)
+    broken = check_contract(found, *contract) if contract else []
     if as_json:
-        echo_json({"file": str(file), **_describe(found), **_describe_promise(promise, broken)})
+        terminal.echo_json(
+            {"file": str(file), **_describe(found), **_describe_contract(contract, broken)}
+        )
     else:
-        click.echo(_format(file, found))
-        click.echo(_format_promise(promise, broken))
+        terminal.echo(_format(file, found))
+        terminal.echo(_format_contract(contract, broken), style="red" if broken else "")
     if broken:
-        raise MtfError(f"{file} does not keep its promise; export it again")
+        raise MtfError(f"{file} is not in the expected format; export it again")
 
 
-def _find_promise(
+def _find_contract(
     file: Path, found: Audit, quantization: str | None, io_type: str | None, logits: bool | None
 ) -> tuple[str, str, bool] | None:
     """Return quantization, io type and logits: as asked for, else as the file says."""
     metadata = found.metadata
     if quantization is None and metadata is None:
         if io_type is not None or logits is not None:
-            raise UsageError(f"{file} does not say what it promises; give --quantization too")
+            raise UsageError(f"{file} does not name its format; give --quantization too")
         return None
     if quantization is None and metadata is not None:
         quantization = metadata.quantization
@@ -113,11 +116,11 @@ def _format(file: Path, found: Audit) -> str:
     from mobilenet_tf.report.tables import Column, format_table
 
     text = Column("", align="left")
-    lines = [f"{file}: {found.file_bytes:,} bytes"]
+    lines = [f"{terminal.escape(str(file))}: {found.file_bytes:,} bytes"]
     if found.metadata is not None:
         meta = found.metadata
-        lines.append(f"{meta.description} (mobilenet-tf {meta.project_version})")
-        lines.append(f"{len(meta.classes)} classes: {_shorten(meta.classes)}")
+        lines.append(terminal.escape(f"{meta.description} (mobilenet-tf {meta.project_version})"))
+        lines.append(terminal.escape(f"{len(meta.classes)} classes: {_shorten(meta.classes)}"))
     else:
         lines.append("no mobilenet_tf metadata: not written by this project")
     ends = [
@@ -128,7 +131,8 @@ def _format(file: Path, found: Audit) -> str:
     columns = [Column(title, align="left") for title in ("", "name", "type", "shape", "scale")]
     lines += ["", format_table(columns, ends), ""]
     for entry in found.signatures:
-        lines.append(f"signature {entry.key}: {_names(entry.inputs)} -> {_names(entry.outputs)}")
+        route = f"{_names(entry.inputs)} -> {_names(entry.outputs)}"
+        lines.append(terminal.escape(f"signature {entry.key}: {route}"))
     outside = (*found.custom_ops, *found.unknown_ops)
     op_rows = [
         (name, str(count), "not LiteRT's own" if name in outside else "")
@@ -155,16 +159,16 @@ def _format(file: Path, found: Audit) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _format_promise(promise: tuple[str, str, bool] | None, broken: list[str]) -> str:
-    if promise is None:
-        return "promise not checked: the file names none; give --quantization to check one"
-    quantization, io_type, logits = promise
+def _format_contract(contract: tuple[str, str, bool] | None, broken: list[str]) -> str:
+    if contract is None:
+        return "format not checked: the file names none; give --quantization to check one"
+    quantization, io_type, logits = contract
     what = f"{quantization}, {io_type} in and out, {'logits' if logits else 'probabilities'}"
     if not broken:
-        return f"promise kept: {what}"
+        return f"in the expected format: {what}"
     ways = "1 way" if len(broken) == 1 else f"{len(broken)} ways"
-    head = click.style(f"promise broken in {ways}: {what}", fg="red")
-    return "\n".join([head, *(f"  {violation}" for violation in broken)])
+    head = f"differs from the expected format in {ways}: {what}"
+    return "\n".join([head, *(f"  {terminal.escape(violation)}" for violation in broken)])
 
 
 def _describe(found: Audit) -> dict[str, Any]:
@@ -198,12 +202,12 @@ def _describe(found: Audit) -> dict[str, Any]:
     }
 
 
-def _describe_promise(promise: tuple[str, str, bool] | None, broken: list[str]) -> dict[str, Any]:
-    if promise is None:
-        return {"promise": None, "kept": None, "violations": []}
-    quantization, io_type, logits = promise
+def _describe_contract(contract: tuple[str, str, bool] | None, broken: list[str]) -> dict[str, Any]:
+    if contract is None:
+        return {"contract": None, "kept": None, "violations": []}
+    quantization, io_type, logits = contract
     return {
-        "promise": {"quantization": quantization, "io_type": io_type, "logits": logits},
+        "contract": {"quantization": quantization, "io_type": io_type, "logits": logits},
         "kept": not broken,
         "violations": broken,
     }

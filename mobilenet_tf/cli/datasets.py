@@ -1,4 +1,4 @@
-"""`mtf datasets`: what images there are, where they are, and getting them ahead of time."""
+"""`mtf datasets`: the datasets, where each is, and downloading them ahead of time."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mobilenet_tf.cli.options import data_dir_option, echo_json, json_option
+from mobilenet_tf.cli.options import data_dir_option, json_option
+from mobilenet_tf.system import terminal
 
 if TYPE_CHECKING:
     from mobilenet_tf.data.catalog import DatasetInfo
@@ -56,9 +57,9 @@ def command(ctx: click.Context, data_dir: Path | None, as_json: bool) -> None:
 
     found = [(info, find_dataset(name, data_dir)) for name, info in DATASETS.items()]
     if as_json:
-        echo_json([_describe(info, status) for info, status in found])
+        terminal.echo_json([_describe(info, status) for info, status in found])
     else:
-        click.echo(_format(found))
+        terminal.echo(_format(found))
 
 
 @command.command()
@@ -86,15 +87,15 @@ def prepare(ctx: click.Context, name: str, data_dir: Path | None, as_json: bool)
     info = dataset_info(name)
     status = find_dataset(name, data_dir)
     if not status.ready:
-        click.echo(
-            f"getting {name}: {info.download_bytes / 1e6:.0f} MB, then some minutes of work",
+        terminal.echo(
+            f"downloading {name} ({info.download_bytes / 1e6:.0f} MB); it takes some minutes",
             err=True,
         )
         status = prepare_dataset(name, data_dir)
     if as_json:
-        echo_json(_describe(info, status))
+        terminal.echo_json(_describe(info, status))
     else:
-        click.echo(f"{name} is ready: {status.detail}")
+        terminal.echo(f"{name} is ready: {status.detail}")
 
 
 def _describe(info: DatasetInfo, status: DatasetStatus) -> dict[str, Any]:
@@ -123,7 +124,7 @@ def _format(found: list[tuple[DatasetInfo, DatasetStatus]]) -> str:
             f"{info.train_count:,}",
             f"{info.test_count:,}",
             "x".join(map(str, info.image_shape)),
-            "ready" if status.ready else "not here",
+            "ready" if status.ready else "not downloaded",
         )
         for info, status in found
     ]
@@ -131,5 +132,5 @@ def _format(found: list[tuple[DatasetInfo, DatasetStatus]]) -> str:
     columns += [Column("image"), Column("state", align="left")]
     lines = [format_table(columns, cells)]
     for info, status in found:
-        lines += ["", f"{info.name}: {info.description}", f"  {status.detail}"]
+        lines += ["", f"{info.name}: {info.description}", f"  {terminal.escape(status.detail)}"]
     return "\n".join(lines)

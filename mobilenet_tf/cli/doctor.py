@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mobilenet_tf.cli.options import data_dir_option, echo_json, json_option
+from mobilenet_tf.cli.options import data_dir_option, json_option
 from mobilenet_tf.errors import MtfError
+from mobilenet_tf.system import terminal
 
 if TYPE_CHECKING:
-    from mobilenet_tf.system.doctor import Check
-
-_COLOURS = {"ok": "green", "warning": "yellow", "problem": "red"}
+    from mobilenet_tf.system.doctor import Check, Dataset
 
 
 @click.command(short_help="Check whether this machine is ready.")
@@ -26,39 +25,61 @@ _COLOURS = {"ok": "green", "warning": "yellow", "problem": "red"}
     show_default=True,
     help="Folder that runs will be written to.",
 )
+@click.option("--all", "everything", is_flag=True, help="Show what is fine, too.")
 @json_option
-def command(*, data_dir: Path | None, out: Path, as_json: bool) -> None:
+def command(*, data_dir: Path | None, out: Path, everything: bool, as_json: bool) -> None:
     """Check the environment: versions that fit together, CPU, memory, disk and data.
 
-    Each line is ok, a warning (it works, but worse than it could) or a problem, with its way
-    out. The exit code is 1 when there is a problem.
+    Problems come first, then warnings (it works, but worse than it could), each with how to fix it.
+    The exit code is 1 when there is a problem.
 
     \b
     Example:
       mtf doctor
-      mtf doctor --data-dir /data/tfds --json
+      mtf doctor --all --data-dir /data/tfds
     """
+    from mobilenet_tf.data.sources import default_data_dir
     from mobilenet_tf.system.doctor import examine
 
-    checks = examine(data_dir, out)
-    problems = sum(check.level == "problem" for check in checks)
+    data_dir = data_dir or default_data_dir()
+    checks = examine(list_datasets(data_dir), data_dir=data_dir, out=out)
+    by_level = {
+        level: [check for check in checks if check.level == level]
+        for level in ("problem", "warning", "ok")
+    }
+    problems, fine = by_level["problem"], by_level["ok"]
     if as_json:
-        echo_json({"ok": not problems, "checks": [asdict(check) for check in checks]})
+        terminal.echo_json({"ok": not problems, "checks": [asdict(check) for check in checks]})
     else:
-        for check in checks:
+        for check in (*problems, *by_level["warning"], *(fine if everything else ())):
             _echo(check)
-        warnings = sum(check.level == "warning" for check in checks)
-        click.echo(f"\n{_count(problems, 'problem')}, {_count(warnings, 'warning')}")
+        rest = "everything else is fine" if len(fine) < len(checks) else "everything is fine"
+        terminal.echo(f"{rest} ({len(fine)} checks)", style="green")
     if problems:
-        raise MtfError(f"{_count(problems, 'problem')}: see the lines marked so, each has a fix")
+        count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+        raise MtfError(f"{count}: fix what is listed as a problem above")
+
+
+def list_datasets(data_dir: Path | None) -> list[Dataset]:
+    """Return the datasets and their states, as the examination takes them."""
+    from mobilenet_tf.data.catalog import DATASETS
+    from mobilenet_tf.data.sources import find_dataset
+    from mobilenet_tf.system.doctor import Dataset
+
+    found = [(info, find_dataset(name, data_dir)) for name, info in DATASETS.items()]
+    return [
+        Dataset(
+            info.name,
+            status.ready,
+            status.detail,
+            "scikit-learn" if info.source == "scikit-learn" else "",
+        )
+        for info, status in found
+    ]
 
 
 def _echo(check: Check) -> None:
-    level = click.style(f"{check.level:<8}", fg=_COLOURS[check.level])
-    click.echo(f"{level} {check.name}: {check.detail}")
+    style = {"problem": "red", "warning": "yellow"}.get(check.level, "")
+    terminal.echo(f"{check.level:<8} {check.name}: {check.detail}", style=style)
     if check.fix:
-        click.echo(f"{'':8} -> {check.fix}")
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number or 'no'} {what}{'' if number == 1 else 's'}"
+        terminal.echo(f"{'':8} fix: {check.fix}")

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mobilenet_tf.cli.options import echo_json, json_option
+from mobilenet_tf.cli.options import json_option
 from mobilenet_tf.errors import MtfError
+from mobilenet_tf.system import terminal
 
 if TYPE_CHECKING:
     from mobilenet_tf.evaluation.predict import Prediction
@@ -39,10 +40,10 @@ def command(
 ) -> None:
     """Say what a .tflite MODEL sees in images of any size and kind.
 
-    MODEL is a file or the name of a model that ships (mtf zoo).
+    MODEL is a file, or the name of a model in mtf zoo.
     The file alone is enough: its classes are inside. An image is turned upright, laid on white
     where it is transparent, cropped around its centre to the model's aspect ratio and resized.
-    An image that cannot be read is named at the end, and the exit code is not 0.
+    An image that cannot be read is named at the end; the others are predicted, the exit code is 1.
 
     \b
     Example:
@@ -54,7 +55,7 @@ def command(
 
     predictor = Predictor(find_tflite(model), threads=threads)
     if predictor.warning:
-        click.echo(f"warning: {predictor.warning}", err=True)
+        terminal.echo(f"warning: {predictor.warning}", err=True)
     errors: list[MtfError] = []
     read: list[Prediction] = []
     for prediction in predictor.predict(images, top=top):
@@ -66,20 +67,17 @@ def command(
         else:
             _echo(prediction)
     if as_json:
-        echo_json(_describe(model, read, errors))
-    if len(images) == 1 and errors:
-        raise errors[0]
+        terminal.echo_json(_describe(model, read, errors))
     for error in errors:
-        click.echo(f"error: {error}", err=True)
+        terminal.echo(f"error: {error}", err=True)
     if errors:
-        failure = type(errors[0])
-        raise failure(f"{len(errors)} of {len(images)} images could not be read (named above)")
+        raise MtfError(f"{len(errors)} of {len(images)} images could not be read (named above)")
 
 
 def _echo(prediction: Prediction) -> None:
-    click.echo(str(prediction.image))
+    terminal.echo(str(prediction.image))
     for score in prediction.scores:
-        click.echo(f"  {100 * score.probability:5.1f} %  {score.name}")
+        terminal.echo(f"  {100 * score.probability:5.1f} %  {terminal.escape(score.name)}")
 
 
 def _describe(model: Path, predictions: list[Prediction], errors: list[MtfError]) -> dict[str, Any]:

@@ -1,13 +1,17 @@
-"""`mtf quant-debug`: where accuracy went, layer by layer."""
+"""`mtf quant-debug`: where accuracy goes in int8, layer by layer."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
 from mobilenet_tf.cli import options
+from mobilenet_tf.system import terminal
+
+if TYPE_CHECKING:
+    from mobilenet_tf.debugging.findings import Diagnosis
 
 
 @click.command(short_help="Say which layers of RUN lose accuracy in int8, and what to do.")
@@ -55,34 +59,33 @@ def command(
       mtf quant-debug artifacts/cifar10_v1_050_r32
       mtf quant-debug artifacts/digits --keep-float conv1 --keep-float conv_dw_1
     """
+    import msgspec
+
     from mobilenet_tf.debugging.diagnosis import Request, diagnose_run
     from mobilenet_tf.runs.folder import RunFolder
     from mobilenet_tf.runs.provenance import describe_command
 
     folder = RunFolder(run)
     recipe = folder.load_recipe()
-    with options.resumable(describe_command), folder.lock(recipe):
-        found = diagnose_run(
-            folder,
-            recipe,
-            Request(quantization, images, kept),
-            data_dir=data_dir,
-            echo=options.make_echo(as_json),
-        )
-    if as_json:
-        options.echo_json(found)
-        return
-    _echo(run, found)
+    with terminal.set_up(as_json=as_json):
+        with options.resumable(describe_command), folder.lock(recipe):
+            found = diagnose_run(
+                folder, recipe, Request(quantization, images, kept), data_dir=data_dir
+            )
+        if as_json:
+            terminal.echo_json(msgspec.to_builtins(found))
+        else:
+            _echo(run, found)
 
 
-def _echo(run: Path, found: dict[str, Any]) -> None:
+def _echo(run: Path, found: Diagnosis) -> None:
     from mobilenet_tf.debugging.tables import format_cost, format_layers, format_parity
 
-    click.echo(f"\n{format_layers(found['layers'])}\n")
-    click.echo(found["advice"])
-    if found["parity"]:
-        click.echo(f"\n{format_parity(found['parity'])}\n")
-    if found["keep_float"]:
-        click.echo(format_cost(found))
-        click.echo(f"File: {run / found['keep_float']['file']}")
-    click.echo(f"Plot: {run / 'quant-debug' / found['quantization']}.svg")
+    terminal.echo(f"\n{found.advice}\n\n{format_layers(found.layers)}")
+    if found.parity is not None:
+        terminal.echo(f"\n{format_parity(found.parity)}")
+    terminal.echo("")
+    if found.keep_float is not None:
+        terminal.echo(format_cost(found.keep_float, found.file_top1))
+        terminal.echo(f"File: {run / found.keep_float.file}")
+    terminal.echo(f"Plot: {run / 'quant-debug' / found.quantization}.svg")

@@ -1,4 +1,4 @@
-"""What to do about the layer that costs most: one sentence, from the kind of its error."""
+"""The verdict: does int8 lose accuracy, which layer costs most, and what to do about it."""
 
 from __future__ import annotations
 
@@ -20,18 +20,19 @@ def advise(
     float_top1: float,
     file_top1: float,
 ) -> str:
-    """Return the sentence for layers ranked worst first; `layers` is the file's own order."""
+    """Return the verdict for layers ranked worst first; `layers` is the file's own order."""
     worst = ranked[0]
     drop = 100 * (float_top1 - file_top1)
-    said = f"float {100 * float_top1:.2f} %, file {100 * file_top1:.2f} %"
+    kept = "keeps the accuracy" if drop <= SMALL_DROP_POINTS else f"loses {drop:.2f} points"
+    verdict = f"int8 {kept} (float {100 * float_top1:.2f} %, file {100 * file_top1:.2f} %)"
     if worst.effect_db is None:
-        return f"{said}: the float network gives no signal at all; train it before you quantize it."
+        return f"{verdict}, but the float network gives no signal: train it before you quantize it."
     if worst.effect_db >= HARMLESS_DB and drop <= SMALL_DROP_POINTS:
         return (
-            f"{said}: no layer stands out; the largest effect, {worst.name}'s, is"
+            f"{verdict}, and no layer stands out: the largest effect, {worst.name}'s, is"
             f" {worst.effect_db:.0f} dB below the logits."
         )
-    return f"{said}: begin with {worst.name}. {_explain(worst, layers)}"
+    return f"{verdict}; {worst.name} costs most. {_explain(worst, layers)}"
 
 
 def _explain(worst: LayerFidelity, layers: Sequence[QuantizedLayer]) -> str:

@@ -25,6 +25,7 @@ from mobilenet_tf.debugging.layers import (
 from mobilenet_tf.errors import UsageError
 from mobilenet_tf.evaluation.parity import OUTPUT_STEPS, compare_probabilities
 from mobilenet_tf.keras import tf
+from mobilenet_tf.system.terminal import track
 
 AS_TRAINED = "as trained"
 KERNELS, BIASES, SOFTMAX = "kernels", "biases", "softmax"
@@ -135,7 +136,7 @@ def explain_difference(
             _predict(graph, {graph.input: _normalise(images[start : start + size])})
             for start in starts
         ]
-    for start in starts:
+    for start in track(starts, "differences"):
         batch = images[start : start + size]
         _compare_batch(graph, layers, found, _normalise(batch), read_file(batch))
     causes = [

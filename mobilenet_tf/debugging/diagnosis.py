@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
+import logging
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -18,23 +17,28 @@ from mobilenet_tf.data.sources import Split
 from mobilenet_tf.data.training import load_training_data
 from mobilenet_tf.debugging.advice import advise
 from mobilenet_tf.debugging.causes import explain_difference
+from mobilenet_tf.debugging.findings import (
+    Diagnosis,
+    Differences,
+    KeptFloat,
+    ParityExplained,
+)
 from mobilenet_tf.debugging.layers import (
     FloatGraph,
     QuantizedLayer,
     compare_layers,
-    read_kernel,
 )
 from mobilenet_tf.debugging.tables import plot_layers
 from mobilenet_tf.errors import MtfError, UsageError, suggest
+from mobilenet_tf.evaluation.latency import time_interleaved
 from mobilenet_tf.evaluation.metrics import evaluate, make_keras_predict_fn
 from mobilenet_tf.evaluation.parity import compare_probabilities
+from mobilenet_tf.evaluation.predict import to_probabilities
 from mobilenet_tf.files import write_bytes, write_text
-from mobilenet_tf.pipeline.benchmark import time_interleaved
-from mobilenet_tf.pipeline.export import to_probabilities
 from mobilenet_tf.pipeline.networks import build_float_model, build_quantized_model
 from mobilenet_tf.pipeline.runner import load_inputs
 from mobilenet_tf.pipeline.stages import find_stage
-from mobilenet_tf.quantization.folding import fold_batch_norm
+from mobilenet_tf.quantization.folding import fold_batch_norm, read_kernel
 from mobilenet_tf.quantization.qat import copy_float
 from mobilenet_tf.recipe import Recipe
 from mobilenet_tf.runs.folder import RunFolder
@@ -45,9 +49,8 @@ from mobilenet_tf.tflite.interpreter import Classifier
 from mobilenet_tf.tflite.metadata import embed_metadata, read_metadata
 from mobilenet_tf.tflite.mixed import keep_float
 
-Echo = Callable[[str], None]
+log = logging.getLogger(__name__)
 FOLDER = "quant-debug"
-KERNEL_SETS = ("xnnpack", "reference")
 INT8 = ("int8_qat", "int8_ptq")
 CONVERSIONS = ("QUANTIZE", "DEQUANTIZE", "RESHAPE")  # they change no value worth comparing
 LONGEST_NAMED = 3  # layers in a file name, before it only counts them
@@ -65,9 +68,9 @@ class Request:
 
 
 def diagnose_run(
-    run: RunFolder, recipe: Recipe, request: Request, *, data_dir: Path | None, echo: Echo
-) -> dict[str, Any]:
-    """Compare, write RUN/quant-debug/ and return what was found, as plain values.
+    run: RunFolder, recipe: Recipe, request: Request, *, data_dir: Path | None
+) -> Diagnosis:
+    """Compare, write RUN/quant-debug/ and return what was found.
 
     Accuracy is that on all validation images, on the compared training ones where none are held
     out; test images are never read.
@@ -78,57 +81,56 @@ def diagnose_run(
     """
     results = load_inputs(replace(find_stage("benchmark"), name=FOLDER), run, recipe)
     record = choose_file(results["export"].metrics.files, request.quantization, run)
-    quantization = record.quantization
     path = run.stage("export") / record.file
     content = path.read_bytes()
-    model = build_reference(run, recipe, quantization)
+    model = build_reference(run, recipe, record.quantization)
     graph = FloatGraph(model)
     layers = find_layers(audit(content), graph, path)
     kept = find_named(layers, graph, request.keep_float)  # a wrong name ends it before the work
 
-    data = load_training_data(recipe, data_dir)
-    split, label = (data.validation, "validation") if data.validation else (data.train, "training")
-    images = resize_bytes(split.images[: request.images], recipe.model.resolution_px)
-    if data.validation is None:
-        split = Split(split.images[: request.images], split.labels[: request.images])
-    echo(f"quant-debug: {path.name}, {len(layers)} layers on {len(images)} {label} images")
-    fidelities = compare_layers(model, layers, make_reader(content, layers), images)
+    split, label = choose_images(recipe, request.images, data_dir)
     side = recipe.model.resolution_px
-    tops = {
-        "float_top1": evaluate(make_keras_predict_fn(model), split, resolution_px=side).top1,
-        "file_top1": evaluate(
-            to_probabilities(Classifier.load(content)), split, resolution_px=side
-        ).top1,
-    }
-    found: dict[str, Any] = {
-        "run": run.name,
-        "file": f"export/{path.name}",
-        "quantization": quantization,
-        "images": label,
-        "compared_count": len(images),
-        "accuracy_count": len(split.labels),
-        **tops,
-        "layers": [dataclasses.asdict(layer) for layer in fidelities],
-        "advice": advise(fidelities, layers, **tops),
-        "parity": None,
-        "keep_float": None,
-    }
-    if quantization == "int8_qat":
-        found["parity"] = explain_parity(run, recipe, path, images)
-    folder = run.path / FOLDER
-    if kept:
-        mixed = rewrite(content, kept, model)
-        names = [layer.name for layer in kept]
-        short = "_".join(names) if len(names) <= LONGEST_NAMED else f"{len(names)}_layers"
-        target = folder / f"{path.stem}_float_{short}.tflite"
-        write_bytes(target, mixed)
-        found["keep_float"] = {"layers": names, "file": f"{FOLDER}/{target.name}"} | measure_cost(
-            content, mixed, split, recipe, target
-        )
-    write_text(folder / f"{quantization}.json", json.dumps(found, indent=2) + "\n")
-    order = [layer.name for layer in layers]
-    write_text(folder / f"{quantization}.svg", plot_layers(path.stem, found["layers"], order))
+    images = resize_bytes(split.images[: request.images], side)
+    log.info("quant-debug: %s, %d layers, %d %s images", path.name, len(layers), len(images), label)
+    ranked = compare_layers(model, layers, make_reader(content, layers), images)
+    float_top1, file_top1 = (
+        evaluate(predict, split, resolution_px=side).top1
+        for predict in (make_keras_predict_fn(model), to_probabilities(Classifier.load(content)))
+    )
+    found = Diagnosis(
+        run=run.name,
+        file=f"export/{path.name}",
+        quantization=record.quantization,
+        images=label,
+        compared_count=len(images),
+        accuracy_count=len(split.labels),
+        float_top1=float_top1,
+        file_top1=file_top1,
+        layers=tuple(ranked),
+        advice=advise(ranked, layers, float_top1=float_top1, file_top1=file_top1),
+        parity=(
+            explain_parity(run, recipe, path, images) if record.quantization == "int8_qat" else None
+        ),
+        keep_float=(write_mixed(path, kept, model, recipe=recipe, split=split) if kept else None),
+    )
+    save_diagnosis(run.path / FOLDER, found, [layer.name for layer in layers])
     return found
+
+
+def save_diagnosis(folder: Path, found: Diagnosis, order: Sequence[str]) -> None:
+    """Write a diagnosis and its plot, whose layers stand in the order of the network."""
+    content = msgspec.json.format(msgspec.json.encode(found), indent=2)
+    write_bytes(folder / f"{found.quantization}.json", content + b"\n")
+    plot = plot_layers(Path(found.file).stem, found.layers, order)
+    write_text(folder / f"{found.quantization}.svg", plot)
+
+
+def choose_images(recipe: Recipe, count: int, data_dir: Path | None) -> tuple[Split, str]:
+    """Return the validation split, or `count` training images where none are held out; its name."""
+    data = load_training_data(recipe, data_dir)
+    if data.validation is not None:
+        return data.validation, "validation"
+    return Split(data.train.images[:count], data.train.labels[:count]), "training"
 
 
 def choose_file(
@@ -232,7 +234,7 @@ def make_reader(
 
 def explain_parity(
     run: RunFolder, recipe: Recipe, file: Path, images: np.ndarray
-) -> dict[str, Any]:
+) -> ParityExplained:
     """Return why the fake-quantized network of a run and its file differ, for both kernel sets.
 
     Each set is explained from the network as trained; how far the sets are from each other on the
@@ -240,33 +242,24 @@ def explain_parity(
     """
     content, found = file.read_bytes(), audit(file)
     constants = read_constants(content)
-    explained: dict[str, Any] = {"count": len(images)}
-    given = {}
-    for kernels in KERNEL_SETS:
-        reference = kernels == "reference"
+    explained, given = [], []
+    for reference in (False, True):
         model = build_quantized_model(recipe, run.stage("qat"), as_trained=True)
-        graph = FloatGraph(model)
-        layers = find_layers(found, graph, file)
+        layers = find_layers(found, FloatGraph(model), file)
         classifier = Classifier.load(content, threads=2, reference_kernels=reference)
-        given[kernels] = to_probabilities(classifier)(images)
+        given.append(to_probabilities(classifier)(images))
         causes, differences = explain_difference(
             model,
-            {
-                layer.name: constants[layer.op_index]
-                for layer in layers
-                if layer.op_index in constants
-            },
+            {each.name: constants[each.op_index] for each in layers if each.op_index in constants},
             layers,
             make_reader(content, layers, threads=2, reference_kernels=reference),
             images=images,
-            expected=given[kernels],
+            expected=given[-1],
         )
-        explained[kernels] = {
-            "causes": [dataclasses.asdict(cause) for cause in causes],
-            "layers": [dataclasses.asdict(layer) for layer in differences],
-        }
-    explained["between_kernels"] = msgspec.to_builtins(compare_probabilities(*given.values()))
-    return explained
+        explained.append(Differences(tuple(causes), tuple(differences)))
+    return ParityExplained(
+        len(images), explained[0], explained[1], compare_probabilities(given[0], given[1])
+    )
 
 
 def rewrite(content: bytes, kept: Sequence[QuantizedLayer], model: Any) -> bytes:
@@ -309,10 +302,16 @@ def arrange_kernel(kernel: np.ndarray, op_name: str) -> np.ndarray:
     return kernel.transpose()  # (in, out) -> (out, in)
 
 
-def measure_cost(
-    content: bytes, mixed: bytes, split: Split, recipe: Recipe, file: Path
-) -> dict[str, Any]:
-    """Return accuracy, bytes and latency of the mixed file; both files are timed in turns."""
+def write_mixed(
+    path: Path, kept: Sequence[QuantizedLayer], model: Any, *, recipe: Recipe, split: Split
+) -> KeptFloat:
+    """Write the file with layers in float and measure it; it and the int8 file run in turns."""
+    content = path.read_bytes()
+    mixed = rewrite(content, kept, model)
+    names = tuple(layer.name for layer in kept)
+    short = "_".join(names) if len(names) <= LONGEST_NAMED else f"{len(names)}_layers"
+    target = path.parents[1] / FOLDER / f"{path.stem}_float_{short}.tflite"
+    write_bytes(target, mixed)
     side, threads = recipe.model.resolution_px, recipe.benchmark.threads
     image = resize_bytes(split.images[:1], side)[0]
     runs = []
@@ -321,14 +320,17 @@ def measure_cost(
         single.load_image(image)
         runs.append(single.invoke)
     int8_ms, mixed_ms = (
-        float(np.median(taken)) for taken in time_interleaved(runs, recipe.benchmark)
+        round(float(np.median(latencies)), 4)
+        for latencies in time_interleaved(runs, recipe.benchmark)
     )
     score = evaluate(to_probabilities(Classifier.load(mixed)), split, resolution_px=side)
-    return {
-        "top1": score.top1,
-        "size_bytes": len(mixed),
-        "added_bytes": len(mixed) - len(content),
-        "latency_median_ms": round(mixed_ms, 4),
-        "int8_latency_median_ms": round(int8_ms, 4),
-        "threads": threads,
-    }
+    return KeptFloat(
+        layers=names,
+        file=f"{FOLDER}/{target.name}",
+        top1=score.top1,
+        size_bytes=len(mixed),
+        added_bytes=len(mixed) - len(content),
+        latency_median_ms=mixed_ms,
+        int8_latency_median_ms=int8_ms,
+        threads=threads,
+    )

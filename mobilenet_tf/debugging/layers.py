@@ -19,7 +19,9 @@ import numpy as np
 from mobilenet_tf.data.pipeline import normalise
 from mobilenet_tf.errors import UsageError
 from mobilenet_tf.keras import tf
+from mobilenet_tf.quantization.folding import read_kernel
 from mobilenet_tf.quantization.qat import WRAPPER_PREFIX, plain_name
+from mobilenet_tf.system.terminal import track
 
 LEVELS = 256
 HIGHEST_DB = 120.0  # given where nothing differs at all
@@ -92,7 +94,7 @@ def compare_layers(
     graph = FloatGraph(model)
     tallies = {layer.output: _Tally() for layer in layers}
     size = batch_size(graph, layers)
-    for start in range(0, len(images), size):
+    for start in track(range(0, len(images), size), "layers"):
         batch = images[start : start + size]
         _compare_batch(graph, layers, tallies, batch, read_file(batch))
     found = [_describe(layer, tallies[layer.output], graph) for layer in layers]
@@ -279,15 +281,6 @@ def measure_kernel_spread(layer: Any) -> float | None:
     # A depthwise kernel's outputs are its two last axes, (channels, multiplier).
     outputs = 2 if "Depthwise" in type(layer).__name__ else 1
     return _measure_spread(np.abs(kernel).max(axis=tuple(range(kernel.ndim - outputs))).reshape(-1))
-
-
-def read_kernel(layer: Any) -> np.ndarray | None:
-    """Return a Keras layer's kernel; None where it has none."""
-    for weight in layer.weights:
-        if "kernel" in weight.name.rsplit("/", 1)[-1]:
-            kernel: np.ndarray = weight.numpy()
-            return kernel
-    return None
 
 
 def _measure_spread(ranges: np.ndarray) -> float | None:

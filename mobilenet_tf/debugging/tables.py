@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
+from mobilenet_tf.debugging.findings import KeptFloat, ParityExplained
+from mobilenet_tf.debugging.layers import LayerFidelity
 from mobilenet_tf.report import plots
 from mobilenet_tf.report.tables import Column, format_table
 from mobilenet_tf.report.units import MISSING
@@ -32,81 +33,78 @@ PARITY_COLUMNS = (
     Column("largest difference, steps", "largest"),
     Column("values that differed", "differed"),
 )
-KERNEL_SETS = {"xnnpack": "XNNPACK", "reference": "reference"}
 NAMED_LAYERS = 3
 
 
-def format_parity(parity: Mapping[str, Any]) -> str:
+def format_parity(parity: ParityExplained) -> str:
     """Return why the fake-quantized model and the file differ: a table, and the layers to blame."""
-    rows = []
-    for key, title in KERNEL_SETS.items():
-        for number, cause in enumerate(parity[key]["causes"]):
-            differing = cause["differing_values"]
-            rows.append(
-                (
-                    "" if number else title,
-                    str(cause["name"]),
-                    f"{100 * cause['top1_agreement']:.2f}",
-                    f"{100 * cause['same_outputs']:.1f}",
-                    f"{cause['mean_difference_steps']:.3f}",
-                    f"{cause['largest_difference_steps']:.1f}",
-                    MISSING if differing is None else f"{differing:,}",
-                )
-            )
+    kernel_sets = (("XNNPACK", parity.xnnpack), ("reference", parity.reference))
+    rows = [
+        (
+            "" if number else title,
+            cause.name,
+            f"{100 * cause.top1_agreement:.2f}",
+            f"{100 * cause.same_outputs:.1f}",
+            f"{cause.mean_difference_steps:.3f}",
+            f"{cause.largest_difference_steps:.1f}",
+            MISSING if cause.differing_values is None else f"{cause.differing_values:,}",
+        )
+        for title, found in kernel_sets
+        for number, cause in enumerate(found.causes)
+    ]
     lines = [
-        f"Fake-quantized model against the file, {parity['count']:,} images; the two kernel sets"
-        f" agree on {100 * parity['between_kernels']['top1_agreement']:.2f} % of top-1:",
+        f"Fake-quantized model against the file, {parity.count:,} images; the two kernel sets"
+        f" agree on {100 * parity.between_kernels.top1_agreement:.2f} % of top-1:",
         format_table(PARITY_COLUMNS, rows),
     ]
-    for key, title in KERNEL_SETS.items():
+    for title, found in kernel_sets:
         worst = ", ".join(
-            f"{layer['name']} ({100 * layer['differing_share']:.3f} % of its values,"
-            f" {layer['effect_steps']:.3f} steps)"
-            for layer in parity[key]["layers"][:NAMED_LAYERS]
+            f"{layer.name} ({100 * layer.differing_share:.3f} % of its values,"
+            f" {layer.effect_steps:.3f} steps)"
+            for layer in found.layers[:NAMED_LAYERS]
         )
-        lines.append(f"{title}: most by {worst}.")
+        lines.append(f"{title}: the largest differences are in {worst}.")
     return "\n".join(lines)
 
 
-def format_layers(layers: Sequence[Mapping[str, Any]]) -> str:
+def format_layers(layers: Sequence[LayerFidelity]) -> str:
     """Return the table for a terminal, in the order given."""
     rows = [
         (
-            str(layer["name"]),
-            *(_decimals(layer[key], 1) for key in ("effect_db", "own_snr_db", "snr_db")),
-            _decimals(layer["cosine"], 4),
-            f"{100 * layer['saturated_share']:.2f}",
-            f"{100 * layer['range_used_share']:.0f}",
-            f"{layer['largest_error_steps']:.0f}",
-            _ratio(layer["kernel_spread"]),
-            _ratio(layer["output_spread"]),
+            layer.name,
+            *(_decimals(value, 1) for value in (layer.effect_db, layer.own_snr_db, layer.snr_db)),
+            _decimals(layer.cosine, 4),
+            f"{100 * layer.saturated_share:.2f}",
+            f"{100 * layer.range_used_share:.0f}",
+            f"{layer.largest_error_steps:.0f}",
+            _ratio(layer.kernel_spread),
+            _ratio(layer.output_spread),
         )
         for layer in layers
     ]
     return format_table(COLUMNS, rows)
 
 
-def format_cost(found: Mapping[str, Any]) -> str:
+def format_cost(kept: KeptFloat, file_top1: float) -> str:
     """Return in a sentence what layers in float give back and cost."""
-    kept = found["keep_float"]
-    gain = 100 * (kept["top1"] - found["file_top1"])
-    share = 100 * kept["added_bytes"] / (kept["size_bytes"] - kept["added_bytes"])
-    slower = kept["latency_median_ms"] / kept["int8_latency_median_ms"]
+    gain = 100 * (kept.top1 - file_top1)
+    share = 100 * kept.added_bytes / (kept.size_bytes - kept.added_bytes)
+    slower = kept.latency_median_ms / kept.int8_latency_median_ms
     return (
-        f"{', '.join(kept['layers'])} in float: top-1 {100 * kept['top1']:.2f} %"
-        f" ({gain:+.2f} points), {kept['size_bytes']:,} bytes ({kept['added_bytes']:+,},"
-        f" {share:+.0f} %), {kept['latency_median_ms']:.3f} ms ({slower:.2f} times the int8 file's)"
+        f"{', '.join(kept.layers)} in float: top-1 {100 * kept.top1:.2f} %"
+        f" ({gain:+.2f} points), {kept.size_bytes:,} bytes ({kept.added_bytes:+,},"
+        f" {share:+.0f} %), {kept.latency_median_ms:.3f} ms ({slower:.2f} times the int8 file's)"
     )
 
 
-def plot_layers(title: str, layers: Sequence[Mapping[str, Any]], order: Sequence[str]) -> str:
+def plot_layers(title: str, layers: Sequence[LayerFidelity], order: Sequence[str]) -> str:
     """Return a standalone SVG file: a line a layer, in the network's order, ratios in dB."""
-    by_name = {str(layer["name"]): layer for layer in layers}
+    by_name = {layer.name: layer for layer in layers}
     rows = [
-        (name, (found["effect_db"], found["own_snr_db"], found["snr_db"]))
+        (name, (found.effect_db, found.own_snr_db, found.snr_db))
         for name, found in ((name, by_name[name]) for name in order)
     ]
-    return plots.plot_layers(title, rows, worst=str(layers[0]["name"]) if layers else "")
+    return plots.plot_layers(title, rows, worst=layers[0].name if layers else "")
 
 
 def _decimals(value: float | None, places: int) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -77,6 +77,8 @@ class Predictor:
                 images.append(load_image(path, height_px, width_px))
             except MtfError as error:
                 errors[position] = error
+            except OSError as error:  # a folder that may not be read, a name that is too long
+                errors[position] = MtfError(f"{path} cannot be read: {error.strerror}")
         rows = iter(self._probabilities(np.stack(images)) if images else ())
         for position, path in enumerate(paths):
             if position in errors:
@@ -86,11 +88,7 @@ class Predictor:
 
     def _probabilities(self, images: np.ndarray) -> np.ndarray:
         scores = self._classifier.predict(images).astype(np.float64)
-        if self._last_op in ("SOFTMAX", "LOGISTIC"):
-            return scores
-        exponents = np.exp(scores - scores.max(axis=1, keepdims=True))
-        probabilities: np.ndarray = exponents / exponents.sum(axis=1, keepdims=True)
-        return probabilities
+        return scores if self._last_op in ("SOFTMAX", "LOGISTIC") else softmax(scores)
 
     def _rank(self, row: np.ndarray, top: int) -> tuple[ClassScore, ...]:
         best = np.argsort(-row, kind="stable")[:top]  # of equal ones the first class first
@@ -98,3 +96,18 @@ class Predictor:
             ClassScore(self._classifier.classes[index], int(index), float(row[index]))
             for index in best
         )
+
+
+def to_probabilities(classifier: Classifier) -> Callable[[np.ndarray], np.ndarray]:
+    """Return the predict function of a file: bytes (N, R, R, 3) -> probabilities (N, C)."""
+    metadata = classifier.metadata
+    if metadata is None or metadata.output != "logits":
+        return classifier.predict
+    return lambda images: softmax(classifier.predict(images))
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """Return the probabilities of logits (N, C)."""
+    powers = np.exp(logits - logits.max(-1, keepdims=True))
+    probabilities: np.ndarray = powers / powers.sum(-1, keepdims=True)
+    return probabilities

@@ -5,8 +5,7 @@ The only reader of the test split. Keras models and files go through one metric 
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -17,6 +16,7 @@ from mobilenet_tf.data.catalog import dataset_info
 from mobilenet_tf.data.pipeline import normalise, resize_bytes
 from mobilenet_tf.data.sources import Split, load_test_split
 from mobilenet_tf.data.splits import fingerprint
+from mobilenet_tf.evaluation.latency import time_interleaved
 from mobilenet_tf.evaluation.metrics import (
     Score,
     evaluate,
@@ -25,12 +25,12 @@ from mobilenet_tf.evaluation.metrics import (
     score_probabilities,
 )
 from mobilenet_tf.evaluation.paired import pair
+from mobilenet_tf.evaluation.predict import to_probabilities
 from mobilenet_tf.evaluation.test_time import PredictFn, augment_predictions, count_views
 from mobilenet_tf.keras import tf
 from mobilenet_tf.models.cost import count_variant_costs
-from mobilenet_tf.pipeline.export import to_probabilities
 from mobilenet_tf.pipeline.networks import build_float_model, build_quantized_model
-from mobilenet_tf.recipe import BenchmarkSettings, Quantization, Recipe
+from mobilenet_tf.recipe import Quantization, Recipe
 from mobilenet_tf.runs.names import artifact_name, recipe_variant, weights_name
 from mobilenet_tf.runs.results import (
     AugmentedScore,
@@ -45,7 +45,6 @@ from mobilenet_tf.tflite.interpreter import Classifier
 from mobilenet_tf.tflite.memory import measure_peak_memory
 
 Echo = Callable[[str], None]
-BLOCK_RUNS = 10  # consecutive runs of one model before the next has its turn
 
 
 @dataclass(frozen=True)
@@ -192,31 +191,6 @@ def measure_views(
     return AugmentedScore(
         views=views, view_count=count, top1=score.top1, top5=score.top5, loss=score.loss
     )
-
-
-def time_interleaved(
-    runs: Sequence[Callable[[], Any]], settings: BenchmarkSettings
-) -> list[list[float]]:
-    """Return the latencies of each of `runs` in ms, one image a run, taken in turns.
-
-    Turns spread what the machine does meanwhile over all candidates: their ratios hold where
-    single figures do not.
-    """
-    for run_once in runs:
-        for _ in range(settings.latency_warmup_runs):
-            run_once()
-    latencies: list[list[float]] = [[] for _ in runs]
-    left = settings.latency_runs
-    while left > 0:
-        block = min(BLOCK_RUNS, left)
-        left -= block
-        for run_once, taken in zip(runs, latencies, strict=True):
-            run_once()  # brings its weights back into the cache
-            for _ in range(block):
-                start = time.perf_counter()
-                run_once()
-                taken.append((time.perf_counter() - start) * 1e3)
-    return latencies
 
 
 def keras_candidates(

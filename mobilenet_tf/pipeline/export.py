@@ -14,6 +14,7 @@ from mobilenet_tf.data.training import choose_calibration, load_training_data
 from mobilenet_tf.errors import UsageError
 from mobilenet_tf.evaluation.metrics import make_keras_predict_fn, predict_all
 from mobilenet_tf.evaluation.parity import compare_probabilities
+from mobilenet_tf.evaluation.predict import to_probabilities
 from mobilenet_tf.files import write_bytes
 from mobilenet_tf.pipeline.networks import build_float_model, build_quantized_model
 from mobilenet_tf.pipeline.training import describe_outliers
@@ -44,7 +45,7 @@ def export_files(
 
     Raises:
         UsageError: int8_qat without quantization-aware training.
-        MtfError: a file breaks the promise of its quantization.
+        MtfError: a file differs from the expected format.
     """
     wanted = select_quantizations(recipe, has_qat="qat" in inputs)
     if len(wanted) < len(recipe.export.quantizations):
@@ -124,17 +125,3 @@ def select_quantizations(recipe: Recipe, *, has_qat: bool) -> list[Quantization]
 def predict_file(path: Path, images: np.ndarray, threads: int = 1) -> np.ndarray:
     """Return the probabilities (N, C) that a file gives, whether it ends in them or in logits."""
     return to_probabilities(Classifier.load(path, threads=threads))(images)
-
-
-def to_probabilities(classifier: Classifier) -> Callable[[np.ndarray], np.ndarray]:
-    """Return the predict function of a file: bytes (N, R, R, 3) -> probabilities (N, C)."""
-    metadata = classifier.metadata
-    if metadata is None or metadata.output != "logits":
-        return classifier.predict
-
-    def softmax(images: np.ndarray) -> np.ndarray:
-        logits = classifier.predict(images)
-        powers = np.exp(logits - logits.max(-1, keepdims=True))
-        return powers / powers.sum(-1, keepdims=True)
-
-    return softmax

@@ -9,8 +9,8 @@ from tensorflow_model_optimization.python.core.quantization.keras.quantize_wrapp
     QuantizeWrapperV2,
 )
 
-from mobilenet_tf.debugging.layers import read_kernel
 from mobilenet_tf.keras import keras, tf
+from mobilenet_tf.quantization.folding import read_kernel
 from mobilenet_tf.quantization.quantizers import (
     IMAGE_SCALE,
     FixedQuantizer,

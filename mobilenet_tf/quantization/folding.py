@@ -110,3 +110,12 @@ def spread_channels(model: Any, factor: float) -> None:
         layer.set_weights([kernel * outputs, *(bias * scale for bias in rest)])
         norm.moving_mean.assign(norm.moving_mean * scale)
         norm.moving_variance.assign((norm.moving_variance + norm.epsilon) * scale**2 - norm.epsilon)
+
+
+def read_kernel(layer: Any) -> np.ndarray | None:
+    """Return a Keras layer's kernel; None where it has none."""
+    for weight in layer.weights:
+        if "kernel" in weight.name.rsplit("/", 1)[-1]:
+            kernel: np.ndarray = weight.numpy()
+            return kernel
+    return None

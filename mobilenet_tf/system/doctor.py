@@ -1,28 +1,29 @@
-"""The environment, looked at: what fits together, what is missing, and the way out of each trap.
+"""The environment: what fits together, what is missing, and how to fix it.
 
 Nothing heavy is imported, and every part is looked at even where another is broken.
 """
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import platform
-import re
 import shutil
+import signal
 import struct
+import subprocess
 import sys
 import tempfile
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from mobilenet_tf import __version__
+from mobilenet_tf.system.child import python_command
 from mobilenet_tf.system.hardware import (
     is_x86,
     list_features,
@@ -57,11 +58,27 @@ class Check:
     fix: str = ""
 
 
-def examine(data_dir: Path | None = None, out: Path = Path("artifacts")) -> list[Check]:
+@dataclass(frozen=True)
+class Dataset:
+    """Where a dataset is, or where it would come from; `package` is what reads it."""
+
+    name: str
+    ready: bool
+    detail: str
+    package: str = ""
+
+
+def examine(
+    datasets: Sequence[Dataset] = (),
+    *,
+    data_dir: Path | None = None,
+    out: Path = Path("artifacts"),
+) -> list[Check]:
     """Return everything worth knowing about this machine and its Python, in a few seconds.
 
     Args:
-        data_dir: where datasets are looked for; `TFDS_DATA_DIR` or its default when None.
+        datasets: the datasets and their states.
+        data_dir: the folder that missing ones would be prepared in.
         out: where runs will be written.
     """
     reachable = _Reachability()  # asks while the rest is looked at
@@ -75,16 +92,16 @@ def examine(data_dir: Path | None = None, out: Path = Path("artifacts")) -> list
         ("memory", check_memory),
         ("disk", lambda: check_disk(out)),
         ("TFDS_DATA_DIR", check_data_variable),
-        ("datasets", lambda: check_datasets(data_dir, reachable)),
+        ("datasets", lambda: check_datasets(datasets, data_dir, reachable)),
     )
     checks: list[Check] = []
     for name, look in parts:
         try:
             checks += look()
         except ImportError as error:
-            checks.append(Check(name, "problem", f"cannot be looked at: {error}", INSTALL))
+            checks.append(Check(name, "problem", f"cannot be checked: {error}", INSTALL))
         except OSError as error:
-            checks.append(Check(name, "warning", f"cannot be looked at: {error}"))
+            checks.append(Check(name, "warning", f"cannot be checked: {error}"))
     return checks
 
 
@@ -108,40 +125,36 @@ def check_python() -> Iterator[Check]:
 
 def check_versions() -> Iterator[Check]:
     """Compare what is installed with what this project needs, and what those need in turn."""
+    from packaging.utils import canonicalize_name
+
     needed, origin = find_requirements()
     if not needed:
-        yield Check(
-            "versions",
-            "warning",
-            f"{origin}; what belongs together is not known",
-            INSTALL,
-        )
+        yield Check("versions", "warning", f"{origin}: its requirements are unknown", INSTALL)
         return
     yield Check(PROJECT, "ok", f"{__version__}, {origin}")
-    broken: dict[str, Check] = {}
-    for requirement in needed:
-        found = _installed(requirement.name)
-        if found is None:
-            why = _MISSING.get(
-                _plain(requirement.name), f"not installed; {PROJECT} needs {requirement}"
-            )
-        elif not requirement.specifier.contains(found, prereleases=True):
-            why = f"{found} is installed and {PROJECT} needs {requirement}"
-        else:
-            yield Check(requirement.name, "ok", found)
-            continue
-        fix = f"pip install '{requirement.name}{requirement.specifier}'"
-        broken[_plain(requirement.name)] = Check(requirement.name, "problem", why, fix)
-    yield from broken.values()
-    yield from _check_each_other(needed, {*broken})
+    wanted = [(PROJECT, requirement) for requirement in needed]
+    for name, version in ((each.name, _installed(each.name)) for each in needed):
+        if version is not None:
+            wanted += [(f"{name} {version}", each) for each in _parse(metadata.requires(name))]
+    broken: set[str] = set()
+    for owner, requirement in wanted:
+        found, name = _installed(requirement.name), canonicalize_name(requirement.name)
+        if found is not None and requirement.specifier.contains(found, prereleases=True):
+            if owner == PROJECT:
+                yield Check(requirement.name, "ok", found)
+        elif name not in broken:
+            broken.add(name)
+            state = "not installed" if found is None else f"{found} is installed"
+            why = _REASONS.get(name, f"{owner} needs {requirement}")
+            fix = f"pip install '{requirement.name}{requirement.specifier}'"
+            yield Check(requirement.name, "problem", f"{state}; {why}", fix)
 
 
 # What goes wrong without it is seen late, and far from its cause.
-_MISSING = {
-    "importlib-resources": "not installed; tensorflow-datasets cannot download without it, and"
-    " does not declare it",
-    "tf-keras": "not installed; tensorflow-model-optimization takes its (Keras 2) models only",
-    "ai-edge-litert": "not installed; it runs .tflite files, as tf.lite.Interpreter is deprecated",
+_REASONS = {
+    "importlib-resources": "tensorflow-datasets downloads with it, and does not declare it",
+    "tf-keras": "tensorflow-model-optimization accepts its (Keras 2) models only",
+    "ai-edge-litert": "it runs .tflite files, as tf.lite.Interpreter is deprecated",
 }
 
 
@@ -150,8 +163,6 @@ def find_requirements() -> tuple[list[Requirement], str]:
 
     It is read from the installed package, or from pyproject.toml when run from a checkout.
     """
-    from packaging.requirements import Requirement
-
     if sys.version_info >= (3, 11):
         import tomllib
     else:
@@ -166,44 +177,27 @@ def find_requirements() -> tuple[list[Requirement], str]:
         except (OSError, ValueError, KeyError):
             return [], f"{PROJECT} is not installed"
         lines, origin = project["dependencies"], "run from a checkout"
-    requirements = [Requirement(line) for line in lines]
-    return [each for each in requirements if _applies(each)], origin
-
-
-def _check_each_other(needed: list[Requirement], skipped: set[str]) -> Iterator[Check]:
-    """Compare what the installed packages ask of each other, as `pip check` does."""
-    from packaging.requirements import Requirement
-
-    for name in (each.name for each in needed if _installed(each.name) is not None):
-        for requirement in map(Requirement, metadata.requires(name) or []):
-            if not _applies(requirement) or _plain(requirement.name) in skipped:
-                continue
-            found = _installed(requirement.name)
-            if found is None or not requirement.specifier.contains(found, prereleases=True):
-                state = "is not installed" if found is None else f"{found} is installed"
-                yield Check(
-                    requirement.name,
-                    "problem",
-                    f"{state}, and {name} {_installed(name)} needs {requirement}",
-                    f"pip install '{requirement.name}{requirement.specifier}'",
-                )
+    return _parse(lines), origin
 
 
 def check_interpreter() -> Iterator[Check]:
-    """Load the LiteRT interpreter, which fails where its wheel does not fit the system."""
-    if importlib.util.find_spec("ai_edge_litert") is None:
+    """Load the LiteRT interpreter in a process of its own, which may die of it."""
+    if _installed("ai-edge-litert") is None:
         return  # said among the versions
-    try:
-        import mobilenet_tf.tflite.interpreter  # noqa: F401  # importing it is the test
-    except Exception as error:  # a native library that does not fit raises what it likes
-        yield Check(
-            "LiteRT",
-            "problem",
-            f"the interpreter does not load: {error}",
-            "pip install --force-reinstall ai-edge-litert",
-        )
-    else:
-        yield Check("LiteRT", "ok", "the interpreter loads; it takes tf.lite's place")
+    command = python_command("import mobilenet_tf.tflite.interpreter")
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)  # noqa: S603  # our own
+    if done.returncode == 0:
+        yield Check("LiteRT", "ok", "the interpreter loads")
+        return
+    why = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+    if done.returncode < 0:
+        why = f"its process ended with {signal.Signals(-done.returncode).name}"
+    yield Check(
+        "LiteRT",
+        "problem",
+        f"the interpreter does not load: {why}",
+        "pip install --force-reinstall ai-edge-litert",
+    )
 
 
 def check_keras() -> Iterator[Check]:
@@ -315,25 +309,24 @@ def check_data_variable() -> Iterator[Check]:
         )
 
 
-def check_datasets(data_dir: Path | None, reachable: Callable[[], bool]) -> Iterator[Check]:
-    """Look for each dataset, and whether a missing one can be had.
+def check_datasets(
+    datasets: Sequence[Dataset], data_dir: Path | None, reachable: Callable[[], bool]
+) -> Iterator[Check]:
+    """Say which datasets are ready, and whether a missing one can be downloaded.
 
     `reachable` is asked only when one is missing.
     """
-    from mobilenet_tf.data.catalog import DATASETS
-    from mobilenet_tf.data.sources import default_data_dir, find_dataset
-
-    root = default_data_dir() if data_dir is None else data_dir
+    root = Path.cwd() if data_dir is None else data_dir
     missing = False
-    for name, info in DATASETS.items():
-        status = find_dataset(name, data_dir)
-        if status.ready and info.source == "scikit-learn" and _installed("scikit-learn") is None:
-            yield Check(name, "problem", "scikit-learn is missing", "pip install scikit-learn")
-        elif status.ready:
-            yield Check(name, "ok", status.detail)
+    for dataset in datasets:
+        name, package = dataset.name, dataset.package
+        if dataset.ready and package and _installed(package) is None:
+            yield Check(name, "problem", f"{package} is missing", f"pip install {package}")
+        elif dataset.ready:
+            yield Check(name, "ok", dataset.detail)
         elif reachable():
             missing = True
-            yield Check(name, "ok", f"{status.detail}; its server answers")
+            yield Check(name, "ok", f"{dataset.detail}; its server answers")
         else:
             yield Check(
                 name,
@@ -401,10 +394,9 @@ def _installed(name: str) -> str | None:
         return None
 
 
-def _applies(requirement: Requirement) -> bool:
-    return requirement.marker is None or requirement.marker.evaluate({"extra": ""})
+def _parse(lines: Iterable[str] | None) -> list[Requirement]:
+    """Return the requirements that apply here, without those of extras."""
+    from packaging.requirements import Requirement
 
-
-def _plain(name: str) -> str:
-    """Return a package's name as indexes compare it."""
-    return re.sub(r"[-_.]+", "-", name).lower()
+    parsed = map(Requirement, lines or ())
+    return [each for each in parsed if not each.marker or each.marker.evaluate({"extra": ""})]

@@ -1,24 +1,28 @@
 """What reaches the terminal: one place that prints, escapes, logs and draws progress.
 
 Everything outside the command line reports by `logging`; `set_up` decides where that goes. Text
-from outside (names of files, classes, machines) is printed by `escape`, so that it can neither
-steer the terminal nor forge a line. Progress goes to standard error, and only where somebody looks.
+from outside (names of files, classes, machines) can neither steer the terminal nor forge a line.
+Progress goes to standard error, and only where somebody looks.
 """
 
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
+import os
 import sys
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sized
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.progress import Progress
 
 T = TypeVar("T")
 ROOT = "mobilenet_tf"
+SHOW_CURSOR = "\x1b[?25h"
 _CONTROL = ("Cc", "Cf", "Co", "Cs", "Zl", "Zp")  # categories that a terminal acts on
 
 _progress: Progress | None = None  # the live display, while the command line shows one
@@ -26,12 +30,61 @@ _progress: Progress | None = None  # the live display, while the command line sh
 
 def escape(text: str) -> str:
     r"""Return `text` on one line, its control and direction characters as `\x1b` or `\u202e`."""
+    if text.isprintable():
+        return text
     return "".join(
-        character.encode("unicode_escape").decode("ascii")
-        if unicodedata.category(character) in _CONTROL
-        else character
+        character.encode("unicode_escape").decode("ascii") if _is_control(character) else character
         for character in text
     )
+
+
+def echo(text: str, *, err: bool = False, style: str = "") -> None:
+    """Print `text`, escaped, to standard output or error; its own line breaks are kept.
+
+    `style` is rich's, as "red"; it shows on a terminal that has colours and may use them.
+    """
+    stream = sys.stderr if err else sys.stdout
+    # The proxy that a display puts in a stream's place has no encoding of its own.
+    encoding = getattr(stream, "encoding", None) or "utf-8"
+    console = _console(stream, style)
+    if console is not None:
+        from rich.text import Text
+    for line in text.split("\n"):
+        shown = escape(line).encode(encoding, "backslashreplace").decode(encoding)
+        if console is None:
+            print(shown, file=stream, flush=True)
+        else:
+            console.print(Text(shown, style), soft_wrap=True)
+
+
+def echo_json(value: Any) -> None:
+    """Print `value` as JSON to standard output: exact, and free of what a terminal acts on."""
+    text = json.dumps(value, indent=2, ensure_ascii=False)
+    for character in {c for c in text if c != "\n" and _is_control(c)}:
+        units = character.encode("utf-16-be", "surrogatepass").hex()
+        text = text.replace(character, rf"\u{units[:4]}" + (rf"\u{units[4:]}" if units[4:] else ""))
+    try:
+        text.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
+    except UnicodeEncodeError:
+        text = json.dumps(value, indent=2)
+    print(text, flush=True)
+
+
+def _is_control(character: str) -> bool:
+    return unicodedata.category(character) in _CONTROL
+
+
+def _console(stream: TextIO, style: str) -> Console | None:
+    """Return what prints above the bars, or in colour; None where plain text will do."""
+    if not stream.isatty():
+        return None
+    if _progress is not None:
+        return _progress.console
+    if not style:
+        return None
+    from rich.console import Console
+
+    return Console(file=stream)
 
 
 class _Handler(logging.Handler):
@@ -42,33 +95,34 @@ class _Handler(logging.Handler):
         self.to_stderr = to_stderr
 
     def emit(self, record: logging.LogRecord) -> None:
-        stream = sys.stderr if self.to_stderr or record.levelno >= logging.WARNING else sys.stdout
-        for line in record.getMessage().split("\n"):
-            print(escape(line), file=stream, flush=True)
+        if record.levelno >= logging.WARNING:
+            echo(f"{record.levelname.lower()}: {record.getMessage()}", err=True)
+        else:
+            echo(record.getMessage(), err=self.to_stderr)
 
 
 @contextlib.contextmanager
 def set_up(*, quiet: bool = False, as_json: bool = False) -> Iterator[None]:
     """Show the project's messages and, where standard error is a terminal, progress."""
-    global _progress  # noqa: PLW0603  # one terminal, one display
     logger = logging.getLogger(ROOT)
     handler = _Handler(to_stderr=as_json)
-    level = logger.level
+    before = (logger.level, logger.propagate)
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
+    logger.propagate = False  # a library's root handler would print everything again
     try:
-        if quiet or not sys.stderr.isatty():
-            yield
-            return
-        with _display() as _progress:
+        with contextlib.nullcontext() if quiet or not sys.stderr.isatty() else _display():
             yield
     finally:
-        _progress = None
         logger.removeHandler(handler)
-        logger.setLevel(level)
+        logger.level, logger.propagate = before
+        logger.setLevel(logger.level)  # clears the levels that logging remembers
 
 
-def _display() -> Progress:
+@contextlib.contextmanager
+def _display() -> Iterator[None]:
+    """Keep a live display on the terminal, until the block ends in whatever way."""
+    global _progress  # noqa: PLW0603  # one terminal, one display
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -78,16 +132,29 @@ def _display() -> Progress:
         TimeRemainingColumn,
     )
 
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
-        console=Console(stderr=True),
-        transient=True,
-        redirect_stdout=sys.stdout.isatty(),
-    )
+    # A descriptor of its own: what holds back a library's messages to stderr leaves the bars.
+    with os.fdopen(os.dup(sys.stderr.fileno()), "w", encoding=sys.stderr.encoding) as terminal:
+        console = Console(file=terminal)
+        if console.is_dumb_terminal:
+            yield
+            return
+        progress = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[note]}", markup=False),
+            console=console,
+            transient=True,
+            redirect_stdout=sys.stdout.isatty(),
+        )
+        try:
+            with progress:
+                _progress = progress
+                yield
+        finally:
+            _progress = None
+            terminal.write(SHOW_CURSOR)  # a second Ctrl-C may have cut the display's own end short
 
 
 @contextlib.contextmanager

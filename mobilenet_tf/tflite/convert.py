@@ -17,9 +17,9 @@ from mobilenet_tf.recipe import QUANTIZATIONS
 from mobilenet_tf.system.quiet import quiet_stderr
 from mobilenet_tf.tflite import schema
 from mobilenet_tf.tflite.audit import audit
+from mobilenet_tf.tflite.contract import check_contract
 from mobilenet_tf.tflite.metadata import Metadata, set_metadata
 from mobilenet_tf.tflite.naming import name_tensors
-from mobilenet_tf.tflite.promise import check_promise
 
 INPUT_NAME = "image"
 IO_TYPES = ("int8", "uint8")
@@ -51,12 +51,12 @@ def convert(
         io_type: "int8" or "uint8" for the int8 quantizations; the others take float32.
         logits: leave the softmax out.
         calibration_images: uint8 (N, H, W, 3) training images; "int8_ptq" needs them.
-        check: hold the file to what `quantization` promises; False lets one out that breaks it
+        check: refuse a file that differs from its expected format; False lets one out
             on purpose, to compare with.
 
     Raises:
         UsageError: an argument does not fit the model.
-        MtfError: the converter failed, or its file breaks what `quantization` promises.
+        MtfError: the converter failed, or its file differs from the expected format.
     """
     if quantization not in QUANTIZATIONS:
         raise UsageError(
@@ -98,10 +98,10 @@ def convert(
             project_version=__version__,
         ),
     )
-    broken = check_promise(audit(content), quantization, io_type, logits) if check else []
+    broken = check_contract(audit(content), quantization, io_type, logits) if check else []
     if broken:
         raise MtfError(
-            f"the exported file breaks what {quantization} promises: " + "; ".join(broken)
+            f"the exported file does not have the format of {quantization}: " + "; ".join(broken)
         )
     return content
 

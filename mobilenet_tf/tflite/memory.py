@@ -1,13 +1,8 @@
-"""Peak memory of the interpreter, measured in a process that loads nothing else.
-
-`python -m mobilenet_tf.tflite.memory FILE --threads N` prints {"peak_memory_bytes": ...}.
-"""
+"""Peak memory of the interpreter, measured in a process that loads nothing else."""
 
 from __future__ import annotations
 
-import argparse
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +11,7 @@ from typing import Any
 import psutil
 
 from mobilenet_tf.errors import MtfError, UsageError
+from mobilenet_tf.system.child import python_command
 
 _INVOCATIONS = 5
 _TIME_LIMIT_S = 120
@@ -33,17 +29,12 @@ def measure_peak_memory(path: str | Path, *, threads: int = 1) -> int:
     """
     if not Path(path).is_file():
         raise UsageError(f"{path} does not exist; give the path of a .tflite file")
-    package = str(Path(__file__).resolve().parents[2])
-    search = os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH")]))
-    command = [sys.executable, "-m", __name__, str(path), "--threads", str(threads)]
+    command = python_command(
+        f"from {__name__} import main; main()", str(Path(path).absolute()), str(threads)
+    )
     try:
         done = subprocess.run(  # noqa: S603  # our own module, in our own interpreter
-            command,
-            env={**os.environ, "PYTHONPATH": search},
-            capture_output=True,
-            text=True,
-            timeout=_TIME_LIMIT_S,
-            check=False,
+            command, capture_output=True, text=True, timeout=_TIME_LIMIT_S, check=False
         )
     except subprocess.TimeoutExpired as error:
         raise MtfError(
@@ -95,13 +86,7 @@ def _measure(path: str, threads: int) -> int:
     return max(*seen, peak if peak > peak_before else 0) - before
 
 
-def _main() -> None:
-    parser = argparse.ArgumentParser(prog="mobilenet_tf.tflite.memory")
-    parser.add_argument("file")
-    parser.add_argument("--threads", type=int, default=1)
-    arguments = parser.parse_args()
-    print(json.dumps({"peak_memory_bytes": _measure(arguments.file, arguments.threads)}))
-
-
-if __name__ == "__main__":
-    _main()
+def main() -> None:
+    """Print {"peak_memory_bytes": …} of the file and the threads that the command line names."""
+    path, threads = sys.argv[1:]
+    print(json.dumps({"peak_memory_bytes": _measure(path, int(threads))}))

@@ -14,10 +14,10 @@ import msgspec
 
 from mobilenet_tf.errors import UsageError
 from mobilenet_tf.evaluation.metrics import make_keras_predict_fn
+from mobilenet_tf.evaluation.predict import to_probabilities
 from mobilenet_tf.files import hash_file, write_bytes, write_error, write_text
 from mobilenet_tf.models.weights import load_weights, round_weights
 from mobilenet_tf.pipeline.benchmark import score_on_test
-from mobilenet_tf.pipeline.export import to_probabilities
 from mobilenet_tf.pipeline.freshness import WEIGHTS, check_state
 from mobilenet_tf.pipeline.networks import build_float_model
 from mobilenet_tf.pipeline.runner import resume_command

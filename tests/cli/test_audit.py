@@ -47,13 +47,13 @@ def foreign(files: dict[str, Path], tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("name", ["float32", "logits", "int8", "uint8"])
-def test_our_own_files_keep_their_promise(
+def test_our_own_files_have_the_expected_format(
     capsys: Capture, files: dict[str, Path], name: str
 ) -> None:
     assert run_command(["audit", str(files[name]), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["kept"] is True
-    assert found["promise"]["logits"] is (name == "logits")
+    assert found["contract"]["logits"] is (name == "logits")
     assert sum(found["sizes_bytes"].values()) == found["file_bytes"] == files[name].stat().st_size
     assert found["ops"]["CONV_2D"] == 1
     assert found["ops"]["DEPTHWISE_CONV_2D"] == 1
@@ -70,7 +70,7 @@ def test_people_read_what_is_inside(capsys: Capture, files: dict[str, Path]) -> 
         "signature serving_default: image -> probabilities",
         "DEPTHWISE_CONV_2D",
         "weights",
-        "promise kept: int8_ptq, int8 in and out, probabilities",
+        "in the expected format: int8_ptq, int8 in and out, probabilities",
     ):
         assert part in text
     assert max(map(len, text.splitlines()[1:])) <= 80
@@ -86,34 +86,34 @@ def test_people_read_what_is_inside(capsys: Capture, files: dict[str, Path]) -> 
         ("int8", ["--quantization", "float32"], "int8 kernel"),
     ],
 )
-def test_a_broken_promise_is_told_and_fails(
+def test_a_file_of_another_format_is_told_and_fails(
     capsys: Capture, files: dict[str, Path], name: str, options: list[str], violation: str
 ) -> None:
     assert run_command(["audit", str(files[name]), *options]) == 1
     captured = capsys.readouterr()
-    assert "promise broken in" in captured.out
+    assert "differs from the expected format in" in captured.out
     assert violation in captured.out
-    assert f"{files[name]} does not keep its promise" in captured.err
+    assert captured.err.startswith(f"error: {files[name]} ")
     assert run_command(["audit", str(files[name]), *options, "--json"]) == 1
     found = json.loads(capsys.readouterr().out)
     assert found["kept"] is False
     assert any(violation in each for each in found["violations"])
 
 
-def test_a_file_that_promises_nothing_is_shown_and_not_judged(
+def test_a_file_that_names_no_format_is_shown_and_not_judged(
     capsys: Capture, foreign: Path
 ) -> None:
     assert run_command(["audit", str(foreign)]) == 0
-    assert "promise not checked" in capsys.readouterr().out
+    assert "format not checked" in capsys.readouterr().out
     assert run_command(["audit", str(foreign), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["kept"] is None
     assert run_command(["audit", str(foreign), "--logits"]) == 2
     assert "give --quantization too" in capsys.readouterr().err
     assert run_command(["audit", str(foreign), "--quantization", "int8_ptq"]) == 1
-    assert "promise broken in 1 way: int8_ptq" in capsys.readouterr().out  # the metadata
+    assert "in 1 way: int8_ptq" in capsys.readouterr().out  # the metadata
 
 
-def test_a_promise_of_a_later_version_is_not_guessed(
+def test_a_format_of_a_later_version_is_not_guessed(
     capsys: Capture, files: dict[str, Path], tmp_path: Path
 ) -> None:
     import msgspec

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from mobilenet_tf.cli.main import run_command
+from mobilenet_tf.evaluation.latency import time_interleaved
 from mobilenet_tf.pipeline import benchmark
-from mobilenet_tf.pipeline.benchmark import Candidate, time_interleaved
+from mobilenet_tf.pipeline.benchmark import Candidate
 from mobilenet_tf.recipe import BenchmarkSettings
 
 

@@ -111,16 +111,31 @@ def test_good_images_are_answered_beside_bad_ones(
     words = tmp_path / "words.txt"
     words.write_text("no image")
     asked = [colour_models["int8"], image("red"), words, image("blue"), tmp_path / "gone.png"]
-    assert run_command(["predict", *map(str, asked)]) == 2
+    assert run_command(["predict", *map(str, asked)]) == 1
     captured = capsys.readouterr()
     assert "red.png" in captured.out
     assert "blue.png" in captured.out
-    assert f"{words} is no image" in captured.err
-    assert "gone.png does not exist" in captured.err
-    assert "2 of 4 images could not be read" in captured.err
-    assert run_command(["predict", "--json", *map(str, asked)]) == 2
+    for path in (words, tmp_path / "gone.png"):
+        assert f"error: {path}" in captured.err
+    assert run_command(["predict", "--json", *map(str, asked)]) == 1
     answer = json.loads(capsys.readouterr().out)
     assert (len(answer["images"]), len(answer["errors"])) == (2, 2)
+
+
+def test_no_name_stops_the_others(
+    capsys: Capture,
+    colour_models: dict[str, Path],
+    image: Callable[[str], Path],
+    tmp_path: Path,
+) -> None:
+    odd = tmp_path / os.fsdecode(b"\xff\x1b[31m.png")
+    odd.write_bytes(image("red").read_bytes())
+    asked = [tmp_path / ("x" * 300), tmp_path, odd]
+    assert run_command(["predict", str(colour_models["int8"]), *map(str, asked)]) == 1
+    captured = capsys.readouterr()
+    assert captured.out.splitlines()[0] == f"{tmp_path}/\\udcff\\x1b[31m.png"
+    assert "red" in captured.out.splitlines()[1]
+    assert captured.err.count("error: ") == 3, "two images, and how many there were"
 
 
 def test_a_cut_off_image_is_a_failure(

@@ -156,7 +156,7 @@ def test_what_was_trained_is_what_is_deployed(
 
 
 @pytest.mark.parametrize(("name", "rows", "options"), [row[:3] for row in FAMILY], ids=NAMES)
-def test_int8_after_training_keeps_its_promise(
+def test_int8_after_training_has_its_format(
     name: str, rows: tuple[int, ...], options: Options, images: np.ndarray
 ) -> None:
     model = build_lively(name, rows, options, images)

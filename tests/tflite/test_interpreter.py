@@ -153,7 +153,7 @@ def test_running_a_file_needs_no_tensorflow(export: Export, tmp_path: Path) -> N
     program = (
         "import sys, numpy as np;"
         "from mobilenet_tf.tflite.interpreter import Classifier;"
-        "from mobilenet_tf.tflite.promise import check_promise;"
+        "from mobilenet_tf.tflite.contract import check_contract;"
         f"c = Classifier.load({str(path)!r});"
         "print(c.predict(np.zeros((2, *c.input_shape), np.uint8)).shape);"
         "print('tensorflow' in sys.modules, 'tf_keras' in sys.modules)"

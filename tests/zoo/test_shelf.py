@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from mobilenet_tf.errors import MtfError, UsageError
+from mobilenet_tf.evaluation.predict import to_probabilities
 from mobilenet_tf.models.keras_builder import MobileNetV1, build_model
 from mobilenet_tf.models.options import Options
 from mobilenet_tf.models.weights import read_weights, weight_variables
 from mobilenet_tf.pipeline.benchmark import score_on_test
-from mobilenet_tf.pipeline.export import to_probabilities
 from mobilenet_tf.pipeline.stages import check_recipe
 from mobilenet_tf.recipe import load_recipe
 from mobilenet_tf.tflite.interpreter import Classifier

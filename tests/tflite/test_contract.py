@@ -9,7 +9,7 @@ import pytest
 from mobilenet_tf.errors import UsageError
 from mobilenet_tf.tflite import schema
 from mobilenet_tf.tflite.audit import audit
-from mobilenet_tf.tflite.promise import check_promise
+from mobilenet_tf.tflite.contract import check_contract
 
 Export = Callable[..., bytes]
 
@@ -31,12 +31,12 @@ def test_exported_files_keep_it(
     export: Export, quantization: str, io_type: str, logits: bool
 ) -> None:
     found = audit(export(quantization, io_type, logits))
-    assert check_promise(found, quantization, io_type, logits) == []
+    assert check_contract(found, quantization, io_type, logits) == []
 
 
 def test_a_float_file_is_no_int8_file_and_every_op_says_why(export: Export) -> None:
     found = audit(export("float32"))
-    broken = check_promise(found, "int8_ptq", "int8", False)
+    broken = check_contract(found, "int8_ptq", "int8", False)
     for op in found.ops:
         assert any(line.startswith(f"op {op.index} {op.name} has the float32") for line in broken)
     assert "the input is float32 instead of int8" in broken
@@ -61,7 +61,7 @@ def test_one_kind_does_not_pass_for_another(
 
 
 def assert_broken(found: Any, quantization: str, message: str, **options: Any) -> None:
-    broken = check_promise(
+    broken = check_contract(
         found, quantization, options.get("io_type", "int8"), options.get("logits", False)
     )
     assert broken
@@ -168,9 +168,9 @@ def test_io_type_and_output_are_part_of_it(export: Export) -> None:
     assert_broken(stuffed, "int8_ptq", "8 bytes belong to nothing")
 
 
-def test_unknown_promises_are_refused(export: Export) -> None:
+def test_unknown_formats_are_refused(export: Export) -> None:
     found = audit(export("int8_ptq"))
     with pytest.raises(UsageError, match="did you mean 'float32'"):
-        check_promise(found, "float_32", "int8", False)
+        check_contract(found, "float_32", "int8", False)
     with pytest.raises(UsageError, match="unknown io_type 'int4'"):
-        check_promise(found, "int8_ptq", "int4", False)
+        check_contract(found, "int8_ptq", "int4", False)

@@ -1,4 +1,4 @@
-"""What each quantization promises of its file, checked against the audit of the file."""
+"""The format that each quantization is to have, checked against the audit of a file."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ _SMALLEST_DYNAMIC_RANGE_ELEMENTS = 1024
 _ZERO_POINTS = {"int8": (0, -128), "uint8": (128, 0)}  # of the input, of the probabilities
 
 
-def check_promise(found: Audit, quantization: str, io_type: str, logits: bool) -> list[str]:
-    """Return what in a file breaks the promise it was exported under, op by op; [] for a good one.
+def check_contract(found: Audit, quantization: str, io_type: str, logits: bool) -> list[str]:
+    """Return where a file differs from its expected format, op by op; [] where it does not.
 
     Every file: only LiteRT's own ops, batch 1, the signature image -> probabilities or logits,
     metadata that fits, every byte owned. int8: no float tensor, kernels per channel (zero points
