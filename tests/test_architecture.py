@@ -131,6 +131,7 @@ def test_only_the_data_door_knows_that_there_is_a_test_part() -> None:
     "module",
     [
         "report",
+        "api.models",
         "zoo.page",
         "pipeline.runner",
         "models.cost",

@@ -113,7 +113,7 @@ def MobileNetV1(  # noqa: N802  # named as Keras names its applications
     input_shape: tuple[int, int, int] = (IMAGENET_PX, IMAGENET_PX, IMAGE_CHANNELS),
     *,
     alpha: float = 1.0,
-    classes: int = IMAGENET_CLASSES,
+    classes: int | None = None,
     weights: str | Path | None = None,
     classifier_activation: str | None = "softmax",
     **settings: Any,
