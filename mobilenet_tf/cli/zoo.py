@@ -39,8 +39,8 @@ class _ZooGroup(click.Group):
 def command(ctx: click.Context, markdown: bool, as_json: bool) -> None:
     """List the trained models that ship: cost, accuracy, size, latency.
 
-    A model's name stands for its int8 file in mtf predict and mtf audit, and for its weights in
-    Python (weights="…").
+    You can pass a model name instead of a file to mtf predict and mtf audit, and to
+    mobilenet_tf.create_model in Python.
 
     \b
     Example:
@@ -51,6 +51,10 @@ def command(ctx: click.Context, markdown: bool, as_json: bool) -> None:
     given = [name for name, on in (("--markdown", markdown), ("--json", as_json)) if on]
     if len(given) > 1:
         raise click.UsageError("--markdown and --json are two forms of the list; give one", ctx)
+    from mobilenet_tf.zoo.folder import restore_models
+    from mobilenet_tf.zoo.shelf import load_cards, zoo_folder
+
+    restore_models(zoo_folder())
     if ctx.invoked_subcommand is not None:
         if given:
             raise click.UsageError(
@@ -60,7 +64,6 @@ def command(ctx: click.Context, markdown: bool, as_json: bool) -> None:
             )
         return
     from mobilenet_tf.zoo.page import describe_card, format_cards
-    from mobilenet_tf.zoo.shelf import load_cards, zoo_folder
 
     cards = load_cards()
     if as_json:
@@ -73,7 +76,7 @@ def command(ctx: click.Context, markdown: bool, as_json: bool) -> None:
             ]
         )
     elif not cards:
-        click.echo("no models here; mtf zoo add RUN makes a finished run one")
+        click.echo("no models here; add a finished run with mtf zoo add RUN")
     elif markdown:
         click.echo(format_cards(cards, "markdown"))
     else:
@@ -82,24 +85,30 @@ def command(ctx: click.Context, markdown: bool, as_json: bool) -> None:
 
 @command.command(short_help="Show the card of a model.")
 @click.argument("name")
+@click.option("--markdown", is_flag=True, help="The whole model card, as a Markdown page.")
 @options.json_option
-def show(name: str, as_json: bool) -> None:
-    """Show the card of model NAME: how it was made, what it is worth, how to use it.
+def show(name: str, markdown: bool, as_json: bool) -> None:
+    """Show model NAME: accuracy, size, latency, input and output, its files and how to use them.
 
     \b
     Example:
       mtf zoo show cifar10_v1_050_r32
+      mtf zoo show cifar10_v1_050_r32 --markdown
     """
     import msgspec
 
-    from mobilenet_tf.zoo.page import format_page
-    from mobilenet_tf.zoo.shelf import load_card
+    from mobilenet_tf.zoo.page import format_page, format_short_card
+    from mobilenet_tf.zoo.shelf import load_card, zoo_folder
 
+    if markdown and as_json:
+        raise click.UsageError("--markdown and --json are two forms of the card; give one")
     card = load_card(name)
     if as_json:
         options.echo_json(msgspec.to_builtins(card))
-    else:
+    elif markdown:
         click.echo(format_page(card), nl=False)
+    else:
+        click.echo(format_short_card(card, zoo_folder() / name))
 
 
 @command.command(short_help="Check the files against their cards.")
@@ -130,7 +139,7 @@ def verify(names: tuple[str, ...], as_json: bool) -> None:
     click.echo(f"{len(checked)} files, every one what its card says")
 
 
-@command.command(short_help="Make a finished run a model of the zoo.")
+@command.command(short_help="Add a finished run to the zoo.")
 @options.run_argument
 @click.option("--name", help="What it is called.  [default: DATASET_VARIANT]")
 @click.option(
@@ -154,7 +163,7 @@ def add(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    """Make RUN, the folder of a finished mtf run, a model of the zoo.
+    """Add RUN, the folder of a finished mtf run, to the zoo.
 
     Its int8 file after QAT, its float weights rounded to float16, its recipe, and a card with
     everything that its stages recorded. The rounded weights are measured on the test images.
@@ -165,21 +174,15 @@ def add(
     """
     import msgspec
 
+    from mobilenet_tf.pipeline.shipping import ship_run
     from mobilenet_tf.runs.folder import RunFolder
-    from mobilenet_tf.zoo.packaging import package_run
+    from mobilenet_tf.system import terminal
     from mobilenet_tf.zoo.shelf import PAGE_FILE
 
-    card = package_run(
-        RunFolder(run),
-        out,
-        name=name,
-        data_dir=data_dir,
-        overwrite=overwrite,
-        echo=options.make_echo(as_json),
-        progress=options.shows_progress(quiet),
-    )
-    if as_json:
-        options.echo_json(msgspec.to_builtins(card))
-    else:
-        click.echo(f"Card: {out / card.name / PAGE_FILE}")
-        click.echo(f"Next: git add {out / card.name}")
+    with terminal.set_up(quiet=quiet, as_json=as_json):
+        card = ship_run(RunFolder(run), out, name=name, data_dir=data_dir, overwrite=overwrite)
+        if as_json:
+            options.echo_json(msgspec.to_builtins(card))
+        else:
+            click.echo(f"Card: {out / card.name / PAGE_FILE}")
+            click.echo(f"Next: git add {out / card.name}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import zlib
-from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +12,10 @@ from mobilenet_tf.errors import UsageError
 from mobilenet_tf.keras import keras
 from mobilenet_tf.models.activations import Scale, Shift
 from mobilenet_tf.models.assembly import Assembler
-from mobilenet_tf.models.blocks import SMALL_SIDE_PX
 from mobilenet_tf.models.dropout import SeededDropout, StochasticDepth
 from mobilenet_tf.models.options import Options, check_share
-from mobilenet_tf.models.variant import IMAGE_CHANNELS, Variant, make_variant
+from mobilenet_tf.models.variant import Variant, make_variant
 from mobilenet_tf.models.weights import load_weights
-from mobilenet_tf.zoo.shelf import find_weights
 
 BATCH_NORM_EPSILON = 1e-3  # as tf_keras.applications
 
@@ -36,7 +33,7 @@ def build_model(
     batch_norm_momentum: float = 0.99,
     seed: int | None = None,
     options: Options | None = None,
-    weights: str | Path | None = None,
+    weights: Path | None = None,
 ) -> keras.Model:
     """Build a functional Keras model from its table.
 
@@ -58,14 +55,11 @@ def build_model(
         batch_norm_momentum: share of the old moving statistics kept at each step, in [0, 1).
         seed: makes initial weights and dropout repeatable; None takes Keras' global generators.
         options: departures from the paper's table.
-        weights: a .safetensors file; or what the zoo has for this very network, by the dataset it
-            was trained on ("cifar10"); or a name of the zoo, at any resolution. None is a random
-            start.
+        weights: a .safetensors file of this very network; None is a random start.
 
     Raises:
-        UsageError: an argument is out of its range, an option that the model cannot take, or the
-            zoo has no such weights.
-        MtfError: the weights file is damaged, not what its card says, or of another network.
+        UsageError: an argument is out of its range, or an option that the model cannot take.
+        MtfError: the weights file is damaged, or of another network.
     """
     variant = make_variant(
         name,
@@ -84,7 +78,7 @@ def build_model(
         seed=seed,
     )
     if weights is not None:
-        load_weights(model, _find_weights(weights, variant))
+        load_weights(model, weights)
     return model
 
 
@@ -107,79 +101,6 @@ def build_variant(
     if activation is not None:
         x = keras.layers.Activation(activation, name="predictions", dtype="float32")(x)
     return keras.Model(image, x, name=variant.name)
-
-
-def MobileNetV1(  # noqa: N802  # named as Keras names its applications
-    input_shape: tuple[int, int, int] = (224, 224, IMAGE_CHANNELS),
-    *,
-    alpha: float = 1.0,
-    classes: int = 1000,
-    weights: str | Path | None = None,
-    stride_plan: str | None = None,
-    block_count: int = 0,
-    dropout: float = 1e-3,
-    classifier_activation: str | None = "softmax",
-) -> keras.Model:
-    """Build MobileNetV1 in the manner of tf_keras.applications.
-
-    Input (batch, height, width, 3) float32, normalised as (byte - 128) / 128; output
-    (batch, classes). arXiv 1704.04861, table 1.
-
-    Args:
-        input_shape: height, width and 3.
-        alpha: width multiplier, in (0, 1.5].
-        classes: number of outputs.
-        weights: a .safetensors file that this project wrote, "cifar10" for what the zoo has
-            (`mtf zoo`) at this alpha, resolution and stride plan, or None for a random start.
-        stride_plan: "cifar" or "imagenet"; None takes "cifar" when a side is below 96 pixels.
-        block_count: how many of the 13 separable blocks to build, the first ones; 0 for all.
-        dropout: share of the pooled features set to 0 in training, in [0, 1).
-        classifier_activation: name of a Keras activation; None returns logits.
-
-    Raises:
-        UsageError: an argument is out of its range, or the zoo has no such weights.
-        MtfError: the weights file is damaged, not what its card says, or of another network.
-    """
-    input_shape_ok = isinstance(input_shape, (tuple, list)) and len(input_shape) == 3
-    if not input_shape_ok or input_shape[2] != IMAGE_CHANNELS:
-        raise UsageError(
-            f"input_shape {input_shape!r} is not (height, width, {IMAGE_CHANNELS}); "
-            "repeat a grey image three times"
-        )
-    if weights == "imagenet":
-        raise UsageError(
-            "weights 'imagenet' do not come with this project; take 'cifar10' (mtf zoo), give a "
-            ".safetensors file, or build tf_keras.applications.MobileNet with its weights and use "
-            "mobilenet_tf.models.weights.copy_weights"
-        )
-    height_px, width_px, _ = input_shape
-    if stride_plan is None:
-        # A side that is no number goes on to make_variant, which says so.
-        numeric = all(isinstance(side, Integral) for side in (height_px, width_px))
-        small = numeric and min(height_px, width_px) < SMALL_SIDE_PX
-        stride_plan = "cifar" if small else "imagenet"
-    return build_model(
-        "mobilenet_v1",
-        alpha=alpha,
-        resolution_px=(height_px, width_px),
-        classes=classes,
-        stride_plan=stride_plan,
-        dropout=dropout,
-        activation=classifier_activation,
-        options=Options(block_count=block_count),
-        weights=weights,
-    )
-
-
-def _find_weights(weights: str | Path, variant: Variant) -> Path:
-    """Return the weights file that is meant; one of the zoo has as many classes as are built."""
-    card, file = find_weights(weights, variant=variant.name, stride_plan=variant.stride_plan)
-    if card is not None and len(card.classes) != variant.classes:
-        raise UsageError(
-            f"classes {variant.classes}: the zoo's {card.name} tells {len(card.classes)} classes of"
-            f" {card.dataset} apart; build it with classes={len(card.classes)}"
-        )
-    return file
 
 
 class _KerasOps:

@@ -101,13 +101,26 @@ def load_features(model: keras.Model, path: Path, *, dataset: str) -> tuple[str,
         MtfError: the file is missing, damaged, or of another model or alpha.
     """
     tensors, metadata = read_weights(path)
-    variables = weight_variables(model)
-    left: tuple[str, ...] = ()
-    if metadata.get("dataset") != dataset:
-        classifier = _classifier(variables)
-        left = tuple(name for name in variables if name.rpartition("/")[0] == classifier)
-    kept = {name: variables[name].numpy() for name in left}
-    _assign(model, {**tensors, **kept}, f"weights file {path}")
+    left = () if metadata.get("dataset") == dataset else _classifier_weights(model)
+    _assign_but(left, model, tensors, path)
+    return left
+
+
+def load_fitting(model: keras.Model, path: Path) -> tuple[str, ...]:
+    """Read every weight of `model` from a file, the classifier's only with as many classes.
+
+    Returns the names of the weights that were left as they are. Nothing is changed unless every
+    other name and shape agrees.
+
+    Raises:
+        MtfError: the file is missing, damaged, or of another model or alpha.
+    """
+    tensors, _ = read_weights(path)
+    left = _classifier_weights(model)
+    classes = int(model.output_shape[-1])
+    if all(tensors[name].shape[-1:] == (classes,) for name in left if name in tensors):
+        left = ()
+    _assign_but(left, model, tensors, path)
     return left
 
 
@@ -153,6 +166,22 @@ def copy_weights(source: keras.Model, target: keras.Model) -> None:
             array = array[np.newaxis, np.newaxis]
         tensors[name] = array
     _assign(target, tensors, f"model {source.name}")
+
+
+def _classifier_weights(model: keras.Model) -> tuple[str, ...]:
+    """Return the names of the weights of the layer that tells classes apart."""
+    variables = weight_variables(model)
+    classifier = _classifier(variables)
+    return tuple(name for name in variables if name.rpartition("/")[0] == classifier)
+
+
+def _assign_but(
+    left: tuple[str, ...], model: keras.Model, tensors: Mapping[str, Array], path: Path
+) -> None:
+    """Set every weight but those in `left`, complete."""
+    variables = weight_variables(model)
+    kept = {name: variables[name].numpy() for name in left}
+    _assign(model, {**tensors, **kept}, f"weights file {path}")
 
 
 def _split_header(content: bytes) -> tuple[dict[str, Any], bytes]:

@@ -24,10 +24,9 @@ def find_start(recipe: Recipe) -> Path:
     card, file = find_weights(
         recipe.train.weights, variant=variant.name, stride_plan=variant.stride_plan
     )
-    of_card = card.recipe["model"] if card else {}
+    origin = card.recipe if card else recipe
     for name in SHAPING:
-        ours = getattr(recipe.model, name)
-        theirs = of_card.get(name, ours)
+        ours, theirs = getattr(recipe.model, name), getattr(origin.model, name)
         if theirs != ours:
             raise UsageError(
                 f"train.weights {recipe.train.weights} are of another network: they have"

@@ -13,6 +13,7 @@ import numpy as np
 from mobilenet_tf import __version__
 from mobilenet_tf.errors import MtfError, UsageError, suggest
 from mobilenet_tf.keras import keras, tf
+from mobilenet_tf.models.outputs import check_logits
 from mobilenet_tf.recipe import QUANTIZATIONS
 from mobilenet_tf.system.quiet import quiet_stderr
 from mobilenet_tf.tflite import schema
@@ -51,12 +52,12 @@ def convert(
         io_type: "int8" or "uint8" for the int8 quantizations; the others take float32.
         logits: leave the softmax out.
         calibration_images: uint8 (N, H, W, 3) training images; "int8_ptq" needs them.
-        check: refuse a file that differs from its expected format; False lets one out
-            on purpose, to compare with.
+        check: audit the file against the expected format of `quantization`; False skips it, to
+            compare with a file that deliberately differs.
 
     Raises:
-        UsageError: an argument does not fit the model.
-        MtfError: the converter failed, or its file differs from the expected format.
+        UsageError: an argument does not fit the model, or the model ends in a softmax already.
+        MtfError: the converter failed, or its file is not of the expected format.
     """
     if quantization not in QUANTIZATIONS:
         raise UsageError(
@@ -101,7 +102,7 @@ def convert(
     broken = check_contract(audit(content), quantization, io_type, logits) if check else []
     if broken:
         raise MtfError(
-            f"the exported file does not have the format of {quantization}: " + "; ".join(broken)
+            f"the exported file is not in the format of {quantization}: " + "; ".join(broken)
         )
     return content
 
@@ -112,9 +113,10 @@ def _check_model(model: Any, classes: Sequence[str]) -> tuple[int, int, int]:
         origin = type(model).__module__.split(".")[0]
         kind = "a Keras 3 model" if origin == "keras" else f"a {type(model).__qualname__}"
         raise UsageError(
-            f"convert takes a tf_keras (Keras 2) model and was given {kind}; build it with"
-            " mobilenet_tf.MobileNetV1 or with `import tf_keras as keras`, and copy the weights"
+            f"convert takes a tf_keras (Keras 2) model and got {kind}; build it with"
+            " mobilenet_tf.create_model or with `import tf_keras as keras`, and copy the weights"
         )
+    check_logits(model, "convert")
     image_shape = tuple(model.input_shape[1:])
     if len(image_shape) != 3 or image_shape[2] != 3 or None in image_shape:
         raise UsageError(

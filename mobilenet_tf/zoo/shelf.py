@@ -10,15 +10,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
 
 from mobilenet_tf.errors import MtfError, UsageError, suggest
 from mobilenet_tf.files import hash_file
-from mobilenet_tf.runs.results import FileRecord
+from mobilenet_tf.recipe import Recipe
+from mobilenet_tf.runs.folder import RunFolder
+from mobilenet_tf.runs.names import recipe_variant, weights_name
+from mobilenet_tf.runs.results import (
+    BenchmarkMetrics,
+    BenchmarkRow,
+    Count,
+    FileRecord,
+    Record,
+    Share,
+    Stages,
+)
 
 CARD_FILE = "card.json"
 PAGE_FILE = "card.md"
@@ -26,48 +39,61 @@ RECIPE_FILE = "recipe.toml"
 START_FILE = "start.safetensors"
 
 
-class Check(msgspec.Struct, frozen=True, kw_only=True):
-    """What the int8 file scores on the first test images: seconds to measure anywhere."""
-
-    test_count: int
-    top1: float
+# A plain name: it can leave neither the model's folder nor a line of the terminal.
+FileName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*\Z", max_length=128)]
 
 
-class Card(msgspec.Struct, frozen=True, kw_only=True):
+class Check(Record, frozen=True, kw_only=True):
+    """The accuracy of the int8 file on the first test images: seconds to measure anywhere."""
+
+    test_count: Count
+    top1: Share
+
+
+class Card(Record, frozen=True, kw_only=True):
     """What a model of the zoo is, how it was made and what was measured.
 
-    `stages` are the run's results, as the report takes them. `weights_top1` is the float network's
-    accuracy on the test images with the weights as they ship, rounded to float16.
+    `weights_top1` is the float network's accuracy on the test images with the weights as they
+    ship, rounded to float16.
     """
 
-    name: str
+    name: FileName
     model: str
     variant: str
     stride_plan: str
     dataset: str
-    tflite: str
-    weights: str
-    files: dict[str, FileRecord]
-    weights_top1: float
+    tflite: FileName
+    weights: FileName
+    files: Annotated[dict[FileName, FileRecord], Meta(min_length=1)]
+    weights_top1: Share
     check: Check
-    recipe: dict[str, Any]
-    stages: dict[str, dict[str, Any]]
+    recipe: Recipe
+    stages: Stages
+
+    @property
+    def benchmark(self) -> BenchmarkMetrics:
+        """What was measured on the test images."""
+        return self.stages.benchmark.metrics  # type: ignore[union-attr]  # find_faults
 
     @property
     def classes(self) -> tuple[str, ...]:
         """The classes in the output's order."""
-        return tuple(self.stages["benchmark"]["metrics"]["classes"])
+        return self.benchmark.classes
 
     @property
-    def test_count(self) -> int:
-        """How many test images there are."""
-        return int(self.stages["benchmark"]["metrics"]["test_count"])
+    def float_row(self) -> BenchmarkRow:
+        """The float network's row of the benchmark."""
+        return self.benchmark.find("keras", "float32")  # type: ignore[return-value]  # find_faults
 
-    def measured(self, form: str, quantization: str) -> dict[str, Any]:
-        """Return the benchmark's row of a model ("keras") or file ("tflite"); {} if not there."""
-        rows = self.stages["benchmark"]["metrics"]["rows"]
-        wanted = (form, quantization)
-        return next((row for row in rows if (row["format"], row["quantization"]) == wanted), {})
+    @property
+    def ptq_row(self) -> BenchmarkRow | None:
+        """The row of the int8 file without quantization-aware training, where it was measured."""
+        return self.benchmark.find("tflite", "int8_ptq")
+
+    @property
+    def int8_row(self) -> BenchmarkRow:
+        """The row of the file that ships: int8 after quantization-aware training."""
+        return self.benchmark.find("tflite", "int8_qat")  # type: ignore[return-value]  # find_faults
 
 
 def zoo_folder() -> Path:
@@ -94,11 +120,48 @@ def load_card(name: str, zoo: Path | None = None) -> Card:
     path = (zoo or zoo_folder()) / name / CARD_FILE
     try:
         card = msgspec.json.decode(path.read_bytes(), type=Card)
-    except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise MtfError(f"{path} is damaged ({error}); {_way_out(name)}") from error
-    if card.name != name:
-        raise MtfError(f"{path} is the card of {card.name}, not of {name}; {_way_out(name)}")
+        fault = next(find_faults(card, name), "")
+    except (OSError, ValueError, msgspec.MsgspecError, RecursionError, UsageError) as error:
+        fault = str(error)
+    if fault:
+        raise MtfError(f"{path} is damaged ({fault}); {_how_to_restore(name)}")
     return card
+
+
+def find_faults(card: Card, name: str) -> Iterator[str]:
+    """Yield what contradicts itself in a card that has every field; only the first counts.
+
+    Raises:
+        UsageError: its recipe names an unknown model or dataset.
+    """
+    if card.name != name:
+        yield f"it is the card of {card.name}, not of {name} - at `$.name`"
+    variant = recipe_variant(card.recipe)
+    for field, stated, meant in (
+        ("model", card.model, card.recipe.model.name),
+        ("dataset", card.dataset, card.recipe.data.name),
+        ("stride_plan", card.stride_plan, variant.stride_plan),
+        ("variant", card.variant, variant.name),
+    ):
+        if stated != meant:
+            yield f"{stated!r} is not the {meant!r} of the recipe - at `$.{field}`"
+    for field in ("tflite", "weights"):
+        if getattr(card, field) not in card.files:
+            yield f"{getattr(card, field)!r} is not among the files - at `$.{field}`"
+    for stage in card.stages.__struct_fields__:
+        if getattr(card.stages, stage) is None:
+            yield f"the stage is missing - at `$.stages.{stage}`"
+    rows = [(row.format, row.quantization) for row in card.benchmark.rows]
+    for wanted in (("keras", "float32"), ("tflite", "int8_qat")):
+        if wanted not in rows:
+            yield f"no row of {' '.join(wanted)} - at `$.stages.benchmark.metrics.rows`"
+    for index, row in enumerate(card.benchmark.rows):
+        shape = {len(row.per_class), len(row.confusion), *map(len, row.confusion)}
+        if shape != {variant.classes} or len(card.classes) != variant.classes:
+            yield (
+                f"there are not {variant.classes} classes"
+                f" - at `$.stages.benchmark.metrics.rows[{index}]`"
+            )
 
 
 def load_cards() -> list[Card]:
@@ -120,12 +183,14 @@ def check_file(card: Card, name: str) -> Path:
     try:
         found = hash_file(path)
     except OSError as error:
-        raise MtfError(f"cannot read {path}: {error.strerror}; {_way_out(card.name)}") from error
+        raise MtfError(
+            f"cannot read {path}: {error.strerror}; {_how_to_restore(card.name)}"
+        ) from error
     wanted = card.files[name].sha256
     if found != wanted:
         raise MtfError(
             f"{path} is not the file of its card: its SHA-256 is {found}, the card says {wanted};"
-            f" {_way_out(card.name)}"
+            f" {_how_to_restore(card.name)}"
         )
     return path
 
@@ -148,8 +213,9 @@ def find_weights(wanted: str | Path, *, variant: str, stride_plan: str) -> tuple
     """Return the file of the weights that are meant, and its card if it is the zoo's.
 
     Args:
-        wanted: a file, which has a suffix; or the name of a model of the zoo, for any resolution
-            and strides; or a dataset ("cifar10"), for this very network trained on it.
+        wanted: the name of a model of the zoo, for any resolution and strides; the folder of a
+            run; a file, which has a suffix; or a dataset ("cifar10"), for this very network
+            trained on it.
         variant: `Variant.name`: model, alpha, resolution and options.
         stride_plan: "cifar" or "imagenet".
 
@@ -157,17 +223,21 @@ def find_weights(wanted: str | Path, *, variant: str, stride_plan: str) -> tuple
         UsageError: the zoo has none; the message lists what it has.
         MtfError: the zoo's file is not what its card says.
     """
-    if isinstance(wanted, Path) or Path(wanted).suffix:
-        return None, Path(wanted)
-    if wanted in model_names():
-        card = load_card(wanted)
+    name, is_file = str(wanted), os.path.isfile(wanted)
+    if name in model_names() and not is_file:
+        card = load_card(name)
         return card, check_file(card, card.weights)
-    cards = [card for card in load_cards() if wanted == card.dataset]
-    if not cards:
-        known = {name for card in load_cards() for name in (card.dataset, card.name)}
+    cards = [card for card in load_cards() if name == card.dataset]
+    if not cards or is_file:
+        run = RunFolder(Path(wanted))
+        if os.path.isdir(wanted) and run.has_recipe():
+            return None, run.stage("train") / weights_name(run.load_recipe(), "float32")
+        if isinstance(wanted, Path) or is_file or Path(wanted).suffix:
+            return None, Path(wanted)
+        known = {known for card in load_cards() for known in (card.dataset, card.name)}
         raise UsageError(
-            f"no weights {wanted!r} in the zoo; give a .safetensors file, or one of those that"
-            f" ship; {suggest(wanted, known)}"
+            f"no weights {wanted!r} in the zoo; give a .safetensors file, the folder of a run, or"
+            f" one of those that ship; {suggest(name, known)}"
         )
     fitting = [card for card in cards if (card.variant, card.stride_plan) == (variant, stride_plan)]
     if not fitting:
@@ -182,5 +252,5 @@ def _list_variants(cards: Sequence[Card]) -> str:
     return ", ".join(f"{card.variant} ({card.stride_plan} strides)" for card in cards)
 
 
-def _way_out(name: str) -> str:
+def _how_to_restore(name: str) -> str:
     return f"restore it with git restore artifacts/zoo/{name}, or install mobilenet-tf again"

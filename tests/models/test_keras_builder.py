@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-import mobilenet_tf
+from mobilenet_tf.api.models import MobileNetV1
 from mobilenet_tf.errors import UsageError
 from mobilenet_tf.keras import keras, tf
-from mobilenet_tf.models.keras_builder import MobileNetV1, build_model
+from mobilenet_tf.models.keras_builder import build_model
 from mobilenet_tf.models.weights import copy_weights, weight_variables
 
 
@@ -67,10 +67,6 @@ def test_layer_names_are_those_of_keras_applications() -> None:
     assert names[0] == "image"
     assert [name for name in names[1:] if name != "global_average_pooling2d"] == expected
     assert not any(isinstance(layer, keras.layers.ZeroPadding2D) for layer in ours.layers)
-
-
-def test_package_exports_mobilenet_v1() -> None:
-    assert mobilenet_tf.MobileNetV1 is MobileNetV1
 
 
 def test_input_and_outputs_of_a_variant() -> None:

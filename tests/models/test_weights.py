@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
+from mobilenet_tf.api.models import MobileNetV1
 from mobilenet_tf.errors import MtfError, UsageError
 from mobilenet_tf.keras import keras
 from mobilenet_tf.models.cost import count_costs
-from mobilenet_tf.models.keras_builder import MobileNetV1, build_model
+from mobilenet_tf.models.keras_builder import build_model
 from mobilenet_tf.models.options import Options
 from mobilenet_tf.models.weights import (
     copy_weights,

@@ -4,16 +4,17 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from mobilenet_tf.api.models import MobileNetV1, create_model
 from mobilenet_tf.errors import MtfError, UsageError
-from mobilenet_tf.evaluation.predict import to_probabilities
-from mobilenet_tf.models.keras_builder import MobileNetV1, build_model
 from mobilenet_tf.models.options import Options
 from mobilenet_tf.models.weights import read_weights, weight_variables
 from mobilenet_tf.pipeline.benchmark import score_on_test
+from mobilenet_tf.pipeline.export import to_probabilities
 from mobilenet_tf.pipeline.stages import check_recipe
 from mobilenet_tf.recipe import load_recipe
 from mobilenet_tf.tflite.interpreter import Classifier
@@ -47,7 +48,7 @@ def test_a_network_ships_once() -> None:
 def test_every_file_is_what_its_card_says(name: str) -> None:
     card = zoo.load_card(name)
     start = f"artifacts/zoo/{name}/{zoo.START_FILE}"  # where the recipe looks for it
-    begun = {zoo.START_FILE} if card.recipe["train"].get("weights") == start else set()
+    begun = {zoo.START_FILE} if card.recipe.train.weights == start else set()
     assert {card.tflite, card.weights, zoo.RECIPE_FILE} | begun == set(card.files)
     for file, record in card.files.items():
         assert zoo.check_file(card, file).stat().st_size == record.size_bytes
@@ -71,26 +72,20 @@ def test_the_command_of_a_card_is_a_whole_recipe(name: str) -> None:
     recipe = load_recipe(str(zoo.check_file(card, zoo.RECIPE_FILE)))
     check_recipe(recipe)
     assert (recipe.model.name, recipe.data.name) == (card.model, card.dataset)
-    assert recipe.seed == card.recipe["seed"]
-    for section, settings in card.recipe.items():
-        for key, value in settings.items() if isinstance(settings, dict) else ():
-            read = getattr(getattr(recipe, section), key)
-            assert (list(read) if isinstance(read, tuple) else read) == value, key
+    assert recipe == card.recipe
 
 
 @pytest.mark.parametrize("name", SHIPPED)
 def test_weights_are_loaded_by_the_data_they_come_from(name: str) -> None:
     card = zoo.load_card(name)
-    side = card.recipe["model"]["resolution_px"]
-    model = build_model(
+    model = create_model(
         card.model,
-        alpha=card.recipe["model"]["alpha"],
-        resolution_px=side,
-        classes=len(card.classes),
-        stride_plan=card.stride_plan,
-        options=Options(block_count=card.recipe["model"].get("block_count", 0)),
+        alpha=card.recipe.model.alpha,
+        resolution=card.recipe.model.resolution_px,
+        options=Options(block_count=card.recipe.model.block_count),
         weights=card.dataset,
     )
+    assert model.output_shape == (None, len(card.classes))
     tensors, _ = read_weights(zoo.zoo_folder() / name / card.weights)
     assert {str(tensor.dtype) for tensor in tensors.values()} == {"float16"}
     for path, variable in weight_variables(model).items():
@@ -107,13 +102,12 @@ def test_weights_are_loaded_by_the_data_they_come_from(name: str) -> None:
         ({"stride_plan": "imagenet"}, "with imagenet strides in the zoo; it has"),
         ({"input_shape": (40, 40, 3)}, "r40 with cifar strides"),
         ({"weights": "cifar11"}, "no weights 'cifar11' in the zoo.* did you mean 'cifar10'"),
-        ({"classes": 3}, "classes 3: the zoo's .* tells 10 classes.* classes=10"),
     ],
 )
 def test_weights_that_there_are_not_are_refused(changes: dict, message: str) -> None:
     card = next(card for card in zoo.load_cards() if card.model == "mobilenet_v1")
-    side = card.recipe["model"]["resolution_px"]
-    asked = {"input_shape": (side, side, 3), "alpha": card.recipe["model"]["alpha"], "classes": 10}
+    side = card.recipe.model.resolution_px
+    asked = {"input_shape": (side, side, 3), "alpha": card.recipe.model.alpha, "classes": 10}
     with pytest.raises(UsageError, match=message):
         MobileNetV1(**{**asked, "weights": "cifar10", **changes})
 
@@ -158,17 +152,95 @@ def test_a_missing_file_is_named(copied_zoo: Path) -> None:
         zoo.check_file(card, card.weights)
 
 
-@pytest.mark.parametrize("content", ["", "{}", "[1]", '{"name": 3}'])
+@pytest.mark.parametrize("content", ["", "{}", "[1]", '{"name": 3}', "[" * 100_000, '{"name":'])
 def test_a_damaged_card_is_named(copied_zoo: Path, content: str) -> None:
     (copied_zoo / zoo.CARD_FILE).write_text(content)
-    with pytest.raises(MtfError, match=r"card\.json is damaged"):
+    with pytest.raises(MtfError, match=r"card\.json is damaged") as caught:
         zoo.load_cards()
+    assert caught.value.exit_code == 1
+    assert "\n" not in str(caught.value)
+
+
+def change(card: dict[str, Any], where: str, value: Any) -> None:
+    *parents, last = where.split(".")
+    for parent in parents:
+        card = card[int(parent)] if isinstance(card, list) else card[parent]
+    card[last] = value
+
+
+@pytest.mark.parametrize(
+    ("where", "value", "field"),
+    [
+        ("name", "other", "$.name"),
+        ("name", "../evil", "$.name"),
+        ("files", {}, "$.files"),
+        ("files", ["a"], "$.files"),
+        ("tflite", "../model.tflite", "$.tflite"),
+        ("tflite", "a\n", "$.tflite"),
+        ("tflite", "another.tflite", "$.tflite"),
+        ("weights", "/etc/passwd", "$.weights"),
+        ("weights_top1", 2, "$.weights_top1"),
+        ("weights_top1", "0.9", "$.weights_top1"),
+        ("check.test_count", 10**30, "$.check.test_count"),
+        ("model", "mobilenet_v2", "$.model"),
+        ("variant", "v1_100_r32", "$.variant"),
+        ("dataset", "digits", "$.dataset"),
+        ("recipe.train.epochs", "30", "$.recipe.train.epochs"),
+        ("recipe.train.new_setting", 1, "new_setting"),
+        ("recipe.data.name", "no_such", "no_such"),
+        ("stages.qat", None, "$.stages.qat"),
+        ("stages.train.metrics.train_count", -1, "$.stages.train.metrics.train_count"),
+        ("stages.benchmark.metrics.rows", [], "$.stages.benchmark.metrics.rows"),
+        ("stages.benchmark.metrics.rows.0.per_class", [], "rows[0]"),
+        ("stages.benchmark.metrics.classes", ["one"], "rows[0]"),
+    ],
+)
+def test_an_edited_card_is_refused_by_field(
+    copied_zoo: Path, where: str, value: Any, field: str
+) -> None:
+    file = copied_zoo / zoo.CARD_FILE
+    card = json.loads(file.read_text())
+    rows = card["stages"]["benchmark"]["metrics"]["rows"]
+    if ".rows.0." in where:
+        rows[0][where.rpartition(".")[2]] = value
+    else:
+        change(card, where, value)
+    file.write_text(json.dumps(card))
+    with pytest.raises(MtfError) as caught:
+        zoo.load_card(copied_zoo.name)
+    assert str(file) in str(caught.value)
+    assert field in str(caught.value)
+
+
+def test_a_file_name_outside_the_folder_is_refused(copied_zoo: Path) -> None:
+    file = copied_zoo / zoo.CARD_FILE
+    card = json.loads(file.read_text())
+    card["files"]["../../other"] = next(iter(card["files"].values()))
+    file.write_text(json.dumps(card))
+    with pytest.raises(MtfError, match=r"\$\.files"):
+        zoo.load_card(copied_zoo.name)
+
+
+def test_a_recipe_of_an_older_version_gets_the_defaults(copied_zoo: Path) -> None:
+    file = copied_zoo / zoo.CARD_FILE
+    card = json.loads(file.read_text())
+    del card["recipe"]["train"]["weights"], card["recipe"]["model"]["block_count"]
+    file.write_text(json.dumps(card))
+    recipe = zoo.load_card(copied_zoo.name).recipe
+    assert (recipe.train.weights, recipe.model.block_count) == ("", 0)
 
 
 def test_a_card_in_another_models_folder_is_refused(copied_zoo: Path) -> None:
     moved = copied_zoo.rename(copied_zoo.with_name("other"))
     with pytest.raises(MtfError, match=f"is the card of {copied_zoo.name}, not of other"):
         zoo.load_card(moved.name)
+
+
+@pytest.mark.slow
+def test_a_run_and_a_file_are_weights_too(finished_run: Path) -> None:
+    card, file = zoo.find_weights(str(finished_run), variant="any", stride_plan="cifar")
+    assert (card, file.parent) == (None, finished_run / "train")
+    assert zoo.find_weights(str(file), variant="any", stride_plan="cifar") == (None, file)
 
 
 def test_an_unknown_model_is_answered_with_the_nearest() -> None:

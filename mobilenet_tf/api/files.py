@@ -1,0 +1,155 @@
+"""The `.tflite` file of a model, and what a model or a file predicts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mobilenet_tf.api.training import count_outputs
+from mobilenet_tf.errors import UsageError
+from mobilenet_tf.zoo.shelf import find_tflite
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from mobilenet_tf.evaluation.metrics import Score
+    from mobilenet_tf.evaluation.predict import Prediction
+
+
+def export(
+    model: Any,
+    path: str | Path,
+    *,
+    quantization: str = "int8_qat",
+    classes: Sequence[str] | None = None,
+    calibration: np.ndarray | None = None,
+    io_type: str = "int8",
+    logits: bool = False,
+) -> Path:
+    """Write an audited `.tflite` file of a model that gives logits, whole or not at all.
+
+    >>> import mobilenet_tf as mtf
+    >>> data = mtf.load_dataset("cifar10")
+    >>> model = mtf.create_model("cifar10_v1_025_r32")
+    >>> mtf.export(model, "model.tflite", quantization="int8_ptq", classes=data.classes,
+    ...            calibration=data.train.images[:512])
+
+    Args:
+        model: a model of `create_model`; for "int8_qat" one of `quantize`.
+        path: the file to write.
+        quantization: "float32", "float16", "dynamic_range", "int8_ptq" or "int8_qat".
+        classes: their names in the order of the output; by default their numbers.
+        calibration: uint8 (N, H, W, 3) training images, for "int8_ptq".
+        io_type: type of input and output of int8 files, "int8" or "uint8".
+        logits: leave out the softmax.
+
+    Returns:
+        The path.
+
+    Raises:
+        UsageError: an argument does not fit, or the model ends in a softmax already.
+        MtfError: the converter failed, or the file cannot be written.
+    """
+    from mobilenet_tf.files import write_bytes
+    from mobilenet_tf.tflite.convert import convert
+
+    named = classes or tuple(map(str, range(count_outputs(model))))
+    content = convert(
+        model,
+        quantization=quantization,
+        classes=named,
+        description=str(getattr(model, "name", "model")),
+        io_type=io_type,
+        logits=logits,
+        calibration_images=calibration,
+    )
+    write_bytes(Path(path), content)
+    return Path(path)
+
+
+def evaluate(model: Any, images: np.ndarray, labels: np.ndarray) -> Score:
+    """Return accuracy, loss and confusion matrix of a Keras model or a `.tflite` file.
+
+    `model` is also the name of a model that ships. Images are uint8 (N, H, W, 3), resized if the
+    model takes another size; labels are whole numbers (N,).
+
+    >>> import mobilenet_tf as mtf
+    >>> test = mtf.load_dataset("cifar10", "test")
+    >>> mtf.evaluate("cifar10_v1_025_r32", test.images[:1000], test.labels[:1000]).top1
+
+    Raises:
+        UsageError: there is no such file, or the arrays do not fit.
+        MtfError: the file is not a `.tflite` classifier.
+    """
+    import numpy as np
+
+    from mobilenet_tf.data.splits import Split, check_labels
+    from mobilenet_tf.evaluation.metrics import score_probabilities
+
+    split = Split(images, np.asarray(labels, np.int64))
+    probabilities = predict(model, images)
+    check_labels(split, probabilities.shape[1], "labels")
+    return score_probabilities(probabilities, split.labels)
+
+
+def predict(model: Any, images: Any, *, top: int = 5) -> Any:
+    """Return what a Keras model or a `.tflite` file predicts.
+
+    For an array of images, uint8 (N, H, W, 3): probabilities (N, C) float32. For paths of image
+    files, with a `.tflite` file or the name of a model that ships: a list of `Prediction`s, the
+    `top` classes of each.
+
+    >>> import mobilenet_tf as mtf
+    >>> test = mtf.load_dataset("cifar10", "test")
+    >>> mtf.predict("cifar10_v1_025_r32", test.images[:3]).argmax(-1)
+
+    Raises:
+        UsageError: there is no such file, or the images do not fit.
+        MtfError: the file is not a `.tflite` classifier.
+    """
+    import numpy as np
+
+    from mobilenet_tf.evaluation.metrics import predict_all
+
+    if isinstance(images, np.ndarray):
+        if images.dtype != np.uint8 or images.ndim != 4 or not len(images):
+            raise UsageError(
+                f"images are {images.dtype} {images.shape}; give uint8 bytes (N, H, W, 3), one"
+                " image or more"
+            )
+        forward, side = _predict_fn(model)
+        return predict_all(forward, images, resolution_px=side)
+    if not isinstance(model, (str, Path)):
+        raise UsageError("image files are classified by a .tflite file; give arrays to a model")
+    return _predict_files(model, [images] if isinstance(images, (str, Path)) else images, top)
+
+
+def _predict_fn(model: Any) -> tuple[Any, int | None]:
+    """Return what maps bytes to probabilities, and the side that it takes images of."""
+    if isinstance(model, (str, Path)):
+        from mobilenet_tf.pipeline.export import to_probabilities
+        from mobilenet_tf.tflite.interpreter import Classifier
+
+        classifier = Classifier.load(find_tflite(Path(model)))
+        height_px, width_px, _ = classifier.input_shape
+        return to_probabilities(classifier), height_px if height_px == width_px else None
+    from mobilenet_tf.data.pipeline import normalise
+    from mobilenet_tf.evaluation.metrics import make_keras_predict_fn
+    from mobilenet_tf.keras import tf
+    from mobilenet_tf.models.outputs import ends_in_softmax
+    from mobilenet_tf.quantization.qat import check_model
+
+    check_model(model)
+    height_px, width_px = model.input_shape[1:3]
+    side = height_px if height_px == width_px else None
+    if ends_in_softmax(model):
+        return lambda images: model(normalise(tf.constant(images)), training=False).numpy(), side
+    return make_keras_predict_fn(model), side
+
+
+def _predict_files(model: str | Path, images: Sequence[str | Path], top: int) -> list[Prediction]:
+    from mobilenet_tf.evaluation.predict import Predictor
+
+    predictor = Predictor(find_tflite(Path(model)))
+    return list(predictor.predict([Path(image) for image in images], top=top))

@@ -1,0 +1,250 @@
+"""Labelled images, float training and quantization-aware training, in memory."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from mobilenet_tf.data.catalog import dataset_info
+from mobilenet_tf.errors import UsageError
+from mobilenet_tf.recipe import (
+    AugmentationSettings,
+    DataSettings,
+    FitSettings,
+    QatSettings,
+    Recipe,
+    TrainSettings,
+)
+
+if TYPE_CHECKING:
+    from mobilenet_tf.data.splits import Split
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Labelled images: `classes` by name, and a `Split` (images, labels) each to train, validate
+    and test; `validation` is None where nothing is held out. `flip_safe` tells whether a mirrored
+    image still shows its class.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    train: Split
+    validation: Split | None
+    test: Split
+    flip_safe: bool = False
+
+
+def load_dataset(
+    name: str,
+    split: str | None = None,
+    *,
+    validation_count: int | None = None,
+    seed: int = 1,
+    data_dir: Path | None = None,
+) -> Any:
+    """Return a dataset as a `Dataset`, or one `split` of it, "train", "validation" or "test".
+
+    Images are uint8 (N, H, W, 3), labels int64 (N,). Validation is held out of the training
+    images, every class in its proportion: `validation_count` images, a tenth by default.
+
+    >>> import mobilenet_tf as mtf
+    >>> data = mtf.load_dataset("digits")
+    >>> data.train.images.shape, data.classes
+
+    Raises:
+        UsageError: an unknown dataset or split, or `data_dir` does not hold it.
+        MtfError: it cannot be downloaded, or is damaged.
+    """
+    from mobilenet_tf.data.sources import load_test_split
+    from mobilenet_tf.data.training import load_training_data
+
+    info = dataset_info(name)
+    if split not in (None, "train", "validation", "test"):
+        raise UsageError(f"split {split!r} is not 'train', 'validation' or 'test', nor None")
+    if split == "test":
+        return load_test_split(name, data_dir)
+    held_out = info.train_count // 10 if validation_count is None else validation_count
+    recipe = Recipe(seed=seed, data=DataSettings(name=name, validation_count=held_out))
+    data = load_training_data(recipe, data_dir)
+    if split:
+        return data.train if split == "train" else data.validation
+    test = load_test_split(name, data_dir)
+    return Dataset(name, info.classes, data.train, data.validation, test, info.flip_safe)
+
+
+def train(
+    model: Any,
+    data: Dataset,
+    *,
+    epochs: int = 30,
+    learning_rate: float = 0.2,
+    batch_size: int = 128,
+    seed: int = 1,
+    out: Path | str | None = None,
+    settings: TrainSettings | None = None,
+    augmentation: AugmentationSettings | None = None,
+) -> Any:
+    """Train a model that gives logits on the training images, and return it at its best epoch.
+
+    The best epoch is the one with the highest validation accuracy; without validation images it
+    is the last. The test images are not used.
+
+    >>> import mobilenet_tf as mtf
+    >>> data = mtf.load_dataset("digits")
+    >>> model = mtf.create_model("mobilenet_v1", alpha=0.25, resolution=32, classes=10)
+    >>> model = mtf.train(model, data, epochs=5)
+
+    Args:
+        model: a Keras model of (N, R, R, 3), as `create_model` builds; it is changed in place.
+        data: what `load_dataset` returns.
+        epochs, learning_rate, batch_size: the peak of the one-cycle schedule, images a step.
+        seed: decides the order of the images and how they are augmented.
+        out: a folder for checkpoints and history.csv; training continues from what it holds.
+        settings: every other setting of `[train]` in a recipe (`mobilenet_tf.recipe`).
+        augmentation: the settings of `[augmentation]`; by default crops, and flips where a
+            mirrored image still shows its class.
+
+    Raises:
+        UsageError: the model ends in a softmax or has another number of classes.
+        MtfError: the loss is no longer finite.
+    """
+    from mobilenet_tf.training.fit import seed_everything
+
+    _check_trainable(model, data, "train")
+    fit_settings = msgspec.structs.replace(
+        settings or TrainSettings(),
+        epochs=epochs,
+        learning_rate=learning_rate,
+        batch_size=batch_size,
+    )
+    seed_everything(seed, deterministic=False)
+    _fit(model, data, fit_settings, augmentation or _augment(data), out=out, seed=seed)
+    return model
+
+
+def quantize(
+    model: Any,
+    data: Dataset,
+    *,
+    epochs: int = 3,
+    learning_rate: float = 0.015,
+    batch_size: int = 128,
+    seed: int = 1,
+    out: Path | str | None = None,
+    settings: QatSettings | None = None,
+) -> Any:
+    """Return a model fine-tuned with fake quantization, ready for `export` as "int8_qat".
+
+    The float model keeps its weights. With 0 epochs ranges are calibrated and nothing is trained.
+
+    >>> import mobilenet_tf as mtf
+    >>> data = mtf.load_dataset("cifar10")
+    >>> model = mtf.create_model("cifar10_v1_025_r32")
+    >>> quantized = mtf.quantize(model, data, epochs=1)
+
+    Arguments and errors are those of `train`; `settings` are those of `[qat]` in a recipe.
+    """
+    from mobilenet_tf.data.pipeline import ended
+    from mobilenet_tf.data.training import choose_calibration
+    from mobilenet_tf.keras import keras
+    from mobilenet_tf.quantization.bias import round_biases
+    from mobilenet_tf.quantization.calibration import leave_out_outliers
+    from mobilenet_tf.quantization.qat import (
+        calibrate,
+        deploy,
+        quantize_for_training,
+        set_mode,
+        set_norms,
+    )
+    from mobilenet_tf.training.fit import seed_everything
+
+    _check_trainable(model, data, "quantize")
+    qat = msgspec.structs.replace(
+        settings or QatSettings(), epochs=epochs, learning_rate=learning_rate, batch_size=batch_size
+    )
+    seed_everything(seed, deterministic=False)
+    source = keras.models.clone_model(model)  # takes over the trained weights in `deploy`
+    source.set_weights(model.get_weights())
+    twin = quantize_for_training(source)
+    drawn = choose_calibration(data.train, qat.calibration_count, model.input_shape[1], seed)
+    calibrate(twin, leave_out_outliers(source, drawn))
+
+    def phase(share_done: float) -> bool:
+        observe = share_done < qat.freeze_ranges_share
+        changed = set_mode(twin, "observe" if observe else "frozen")
+        return set_norms(twin, live=share_done < qat.freeze_batch_norm_share) or changed
+
+    if epochs:
+        _fit(twin, data, qat, ended(_augment(data)), out=out, seed=seed, phase=phase)
+    deployed = deploy(twin, source)
+    round_biases(deployed)  # as the file's
+    return deployed
+
+
+def count_outputs(model: Any) -> int:
+    """Return how many classes a Keras model tells apart; 0 if it does not say."""
+    shape = getattr(model, "output_shape", None)
+    return int(shape[-1]) if isinstance(shape, tuple) and shape[-1] else 0
+
+
+def _augment(data: Dataset) -> AugmentationSettings:
+    return AugmentationSettings(flip=data.flip_safe)
+
+
+def _check_trainable(model: Any, data: Dataset, what: str) -> None:
+    from mobilenet_tf.models.outputs import check_logits
+    from mobilenet_tf.quantization.qat import check_model
+
+    check_model(model)
+    check_logits(model, what)
+    if count_outputs(model) != len(data.classes):
+        raise UsageError(
+            f"model {model.name!r} has {count_outputs(model)} outputs and {data.name}"
+            f" {len(data.classes)} classes; build it with classes={len(data.classes)}"
+        )
+
+
+def _fit(
+    model: Any,
+    data: Dataset,
+    settings: FitSettings,
+    augmentation: AugmentationSettings,
+    *,
+    out: Path | str | None,
+    seed: int,
+    phase: Any = None,
+) -> None:
+    """Fit a model with the one training loop, in `out` or in a folder that goes away."""
+    from mobilenet_tf.training.fit import fit
+
+    with _work_folder(out) as folder:
+        fit(
+            model,
+            data.train,
+            data.validation,
+            augmentation,
+            settings,
+            seed=seed,
+            folder=folder,
+            label="qat" if phase else "train",
+            echo=lambda message: None,
+            progress=False,
+            phase=phase,
+        )
+
+
+@contextlib.contextmanager
+def _work_folder(out: Path | str | None) -> Iterator[Path]:
+    if out is not None:
+        Path(out).mkdir(parents=True, exist_ok=True)
+        yield Path(out)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        yield Path(folder)
