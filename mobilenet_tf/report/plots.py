@@ -92,6 +92,8 @@ def plot_accuracy_size(summary: Summary) -> Plot | None:
         middle, span = (min(values) + max(values)) / 2, max(values) - min(values)
         half = max(span, LEAST_SPAN_POINTS) * 0.62
         axes.set_ylim(middle - half, middle + half)
+        axes.set_yticks([tick for tick in axes.get_yticks() if 0 <= tick <= 100])
+        axes.set_ylim(middle - half, middle + half)
         for artifact in shown:
             row, is_int8 = artifact.row, artifact.row.quantization.startswith("int8")
             keras = row.format == "keras"
@@ -128,6 +130,10 @@ def _label_points(
     places = [axes.transData.transform((a.row.size_bytes, 100 * a.row.top1)) for a in shown]
     taken = [Bbox.from_extents(x - 6, y - 6, x + 6, y + 6) for x, y in places]
     frame = axes.get_window_extent(renderer)
+    for line in axes.get_lines():
+        if len(line.get_xdata()) > 1:  # a level, not a point
+            y = axes.transData.transform((1, line.get_ydata()[0]))[1]
+            taken.append(Bbox.from_extents(frame.x0, y - 1, frame.x1, y + 1))
     steps = [(0, s) for s in (10, -10, 26, -26, 42, -42, 58, -58, 74, -74)]
     steps = [(10, 0), (-10, 0), *((x, y) for _, y in steps for x in (0, 10, -10))]
     for artifact in shown:
@@ -299,7 +305,7 @@ def plot_confusion(summary: Summary) -> Plot | None:
                     color = ON_SHADE if share**0.5 > 0.62 else INK
                     axes.text(
                         predicted, true, f"{100 * share:.0f}", color=color, ha="center",
-                        va="center_baseline", fontsize=min(12, 0.42 * side),
+                        va="center_baseline", fontsize=min(12, 0.5 * side),
                     )  # fmt: skip
 
     recalled = [line[i] for i, line in enumerate(shares)]
