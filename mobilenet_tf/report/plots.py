@@ -1,18 +1,23 @@
-"""The plots of the report as SVG text, drawn by matplotlib in colours that follow the page.
-
-matplotlib is given a stand-in for each colour; the SVG then names the page's CSS variable, so one
-plot suits light and dark. Text stays text, and series differ in shape or dash as well as in colour.
-"""
+"""The plots of the report, by matplotlib; series differ in shape or dash as well as in colour."""
 
 from __future__ import annotations
 
-import io
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from html import escape
 from typing import TYPE_CHECKING, Any
 
+from mobilenet_tf.report.figure import (
+    FLOAT,
+    INK,
+    INT8,
+    LINE,
+    MUTED,
+    ON_SHADE,
+    PANEL,
+    SHADE,
+    WIDTH_PX,
+    render_figure,
+)
 from mobilenet_tf.report.summary import Artifact, Summary
 from mobilenet_tf.report.tables import class_names
 from mobilenet_tf.report.templates import STYLE
@@ -25,30 +30,10 @@ if TYPE_CHECKING:
     import markupsafe
     from matplotlib.figure import Figure
 
-WIDTH_PX, HEIGHT_PX = 420.0, 300.0
 LEAST_SPAN_POINTS = 1.0  # a tenth of a point must not look like a cliff
 NUMBERED_CLASSES = 20
 SHADES = 12
 MARKERS = {"dynamic_range": "^", "int8_ptq": "s", "int8_qat": "D"}
-# name of a CSS variable -> the colour that stands in for it while matplotlib draws
-INK, MUTED, LINE, PANEL = "#010101", "#020202", "#030303", "#040404"
-FLOAT, INT8, SHADE, ON_SHADE, PAGE = "#050505", "#060606", "#070707", "#080808", "#090909"
-VARIABLES = {
-    INK: "ink", MUTED: "muted", LINE: "line", PANEL: "panel", FLOAT: "float", INT8: "int8",
-    SHADE: "shade", ON_SHADE: "on-shade", PAGE: "page",
-}  # fmt: skip
-RC = {
-    "svg.fonttype": "none", "svg.hashsalt": "mobilenet-tf", "path.simplify": False,
-    "font.size": 12, "font.family": "DejaVu Sans", "text.color": INK, "text.parse_math": False,
-    "axes.edgecolor": MUTED, "axes.labelcolor": MUTED, "axes.titlecolor": MUTED,
-    "axes.titlesize": 12, "axes.titlelocation": "left", "axes.titleweight": "normal",
-    "axes.spines.top": False, "axes.spines.right": False, "axes.spines.left": False,
-    "axes.grid": True, "axes.axisbelow": True, "axes.facecolor": "none", "axes.unicode_minus": True,
-    "figure.facecolor": "none", "grid.color": LINE, "grid.linewidth": 1, "lines.linewidth": 2,
-    "xtick.color": MUTED, "ytick.color": MUTED, "xtick.labelcolor": MUTED,
-    "ytick.labelcolor": MUTED, "ytick.major.size": 0, "xtick.minor.size": 0,
-    "legend.frameon": False, "legend.labelcolor": MUTED,
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -92,6 +77,8 @@ def plot_accuracy_size(summary: Summary) -> Plot | None:
         middle, span = (min(values) + max(values)) / 2, max(values) - min(values)
         half = max(span, LEAST_SPAN_POINTS) * 0.62
         axes.set_ylim(middle - half, middle + half)
+        axes.set_yticks([tick for tick in axes.get_yticks() if -1e-6 <= tick <= 100 + 1e-6])
+        axes.set_ylim(middle - half, middle + half)
         for artifact in shown:
             row, is_int8 = artifact.row, artifact.row.quantization.startswith("int8")
             keras = row.format == "keras"
@@ -115,7 +102,7 @@ def plot_accuracy_size(summary: Summary) -> Plot | None:
         else ""
     )
     title = "Accuracy against size"
-    return Plot(title, _render(draw, f"{title}: {told}"), caption)
+    return Plot(title, render_figure(draw, f"{title}: {told}"), caption)
 
 
 def _label_points(
@@ -128,6 +115,10 @@ def _label_points(
     places = [axes.transData.transform((a.row.size_bytes, 100 * a.row.top1)) for a in shown]
     taken = [Bbox.from_extents(x - 6, y - 6, x + 6, y + 6) for x, y in places]
     frame = axes.get_window_extent(renderer)
+    for line in axes.get_lines():
+        if len(line.get_xdata()) > 1:  # a level, not a point
+            y = axes.transData.transform((1, line.get_ydata()[0]))[1]
+            taken.append(Bbox.from_extents(frame.x0, y - 1, frame.x1, y + 1))
     steps = [(0, s) for s in (10, -10, 26, -26, 42, -42, 58, -58, 74, -74)]
     steps = [(10, 0), (-10, 0), *((x, y) for _, y in steps for x in (0, 10, -10))]
     for artifact in shown:
@@ -245,7 +236,7 @@ def _plot_curves(
 
     if kept:
         caption = f"{caption} Ring: the epoch that was kept.".strip()
-    return Plot(title, _render(draw, f"{title}: {', '.join(told)}"), caption)
+    return Plot(title, render_figure(draw, f"{title}: {', '.join(told)}"), caption)
 
 
 def plot_confusion(summary: Summary) -> Plot | None:
@@ -299,7 +290,7 @@ def plot_confusion(summary: Summary) -> Plot | None:
                     color = ON_SHADE if share**0.5 > 0.62 else INK
                     axes.text(
                         predicted, true, f"{100 * share:.0f}", color=color, ha="center",
-                        va="center_baseline", fontsize=min(12, 0.42 * side),
+                        va="center_baseline", fontsize=min(12, 0.5 * side),
                     )  # fmt: skip
 
     recalled = [line[i] for i, line in enumerate(shares)]
@@ -311,7 +302,7 @@ def plot_confusion(summary: Summary) -> Plot | None:
     title = f"Confusion matrix of {artifact.label}"
     caption = "Percent of each true class; below half a percent is blank. " if numbered else ""
     caption += "Shades grow with the square root of the share."
-    return Plot(title, _render(draw, f"{title}: {told}", height_px=WIDTH_PX), caption)
+    return Plot(title, render_figure(draw, f"{title}: {told}", height_px=WIDTH_PX), caption)
 
 
 LAYER_SERIES = (
@@ -348,65 +339,12 @@ def plot_layers(title: str, rows: Sequence[LayerRow], worst: str = "") -> str:
         axes.legend(loc="upper left", bbox_to_anchor=(0, -30 / (20 * len(rows) + 1)), ncols=3)
 
     told = f"Layers of {title}: worst {worst}" if worst else f"Layers of {title}"
-    figure = str(_render(draw, told, width_px=640.0, height_px=110.0 + 20 * len(rows), page=True))
+    figure = str(
+        render_figure(draw, told, width_px=640.0, height_px=110.0 + 20 * len(rows), page=True)
+    )
     style = STYLE.read_text("utf-8").replace("&", "&amp;").replace("<", "&lt;")
     opening, rest = figure.split(">", 1)
     return f"{opening}><style>{style}</style>{rest}\n"
-
-
-def _render(
-    draw: Callable[[Figure], None],
-    told: str,
-    *,
-    width_px: float = WIDTH_PX,
-    height_px: float = HEIGHT_PX,
-    page: bool = False,
-) -> markupsafe.Markup:
-    """Return what `draw` puts on a figure as SVG; `told` says it in words."""
-    import markupsafe
-    from matplotlib import rc_context
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    with rc_context(RC):  # type: ignore[arg-type]
-        figure = Figure(figsize=(width_px / 72, height_px / 72), dpi=72, layout="constrained")
-        FigureCanvasAgg(figure)  # measures text
-        if page:
-            figure.set_facecolor(PAGE)
-        draw(figure)
-        file = io.StringIO()
-        figure.savefig(file, format="svg", metadata={"Date": None})
-    return markupsafe.Markup(_clean(file.getvalue(), told))  # noqa: S704  # matplotlib escapes
-
-
-def _clean(svg: str, told: str) -> str:
-    """Return matplotlib's SVG for a page: its colours and font, short, with a text alternative."""
-    svg = svg[svg.index("<svg ") :]
-    svg = re.sub(r"\s*<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
-    svg = re.sub(r"<!--.*?-->\n?", "", svg, flags=re.DOTALL)
-    svg = re.sub(r'<style type="text/css">.*?</style>', "", svg, flags=re.DOTALL)
-    svg = re.sub(r'<g id="[^"]*">', "<g>", svg)
-    for stand_in, name in VARIABLES.items():
-        svg = svg.replace(stand_in, f"var(--{name})")
-    svg = re.sub(r"font: (bold )?([\d.]+px) [^;\"]*", _font, svg)
-    svg = re.sub(r"-?\d+\.\d{3,}", lambda number: f"{float(number[0]):.2f}", svg)
-    # a level piece of a line, as the cells of a matrix are: M x y L x2 y
-    svg = re.sub(r"M ([\d.]+) ([\d.]+) \nL ([\d.]+) \2 ?\n", _level, svg)
-    box = re.search(r'viewBox="[^"]*"', svg)
-    opening = (
-        f'<svg class="plot" role="img" aria-label="{escape(escape_control(told))}"'
-        f' {box[0] if box else ""} xmlns="http://www.w3.org/2000/svg"'
-        ' xmlns:xlink="http://www.w3.org/1999/xlink">'
-    )
-    return opening + svg[svg.index(">") + 1 :].rstrip()
-
-
-def _font(match: re.Match[str]) -> str:
-    return f"font-size: {match[2]}" + ("; font-weight: 650" if match[1] else "")
-
-
-def _level(match: re.Match[str]) -> str:
-    return f"M{match[1]} {match[2]}h{float(match[3]) - float(match[1]):.2f}"
 
 
 def _percent(share: float | None) -> float | None:

@@ -57,8 +57,9 @@ def format_table(
 
 
 def _markdown(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> str:
+    from rich.cells import cell_len
+
     lines = [[escape_markdown(column.title) for column in columns]]
-    lines.append(["--:" if column.align == "right" else "---" for column in columns])
     lines += [
         [
             code_span(cell, in_table=True) if column.code else escape_markdown(cell)
@@ -66,7 +67,16 @@ def _markdown(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> str:
         ]
         for row in rows
     ]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    widths = [max(3, *map(cell_len, cells)) for cells in zip(*lines, strict=True)]
+    rights = [column.align == "right" for column in columns]
+    rule = ["-" * (w - 1) + (":" if r else "-") for w, r in zip(widths, rights, strict=True)]
+    lines.insert(1, rule)
+    padded = []
+    for line in lines:
+        gaps = [" " * (w - cell_len(cell)) for cell, w in zip(line, widths, strict=True)]
+        cells = zip(line, gaps, rights, strict=True)
+        padded.append([gap + cell if right else cell + gap for cell, gap, right in cells])
+    return "\n".join(f"| {' | '.join(line)} |" for line in padded)
 
 
 def _text(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> str:

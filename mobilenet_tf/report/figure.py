@@ -1,0 +1,95 @@
+"""A matplotlib figure as SVG for a page: text stays text, colours are the page's CSS variables.
+
+matplotlib is given a stand-in for each colour; the SVG then names the variable, so that one plot
+suits light and dark.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Callable
+from html import escape
+from typing import TYPE_CHECKING
+
+from mobilenet_tf.system.terminal import escape as escape_control
+
+if TYPE_CHECKING:
+    import markupsafe
+    from matplotlib.figure import Figure
+
+WIDTH_PX, HEIGHT_PX = 420.0, 300.0
+# name of a CSS variable -> the colour that stands in for it while matplotlib draws
+INK, MUTED, LINE, PANEL = "#010101", "#020202", "#030303", "#040404"
+FLOAT, INT8, SHADE, ON_SHADE, PAGE = "#050505", "#060606", "#070707", "#080808", "#090909"
+VARIABLES = {
+    INK: "ink", MUTED: "muted", LINE: "line", PANEL: "panel", FLOAT: "float", INT8: "int8",
+    SHADE: "shade", ON_SHADE: "on-shade", PAGE: "page",
+}  # fmt: skip
+RC = {
+    "svg.fonttype": "none", "svg.hashsalt": "mobilenet-tf", "path.simplify": False,
+    "font.size": 12, "font.family": "DejaVu Sans", "text.color": INK, "text.parse_math": False,
+    "axes.edgecolor": MUTED, "axes.labelcolor": MUTED, "axes.titlecolor": MUTED,
+    "axes.titlesize": 12, "axes.titlelocation": "left", "axes.titleweight": "normal",
+    "axes.spines.top": False, "axes.spines.right": False, "axes.spines.left": False,
+    "axes.grid": True, "axes.axisbelow": True, "axes.facecolor": "none", "axes.unicode_minus": True,
+    "figure.facecolor": "none", "grid.color": LINE, "grid.linewidth": 1, "lines.linewidth": 2,
+    "xtick.color": MUTED, "ytick.color": MUTED, "xtick.labelcolor": MUTED,
+    "ytick.labelcolor": MUTED, "ytick.major.size": 0, "xtick.minor.size": 0,
+    "legend.frameon": False, "legend.labelcolor": MUTED,
+}  # fmt: skip
+
+
+def render_figure(
+    draw: Callable[[Figure], None],
+    told: str,
+    *,
+    width_px: float = WIDTH_PX,
+    height_px: float = HEIGHT_PX,
+    page: bool = False,
+) -> markupsafe.Markup:
+    """Return what `draw` puts on a figure as SVG; `told` says it in words."""
+    import markupsafe
+    from matplotlib import rc_context
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    with rc_context(RC):  # type: ignore[arg-type]
+        figure = Figure(figsize=(width_px / 72, height_px / 72), dpi=72, layout="constrained")
+        FigureCanvasAgg(figure)  # measures text
+        if page:
+            figure.set_facecolor(PAGE)
+        draw(figure)
+        file = io.StringIO()
+        figure.savefig(file, format="svg", metadata={"Date": None})
+    return markupsafe.Markup(_clean(file.getvalue(), told))  # noqa: S704  # matplotlib escapes
+
+
+def _clean(svg: str, told: str) -> str:
+    """Return matplotlib's SVG for a page: its colours and font, short, with a text alternative."""
+    svg = svg[svg.index("<svg ") :]
+    svg = re.sub(r"\s*<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r"<!--.*?-->\n?", "", svg, flags=re.DOTALL)
+    svg = re.sub(r'<style type="text/css">.*?</style>', "", svg, flags=re.DOTALL)
+    svg = re.sub(r'<g id="[^"]*">', "<g>", svg)
+    for stand_in, name in VARIABLES.items():
+        svg = svg.replace(stand_in, f"var(--{name})")
+    svg = re.sub(r"font: (bold )?([\d.]+px) [^;\"]*", _font, svg)
+    svg = re.sub(r"-?\d+\.\d{3,}", lambda number: f"{float(number[0]):.2f}", svg)
+    # a level piece of a line, as the cells of a matrix are: M x y L x2 y
+    svg = re.sub(r"M ([\d.]+) ([\d.]+) \nL ([\d.]+) \2 ?\n", _level, svg)
+    box = re.search(r'viewBox="[^"]*"', svg)
+    opening = (
+        f'<svg class="plot" role="img" aria-label="{escape(escape_control(told))}"'
+        f' {box[0] if box else ""} xmlns="http://www.w3.org/2000/svg"'
+        ' xmlns:xlink="http://www.w3.org/1999/xlink">'
+    )
+    return opening + svg[svg.index(">") + 1 :].rstrip()
+
+
+def _font(match: re.Match[str]) -> str:
+    return f"font-size: {match[2]}" + ("; font-weight: 650" if match[1] else "")
+
+
+def _level(match: re.Match[str]) -> str:
+    return f"M{match[1]} {match[2]}h{float(match[3]) - float(match[1]):.2f}"
