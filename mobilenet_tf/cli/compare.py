@@ -30,9 +30,12 @@ def command(runs: tuple[Path, ...], markdown: bool, html: Path | None, as_json: 
       mtf compare artifacts/cifar10* --markdown
       mtf compare artifacts/cifar10* --html comparison.html
     """
+    import msgspec
+
     from mobilenet_tf.files import write_text
+    from mobilenet_tf.pipeline.comparison import compare_runs
     from mobilenet_tf.report import format_table, render_comparison
-    from mobilenet_tf.report.comparison import compare_runs, comparison_table
+    from mobilenet_tf.report.comparison import comparison_table
     from mobilenet_tf.runs.folder import RunFolder
 
     rows = compare_runs([RunFolder(path) for path in runs])
@@ -40,7 +43,7 @@ def command(runs: tuple[Path, ...], markdown: bool, html: Path | None, as_json: 
     if html is not None:
         write_text(html, render_comparison(table))
     if as_json:
-        options.echo_json(rows)
+        options.echo_json(msgspec.to_builtins(rows))
     else:
         text = format_table(table.columns, table.rows, "markdown" if markdown else "text")
         click.echo(f"{text}\n\n{table.note}")

@@ -3,28 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib.resources import files
 
 from mobilenet_tf.debugging.findings import KeptFloat, ParityExplained
 from mobilenet_tf.debugging.layers import LayerFidelity
-from mobilenet_tf.report.svg import (
-    Scale,
-    draw_line,
-    draw_marker,
-    draw_text,
-    nice_ticks,
-    text_width,
-    wrap_svg,
-)
-from mobilenet_tf.report.tables import MISSING, Column, format_table
+from mobilenet_tf.report import plots
+from mobilenet_tf.report.tables import Column, format_table
+from mobilenet_tf.report.units import MISSING
 
-WIDTH_PX = 640.0
-ROW_PX = 20.0
-SERIES = (  # the key of a layer's ratio, its mark, what it is
-    ("effect_db", "diamond", "int8", "effect on the logits"),
-    ("own_snr_db", "circle", "float", "own"),
-    ("snr_db", "ring", "float", "piled up"),
-)
 COLUMNS = (
     Column("layer", align="left"),
     Column("effect on logits dB", "effect dB"),
@@ -115,46 +100,11 @@ def format_cost(kept: KeptFloat, file_top1: float) -> str:
 def plot_layers(title: str, layers: Sequence[LayerFidelity], order: Sequence[str]) -> str:
     """Return a standalone SVG file: a line a layer, in the network's order, ratios in dB."""
     by_name = {layer.name: layer for layer in layers}
-    values = [
-        value
-        for layer in layers
-        for key, *_ in SERIES
-        if (value := getattr(layer, key)) is not None
+    rows = [
+        (name, (layer.effect_db, layer.own_snr_db, layer.snr_db))
+        for name, layer in ((name, by_name[name]) for name in order)
     ]
-    left = 16 + max(text_width(name) for name in order)
-    ticks = nice_ticks(min(values, default=0.0), max(values, default=1.0), 6)
-    x = Scale(ticks[0], ticks[-1], left, WIDTH_PX - 20)
-    top, bottom = 52.0, 52.0 + ROW_PX * len(order)
-    parts = ['<rect width="100%" height="100%" style="fill:var(--page)"/>']
-    at = 12.0
-    for _, shape, name, text in SERIES:
-        parts.append(draw_marker(at, 16, shape, f"{name} {shape}", text))
-        parts.append(draw_text(at + 12, 20, text, "label"))
-        at += text_width(text) + 40
-    parts.append(draw_text(12, 40, f"{title}: signal to noise, dB; further left is worse", "tick"))
-    for tick in ticks:
-        parts.append(draw_line(x(tick), top, x(tick), bottom, "grid"))
-        parts.append(draw_text(x(tick), bottom + 18, f"{tick:g}", "tick", "middle"))
-    worst = layers[0].name if layers else ""
-    for row, layer_name in enumerate(order):
-        y = top + ROW_PX * (row + 0.5)
-        style = "tick strong" if layer_name == worst else "tick"
-        parts.append(draw_text(left - 8, y + 4, layer_name, style, "end"))
-        for key, shape, name, text in SERIES:
-            value = getattr(by_name[layer_name], key)
-            if value is not None:
-                tip = f"{layer_name}, {text}: {value:.1f} dB"
-                parts.append(draw_marker(x(value), y, shape, f"{name} {shape}", tip))
-    told = f"worst: {worst}" if worst else "no layers"
-    figure = wrap_svg(WIDTH_PX, bottom + 30, f"Layers of {title}", told, parts)
-    style_sheet = files("mobilenet_tf.report").joinpath("style.css").read_text("utf-8")
-    opening, rest = figure.split(">", 1)
-    head = opening.replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1)
-    return f"{head}><style>{_escape(style_sheet)}</style>{rest}\n"
-
-
-def _escape(style: str) -> str:
-    return style.replace("&", "&amp;").replace("<", "&lt;")
+    return plots.plot_layers(title, rows, worst=layers[0].name if layers else "")
 
 
 def _decimals(value: float | None, places: int) -> str:

@@ -9,9 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-
-import msgspec
 
 from mobilenet_tf.data.catalog import DatasetInfo, dataset_info
 from mobilenet_tf.errors import UsageError
@@ -20,8 +17,10 @@ from mobilenet_tf.models.cost import count_variant_costs
 from mobilenet_tf.recipe import QUANTIZATIONS, FitSettings, Recipe
 from mobilenet_tf.runs import provenance
 from mobilenet_tf.runs.folder import RunFolder
+from mobilenet_tf.runs.history import load_history
 from mobilenet_tf.runs.names import recipe_variant
-from mobilenet_tf.runs.results import Metrics, ReportMetrics, StageResult
+from mobilenet_tf.runs.record import RunRecord
+from mobilenet_tf.runs.results import Metrics, ReportMetrics, StageResult, Stages
 from mobilenet_tf.system.duration import format_duration
 from mobilenet_tf.training.progressive import progressive_sides
 
@@ -278,19 +277,16 @@ def check_machine(recipe: Recipe) -> None:
     raise UsageError(f"train.precision is 'bfloat16', and {what}; use float32, or auto")
 
 
-def describe_run(run: RunFolder, recipe: Recipe, done: Mapping[str, StageResult]) -> dict[str, Any]:
-    """Return a run as plain values, as the report takes it."""
-    from mobilenet_tf.training.history import load_history
-
-    return {
-        "run": run.name,
-        "command": provenance.describe_command(),
-        "recipe": msgspec.to_builtins(recipe),
-        "stages": {stage: msgspec.to_builtins(result) for stage, result in done.items()},
-        "history": {
-            stage: load_history(run.stage(stage)) for stage in ("train", "qat") if stage in done
-        },
-    }
+def describe_run(run: RunFolder, recipe: Recipe, done: Mapping[str, StageResult]) -> RunRecord:
+    """Return a run as the report takes it."""
+    return RunRecord(
+        name=run.name,
+        command=provenance.describe_command(),
+        recipe=recipe,
+        stages=Stages(**{k: v for k, v in done.items() if k in Stages.__struct_fields__}),
+        train_history=load_history(run.stage("train")) if "train" in done else (),
+        qat_history=load_history(run.stage("qat")) if "qat" in done else (),
+    )
 
 
 def summarise_run(run: RunFolder, recipe: Recipe, done: Mapping[str, StageResult]) -> str:

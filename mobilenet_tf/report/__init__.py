@@ -1,13 +1,14 @@
-"""Results to tables, plots and a page; no TensorFlow."""
+"""Typed results to tables, plots and a page; no TensorFlow."""
 
 from __future__ import annotations
 
-from mobilenet_tf.report.page import format_stages, write_report
-from mobilenet_tf.report.summary import Summary, Verdict, summarise
+from mobilenet_tf.report.page import format_stages, render_comparison, write_report
+from mobilenet_tf.report.summary import Artifact, Summary, summarise
 from mobilenet_tf.report.tables import Column, Table, format_table, stage_table
-from mobilenet_tf.report.webpage import render_comparison
+from mobilenet_tf.report.verdict import Verdict
 
 __all__ = [
+    "Artifact",
     "Column",
     "Summary",
     "Table",

@@ -1,378 +1,428 @@
-"""The plots of the report as SVG text: accuracy against size, training curves, confusion matrix.
+"""The plots of the report as SVG text, drawn by matplotlib in colours that follow the page.
 
-Drawn without a plotting library: the text stays text, colours follow the page's light or dark
-scheme, and series differ in shape or dash as well as in colour.
+matplotlib is given a stand-in for each colour; the SVG then names the page's CSS variable, so one
+plot suits light and dark. Text stays text, and series differ in shape or dash as well as in colour.
 """
 
 from __future__ import annotations
 
+import io
+import re
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import TYPE_CHECKING, Any
 
-from mobilenet_tf.report.summary import (
-    ACCURACY_LIMIT_POINTS,
-    Artifact,
-    Epoch,
-    Summary,
-    format_size,
-    mapping,
-    number,
-)
-from mobilenet_tf.report.svg import (
-    Box,
-    Scale,
-    draw_axes,
-    draw_line,
-    draw_marker,
-    draw_text,
-    epoch_ticks,
-    log_ticks,
-    mark_box,
-    nice_ticks,
-    place_labels,
-    shorten,
-    text_width,
-    wrap_svg,
-)
+from mobilenet_tf.report.summary import Artifact, Summary
 from mobilenet_tf.report.tables import class_names
+from mobilenet_tf.report.templates import STYLE
+from mobilenet_tf.report.units import format_size
+from mobilenet_tf.report.verdict import ACCURACY_LIMIT_POINTS
+from mobilenet_tf.runs.history import Epoch
+from mobilenet_tf.system.terminal import escape as escape_control
 
-WIDTH_PX = 420.0
-HEIGHT_PX = 300.0
+if TYPE_CHECKING:
+    import markupsafe
+    from matplotlib.figure import Figure
+
+WIDTH_PX, HEIGHT_PX = 420.0, 300.0
 LEAST_SPAN_POINTS = 1.0  # a tenth of a point must not look like a cliff
 NUMBERED_CLASSES = 20
 SHADES = 12
-MARKERS = {"dynamic_range": "triangle", "int8_ptq": "square", "int8_qat": "diamond"}
+MARKERS = {"dynamic_range": "^", "int8_ptq": "s", "int8_qat": "D"}
+# name of a CSS variable -> the colour that stands in for it while matplotlib draws
+INK, MUTED, LINE, PANEL = "#010101", "#020202", "#030303", "#040404"
+FLOAT, INT8, SHADE, ON_SHADE, PAGE = "#050505", "#060606", "#070707", "#080808", "#090909"
+VARIABLES = {
+    INK: "ink", MUTED: "muted", LINE: "line", PANEL: "panel", FLOAT: "float", INT8: "int8",
+    SHADE: "shade", ON_SHADE: "on-shade", PAGE: "page",
+}  # fmt: skip
+RC = {
+    "svg.fonttype": "none", "svg.hashsalt": "mobilenet-tf", "path.simplify": False,
+    "font.size": 12, "font.family": "DejaVu Sans", "text.color": INK, "text.parse_math": False,
+    "axes.edgecolor": MUTED, "axes.labelcolor": MUTED, "axes.titlecolor": MUTED,
+    "axes.titlesize": 12, "axes.titlelocation": "left", "axes.titleweight": "normal",
+    "axes.spines.top": False, "axes.spines.right": False, "axes.spines.left": False,
+    "axes.grid": True, "axes.axisbelow": True, "axes.facecolor": "none", "axes.unicode_minus": True,
+    "figure.facecolor": "none", "grid.color": LINE, "grid.linewidth": 1, "lines.linewidth": 2,
+    "xtick.color": MUTED, "ytick.color": MUTED, "xtick.labelcolor": MUTED,
+    "ytick.labelcolor": MUTED, "ytick.major.size": 0, "xtick.minor.size": 0,
+    "legend.frameon": False, "legend.labelcolor": MUTED,
+}  # fmt: skip
 
 
-def plot_accuracy_size(summary: Summary) -> str:
-    """Return top-1 (%) against size (logarithmic) of every file; empty with nothing to show.
+@dataclass(frozen=True)
+class Plot:
+    """A plot: its heading, its SVG and the caption below."""
 
-    The solid line is the float model's accuracy, the dashed one the promise: that accuracy less
-    the points int8 may cost. Keras models are points only where there is no file yet.
+    title: str
+    svg: markupsafe.Markup
+    caption: str = ""
+
+
+def plot_accuracy_size(summary: Summary) -> Plot | None:
+    """Return top-1 (%) against size (logarithmic) of every file; None with nothing to show.
+
+    The solid line is the float model's accuracy, the dashed one that accuracy less the points
+    that int8 may cost. Keras models are points only where there is no file yet.
     """
-    rows = [row for row in summary.artifacts if row.top1 is not None and row.size_bytes]
-    shown = [row for row in rows if row.format == "tflite"] or rows
+    rows = [a for a in summary.artifacts if a.row.size_bytes]
+    shown = [a for a in rows if a.row.format == "tflite"] or rows
     if not shown:
-        return ""
-    sizes = [row.size_bytes or 1.0 for row in shown]
-    tops = [100 * (row.top1 or 0.0) for row in shown]
-    lines = _accuracy_lines(summary)
-    values = [*tops, *(value for value, _, _ in lines)]
-    y_ticks = _percent_ticks(min(values), max(values))
-    low, high = min(sizes) / 1.8, max(sizes) * 1.5
-    x = Scale(low, high, 50, WIDTH_PX - 12, logarithmic=True)
-    y = Scale(y_ticks[0], y_ticks[-1], HEIGHT_PX - 46, 30)
-    decimals = _decimals(y_ticks)
-    x_ticks = [tick for tick in log_ticks(low, high) if x(tick) < WIDTH_PX - 24]
-    parts = draw_axes(
-        x,
-        y,
-        [(tick, _plain_size(tick)) for tick in _spread(x_ticks, x, 48)],
-        [(tick, f"{tick:.{decimals}f}") for tick in y_ticks],
-        "file size, logarithmic",
-    )
-    parts.append(draw_text(4, 14, "top-1 accuracy on test images, %", "tick"))
-    points = [
-        (x(size), y(top), row.label) for size, top, row in zip(sizes, tops, shown, strict=True)
-    ]
-    area = Box(x.start_px + 2, 20, x.end_px, y.start_px - 2)
-    taken = [Box(x.start_px, y(value) - 2, x.end_px, y(value) + 2) for value, _, _ in lines]
-    labels = place_labels(points, area, taken)
-    taken = [mark_box(px, py) for px, py, _ in points] + [label.box for label in labels]
-    for value, note, style in lines:
-        parts.append(draw_line(x.start_px, y(value), x.end_px, y(value), style))
-        spot = _line_note_place(note, y(value), area, taken)
-        taken.append(spot)
-        parts.append(draw_text(spot.left, spot.bottom - 3, note, "tick"))
-    for (px, py, _), label in zip(points, labels, strict=True):
-        if label.leader:
-            end_x = min(max(px, label.box.left), label.box.right)
-            end_y = min(max(py, label.box.top), label.box.bottom)
-            parts.append(draw_line(px, py, end_x, end_y, "leader"))
-    for row, (px, py, text), label in zip(shown, points, labels, strict=True):
-        kind = "int8" if row.quantization.startswith("int8") else "float"
-        title = f"{row.label}: {100 * (row.top1 or 0):.2f} %, {format_size(row.size_bytes or 0)}"
-        shape = "ring" if row.format == "keras" else MARKERS.get(row.quantization, "circle")
-        parts.append(draw_marker(px, py, shape, f"{kind} {shape}", title))
-        strong = "label strong" if row is summary.headline else "label"
-        parts.append(draw_text(label.x, label.y, text, strong, label.anchor))
+        return None
+
+    def draw(figure: Figure) -> None:
+        from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+        axes = figure.subplots()
+        axes.set(title="top-1 accuracy on test images, %", xlabel="file size, logarithmic")
+        axes.grid(visible=False, axis="x")
+        sizes = [a.row.size_bytes for a in shown]
+        axes.set_xscale("log")
+        axes.set_xlim(min(sizes) / 2, max(sizes) * 1.8)
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda size, _: _short_size(size)))
+        axes.xaxis.set_minor_formatter(NullFormatter())
+        values = [100 * a.row.top1 for a in shown]
+        if summary.reference:
+            top = 100 * summary.reference.row.top1
+            values += [top, top - ACCURACY_LIMIT_POINTS]
+            axes.axhline(top, color=FLOAT, linewidth=1)
+            axes.axhline(top - ACCURACY_LIMIT_POINTS, color=MUTED, linewidth=1, dashes=(5, 4))
+        middle, span = (min(values) + max(values)) / 2, max(values) - min(values)
+        half = max(span, LEAST_SPAN_POINTS) * 0.62
+        axes.set_ylim(middle - half, middle + half)
+        axes.set_yticks([tick for tick in axes.get_yticks() if 0 <= tick <= 100])
+        axes.set_ylim(middle - half, middle + half)
+        for artifact in shown:
+            row, is_int8 = artifact.row, artifact.row.quantization.startswith("int8")
+            keras = row.format == "keras"
+            axes.plot(
+                row.size_bytes,
+                100 * row.top1,
+                marker="o" if keras else MARKERS.get(row.quantization, "o"),
+                color=INT8 if is_int8 else FLOAT,
+                fillstyle="none" if keras else "full",
+                markersize=8,
+                linestyle="none",
+            )
+        _label_points(figure, axes, shown, summary.headline)
+
     told = "; ".join(
-        f"{row.label} {top:.2f} % at {format_size(size)}"
-        for row, top, size in zip(shown, tops, sizes, strict=True)
+        f"{a.label} {100 * a.row.top1:.2f} % at {format_size(a.row.size_bytes)}" for a in shown
     )
-    return wrap_svg(WIDTH_PX, HEIGHT_PX, "Accuracy against size", told, parts)
-
-
-def _accuracy_lines(summary: Summary) -> list[tuple[float, str, str]]:
-    """Return the float model's accuracy and the least that counts as good: (%, text, class)."""
-    reference = summary.reference
-    if reference is None or reference.top1 is None:
-        return []
-    top = 100 * reference.top1
-    return [
-        (top, reference.label, "float-line"),
-        (top - ACCURACY_LIMIT_POINTS, f"{ACCURACY_LIMIT_POINTS} points under", "limit"),
-    ]
-
-
-def _line_note_place(note: str, line_y: float, area: Box, taken: Sequence[Box]) -> Box:
-    """Return the first free box along a line, from the right end leftwards, above then below."""
-    width = text_width(note)
-    spots = [
-        Box(left, top, left + width, top + 14)
-        for left in (area.right - width - step for step in range(4, 320, 8))
-        if left >= area.left
-        for top in (line_y - 16, line_y + 3)
-    ]
-    return min(spots, key=lambda spot: sum(spot.overlap(box) for box in taken))
-
-
-def plot_accuracy_curves(summary: Summary) -> str:
-    """Return accuracy (%) by epoch, float training then QAT; empty without a history."""
-    return _plot_curves(
-        summary,
-        "accuracy, %",
-        [("training", lambda row: row.accuracy), ("validation", lambda r: r.validation_accuracy)],
-        100.0,
+    caption = (
+        f"Line: the float model. Dashed: {ACCURACY_LIMIT_POINTS} points below it, the limit."
+        if summary.reference
+        else ""
     )
+    title = "Accuracy against size"
+    return Plot(title, _render(draw, f"{title}: {told}"), caption)
 
 
-def plot_loss_curves(summary: Summary) -> str:
-    """Return loss by epoch, float training then QAT; empty without a history."""
-    return _plot_curves(
-        summary,
-        "loss",
-        [("training", lambda row: row.loss), ("validation", lambda row: row.validation_loss)],
-        1.0,
-    )
+def _label_points(
+    figure: Figure, axes: Any, shown: Sequence[Artifact], headline: Artifact | None
+) -> None:
+    """Write each label at the first place, nearest first, that touches nothing drawn before."""
+    from matplotlib.transforms import Bbox
+
+    renderer = figure.canvas.get_renderer()  # type: ignore[attr-defined]
+    places = [axes.transData.transform((a.row.size_bytes, 100 * a.row.top1)) for a in shown]
+    taken = [Bbox.from_extents(x - 6, y - 6, x + 6, y + 6) for x, y in places]
+    frame = axes.get_window_extent(renderer)
+    for line in axes.get_lines():
+        if len(line.get_xdata()) > 1:  # a level, not a point
+            y = axes.transData.transform((1, line.get_ydata()[0]))[1]
+            taken.append(Bbox.from_extents(frame.x0, y - 1, frame.x1, y + 1))
+    steps = [(0, s) for s in (10, -10, 26, -26, 42, -42, 58, -58, 74, -74)]
+    steps = [(10, 0), (-10, 0), *((x, y) for _, y in steps for x in (0, 10, -10))]
+    for artifact in shown:
+        note = axes.annotate(
+            artifact.label,
+            (artifact.row.size_bytes, 100 * artifact.row.top1),
+            xytext=(0, 10),
+            textcoords="offset points",
+            weight="bold" if artifact is headline else "normal",
+            arrowprops={"arrowstyle": "-", "color": MUTED, "linewidth": 0.75, "shrinkB": 5},
+        )
+        best = (float("inf"), 0, 0)
+        for order, (x, y) in enumerate(steps):
+            _place(note, x, y)
+            box = note.get_window_extent(renderer).padded(1)
+            outside = not (frame.x0 <= box.x0 and box.x1 <= frame.x1 and frame.y0 <= box.y0)
+            outside = outside or box.y1 > frame.y1
+            cost = 1000 * outside + sum(box.overlaps(other) for other in taken)
+            best = min(best, (cost, order, 0))
+            if cost == 0:
+                break
+        x, y = steps[best[1]]
+        _place(note, x, y)
+        taken.append(note.get_window_extent(renderer).padded(1))
+        note.arrow_patch.set_visible(abs(y) > 20)
 
 
-def plot_confusion(summary: Summary) -> str:
-    """Return the confusion matrix, each row normalised to its class; empty without one.
-
-    Up to 20 classes carry names and whole percents; shades grow with the square root of the
-    share, so that a mistake of one percent can be seen.
-    """
-    row = summary.best_artifact
-    if row is None or not row.confusion:
-        return ""
-    shares = [[count / (sum(line) or 1.0) for count in line] for line in row.confusion]
-    names = class_names(summary)
-    if len(shares) > NUMBERED_CLASSES:
-        return _plot_dense_confusion(row, shares)
-    count = len(shares)
-    short = [shorten(name, 12) for name in names[:count]]
-    left = 26 + max(text_width(name) for name in short)
-    side = (WIDTH_PX - left - 4) / count
-    size = min(12.0, side * 0.42)
-    foot = max(text_width(name) for name in short) * 0.75 + 34
-    top = 8.0
-    height = top + side * count + foot
-    parts = []
-    for true, line in enumerate(shares):
-        middle = top + (true + 0.5) * side
-        parts.append(draw_text(left - 6, middle + 4, short[true], "tick", "end"))
-        for taken, share in enumerate(line[:count]):
-            parts.append(_cell(left + taken * side, top + true * side, side, share))
-            if share >= 0.005:
-                dark = "on-dark" if share**0.5 > 0.62 else ""
-                text = f"{100 * share:.0f}"
-                x = left + (taken + 0.5) * side
-                parts.append(
-                    f'<text x="{x:.1f}" y="{middle + size * 0.36:.1f}" text-anchor="middle"'
-                    f' font-size="{size:.1f}" class="cell {dark}">{text}</text>'
-                )
-    below = top + side * count
-    for column, name in enumerate(short):
-        x = left + (column + 0.5) * side + 4
-        parts.append(draw_text(x, below + 13, name, "tick", "end", turn=-48))
-    parts.append(
-        draw_text(14, top + side * count / 2, "true class", "tick strong", "middle", turn=-90)
-    )
-    parts.append(
-        draw_text(left + side * count / 2, height - 6, "predicted class", "tick strong", "middle")
-    )
-    told = "; ".join(
-        f"{name} {100 * shares[i][i]:.0f} % right"
-        for i, name in enumerate(names[:count])
-        if i < len(shares[i])
-    )
-    return wrap_svg(WIDTH_PX, height, f"Confusion matrix of {row.label}", told, parts)
-
-
-def _plot_dense_confusion(row: Artifact, shares: list[list[float]]) -> str:
-    """Return a matrix of many classes, one path a shade: 100 classes stay under 100 KB."""
-    count = len(shares)
-    left, top = 50.0, 8.0
-    side = (WIDTH_PX - left - 8) / count
-    height = top + side * count + 42
-    cells: dict[int, list[str]] = {}
-    for true, line in enumerate(shares):
-        for taken, share in enumerate(line[:count]):
-            shade = round(SHADES * share**0.5)
-            if shade:
-                x, y = left + taken * side, top + true * side
-                square = f"h{side:.2f}v{side:.2f}h-{side:.2f}z"
-                cells.setdefault(shade, []).append(f"M{x:.2f} {y:.2f}{square}")
-    parts = [
-        f'<path d="{"".join(squares)}" class="shade" fill-opacity="{shade / SHADES:.2f}"/>'
-        for shade, squares in sorted(cells.items())
-    ]
-    edge = side * count
-    parts.append(
-        f'<rect x="{left:g}" y="{top:g}" width="{edge:.1f}" height="{edge:.1f}" class="frame"/>'
-    )
-    for index in range(0, count, 10 if count <= 120 else 100):
-        at = (index + 0.5) * side
-        parts.append(draw_text(left - 6, top + at + 4, str(index), "tick", "end"))
-        parts.append(draw_text(left + at, top + edge + 15, str(index), "tick", "middle"))
-    parts.append(
-        draw_text(14, top + edge / 2, "true class, number", "tick strong", "middle", turn=-90)
-    )
-    parts.append(
-        draw_text(left + edge / 2, height - 6, "predicted class, number", "tick strong", "middle")
-    )
-    right = sum(line[i] for i, line in enumerate(shares) if i < len(line)) / count
-    told = f"{count} classes, {100 * right:.1f} % right on average"
-    return wrap_svg(WIDTH_PX, height, f"Confusion matrix of {row.label}", told, parts)
-
-
-def _cell(x: float, y: float, side: float, share: float) -> str:
-    return (
-        f'<rect x="{x + 0.5:.1f}" y="{y + 0.5:.1f}" width="{side - 1:.1f}"'
-        f' height="{side - 1:.1f}" class="shade" fill-opacity="{max(share, 0) ** 0.5:.3f}"/>'
-        f'<rect x="{x + 0.5:.1f}" y="{y + 0.5:.1f}" width="{side - 1:.1f}"'
-        f' height="{side - 1:.1f}" class="frame"/>'
-    )
+def _place(note: Any, x: int, y: int) -> None:
+    note.set_position((x, y))
+    note.set_ha("left" if x > 0 else "right" if x < 0 else "center")
+    note.set_va("center" if y == 0 else "bottom" if y > 0 else "top")
 
 
 Reader = Callable[[Epoch], "float | None"]
 
 
+def plot_accuracy_curves(summary: Summary) -> Plot | None:
+    """Return accuracy (%) by epoch, float training then QAT; None without a history."""
+    return _plot_curves(
+        summary,
+        "Accuracy while training",
+        "accuracy, %",
+        (lambda e: 100 * e.accuracy, lambda e: _percent(e.validation_accuracy)),
+        "Training accuracy is measured on augmented images.",
+    )
+
+
+def plot_loss_curves(summary: Summary) -> Plot | None:
+    """Return loss by epoch, float training then QAT; None without a history."""
+    readers: tuple[Reader, Reader] = (lambda e: e.loss, lambda e: e.validation_loss)
+    return _plot_curves(summary, "Loss while training", "loss", readers, "")
+
+
 def _plot_curves(
-    summary: Summary, title: str, series: Sequence[tuple[str, Reader]], factor: float
-) -> str:
-    train, qat = summary.train_history, summary.qat_history
-    offset = (train[-1].epoch + 1 - qat[0].epoch) if train and qat else 0.0
-    lines: list[tuple[str, str, list[tuple[float, float | None]]]] = []
-    for name, read in series:
-        for rows, shift in ((train, 0.0), (qat, offset)):
-            points = [(row.epoch + shift, read(row)) for row in rows]
-            if any(value is not None for _, value in points):
-                scaled = [(at, None if value is None else value * factor) for at, value in points]
-                lines.append((name, "qat" if rows is qat else "train", scaled))
-    values = [value for _, _, points in lines for _, value in points if value is not None]
-    if not values:
-        return ""
-    epochs = [at for _, _, points in lines for at, _ in points]
-    first, last = min(epochs), max(epochs)
-    margin = 0.5 if first == last else 0.0
-    ticks = nice_ticks(min(values), max(values), 5)
-    x = Scale(first - margin, last + margin, 50, WIDTH_PX - 14)
-    y = Scale(ticks[0], ticks[-1] if len(ticks) > 1 else ticks[0] + 1, HEIGHT_PX - 46, 50)
-    decimals = _decimals(ticks)
-    parts = []
-    if train and qat:
-        edge = x((train[-1].epoch + qat[0].epoch + offset) / 2)
-        band = f'width="{x.end_px + 6 - edge:.1f}" height="{y.start_px - y.end_px + 14:.1f}"'
-        parts.append(f'<rect x="{edge:.1f}" y="{y.end_px - 14:.1f}" {band} class="band"/>')
-        parts.append(draw_text(x.end_px + 4, y.end_px - 3, "QAT", "tick strong", "end"))
-    parts += draw_axes(
-        x,
-        y,
-        [(tick, f"{tick:g}") for tick in epoch_ticks(first, last)],
-        [(tick, f"{tick:.{decimals}f}") for tick in ticks],
-        "epoch",
-    )
-    parts.append(draw_text(4, 14, title, "tick"))
-    parts += _legend([name for name, _ in series if any(line[0] == name for line in lines)])
-    for name, _, points in lines:
-        parts += _draw_curve(x, y, points, name)
-    parts += _best_marks(summary, x, y, lines, offset)
-    told = ", ".join(
-        f"{name} ends {'QAT' if stage == 'qat' else 'float training'} at {points[-1][1]:.2f}"
-        for name, stage, points in lines
-        if points[-1][1] is not None
-    )
-    return wrap_svg(WIDTH_PX, HEIGHT_PX, f"{title} by epoch", told, parts)
+    summary: Summary, title: str, unit: str, readers: tuple[Reader, Reader], caption: str
+) -> Plot | None:
+    record = summary.record
+    parts = [
+        (name, stage, history, start)
+        for name, stage, history, start in (
+            ("float training", record.stages.train, record.train_history, 0),
+            ("QAT", record.stages.qat, record.qat_history, len(record.train_history)),
+        )
+        if history
+    ]
+    if not parts:
+        return None
+    told: list[str] = []
+    kept = False
+    for name, stage, history, _ in parts:
+        for series, read in zip(("training", "validation"), readers, strict=True):
+            value = read(history[-1])
+            told += [] if value is None else [f"{series} ends {name} at {value:.2f}"]
+        kept = kept or (stage is not None and stage.metrics.selection == "validation")
+
+    def draw(figure: Figure) -> None:
+        from matplotlib.ticker import MaxNLocator
+
+        axes = figure.subplots()
+        axes.set(title=unit, xlabel="epoch")
+        axes.grid(visible=False, axis="x")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7))
+        for name, stage, history, start in parts:
+            epochs = [start + index + 1 for index in range(len(history))]
+            styles = (("training", INT8, (0, (2.5, 1.5))), ("validation", FLOAT, "solid"))
+            for (series, color, dashes), read in zip(styles, readers, strict=True):
+                values = [read(epoch) for epoch in history]
+                points = [float("nan") if value is None else value for value in values]
+                if all(value is None for value in values):
+                    continue
+                label = series if name == parts[0][0] else None
+                mark = "o" if len(points) == 1 else None
+                axes.plot(
+                    epochs, points, color=color, linestyle=dashes, label=label, marker=mark,
+                    markersize=4,
+                )  # fmt: skip
+                if stage and series == "validation" and stage.metrics.selection == "validation":
+                    best = [e.epoch for e in history].index(stage.metrics.best_epoch)
+                    axes.plot(
+                        epochs[best], points[best], marker="o", markersize=9, color=color,
+                        fillstyle="none", markeredgewidth=1.75, linestyle="none",
+                    )  # fmt: skip
+            if name == "QAT":
+                axes.axvspan(start + 0.5, epochs[-1] + 0.5, color=PANEL, linewidth=0, zorder=0)
+                axes.text(
+                    epochs[-1] + 0.4, 0.99, "QAT", ha="right", va="top", weight="bold",
+                    transform=axes.get_xaxis_transform(),
+                )  # fmt: skip
+        axes.set_xlim(0.5, parts[-1][3] + len(parts[-1][2]) + 0.5)
+        axes.margins(y=0.12)
+        axes.legend(
+            loc="lower right", bbox_to_anchor=(1.02, 0.98), ncols=2, borderpad=0, fontsize=12,
+            handlelength=2,
+        )  # fmt: skip
+
+    if kept:
+        caption = f"{caption} Ring: the epoch that was kept.".strip()
+    return Plot(title, _render(draw, f"{title}: {', '.join(told)}"), caption)
 
 
-def _draw_curve(
-    x: Scale, y: Scale, points: list[tuple[float, float | None]], name: str
-) -> list[str]:
-    """Return a line with gaps where a value is missing; single points become dots."""
-    runs: list[list[tuple[float, float]]] = [[]]
-    for at, value in points:
-        if value is None:
-            runs.append([])
+def plot_confusion(summary: Summary) -> Plot | None:
+    """Return the confusion matrix, each row normalised to its class; None without one.
+
+    Up to 20 classes carry names and whole percents; shades grow with the square root of the
+    share, so that a mistake of one percent can be seen.
+    """
+    artifact = summary.best_artifact
+    if artifact is None or not artifact.row.confusion:
+        return None
+    shares = [[n / (sum(line) or 1) for n in line] for line in artifact.row.confusion]
+    names, count = class_names(summary), len(shares)
+    numbered = count <= NUMBERED_CLASSES
+
+    def draw(figure: Figure) -> None:
+        axes = figure.subplots()
+        axes.set(xlabel="predicted class", ylabel="true class", aspect="equal")
+        axes.set(xlim=(-0.5, count - 0.5), ylim=(count - 0.5, -0.5))
+        axes.grid(visible=False)
+        axes.spines[:].set(visible=True, color=LINE)
+        if numbered:
+            short = [_shorten(name) for name in names]
+            axes.set_xticks(range(count), short, rotation=48, ha="right", rotation_mode="anchor")
+            axes.set_yticks(range(count), short)
         else:
-            runs[-1].append((x(at), y(value)))
-    parts = []
-    for run in filter(None, runs):
-        if len(run) == 1:
-            parts.append(
-                f'<circle cx="{run[0][0]:.1f}" cy="{run[0][1]:.1f}" r="3" class="{name}"/>'
-            )
-        else:
-            path = " ".join(f"{px:.1f},{py:.1f}" for px, py in run)
-            parts.append(f'<polyline points="{path}" class="curve {name}"/>')
-    return parts
+            step = 10 if count <= 120 else 100
+            axes.set(xticks=range(0, count, step), yticks=range(0, count, step))
+            axes.set(xlabel="predicted class, number", ylabel="true class, number")
+        axes.tick_params(length=0)
+        figure.draw_without_rendering()
+        side = axes.get_window_extent().height / count * 72 / figure.dpi
+        gap = 1.0 if numbered else 0.0
+        for shade in range(1, SHADES + 1):  # one line a shade: 100 classes stay under 100 KB
+            xs: list[float] = []
+            ys: list[float] = []
+            for true, line in enumerate(shares):
+                for predicted, share in enumerate(line):
+                    if round(SHADES * share**0.5) == shade:
+                        half = 0.5 - gap / side / 2
+                        xs += [predicted - half, predicted + half, float("nan")]
+                        ys += [true, true, float("nan")]
+            if xs:
+                axes.plot(
+                    xs, ys, color=SHADE, alpha=shade / SHADES, linewidth=side - gap,
+                    solid_capstyle="butt",
+                )  # fmt: skip
+        for true, line in enumerate(shares if numbered else []):
+            for predicted, share in enumerate(line):
+                if share >= 0.005:
+                    color = ON_SHADE if share**0.5 > 0.62 else INK
+                    axes.text(
+                        predicted, true, f"{100 * share:.0f}", color=color, ha="center",
+                        va="center_baseline", fontsize=min(12, 0.5 * side),
+                    )  # fmt: skip
+
+    recalled = [line[i] for i, line in enumerate(shares)]
+    told = f"{count} classes, {100 * sum(recalled) / count:.1f} % correct on average"
+    if numbered:
+        told = "; ".join(
+            f"{name} {100 * r:.0f} % correct" for name, r in zip(names, recalled, strict=True)
+        )
+    title = f"Confusion matrix of {artifact.label}"
+    caption = "Percent of each true class; below half a percent is blank. " if numbered else ""
+    caption += "Shades grow with the square root of the share."
+    return Plot(title, _render(draw, f"{title}: {told}", height_px=WIDTH_PX), caption)
 
 
-def _best_marks(
-    summary: Summary,
-    x: Scale,
-    y: Scale,
-    lines: list[tuple[str, str, list[tuple[float, float | None]]]],
-    offset: float,
-) -> list[str]:
-    """Return a ring on the validation curve at each epoch whose weights were kept."""
-    parts = []
-    for name, stage, points in lines:
-        metrics = mapping(summary.stages.get(stage, {}).get("metrics"))
-        best = number(metrics.get("best_epoch"))
-        if name != "validation" or best is None or metrics.get("selection") != "validation":
-            continue
-        shift = offset if stage == "qat" else 0.0
-        for at, value in points:
-            if value is not None and at == best + shift:
-                parts.append(
-                    draw_marker(x(at), y(value), "ring", "float ring", f"epoch {best:g} was kept")
-                )
-    return parts
+LAYER_SERIES = (
+    ("effect on the logits", "D", INT8, "full"),
+    ("own", "o", FLOAT, "full"),
+    ("piled up", "o", FLOAT, "none"),
+)
+LayerRow = tuple[str, tuple["float | None", "float | None", "float | None"]]
 
 
-def _legend(names: Sequence[str]) -> list[str]:
-    parts = []
-    right = WIDTH_PX - 14
-    for name in reversed(names):
-        right -= text_width(name)
-        parts.append(draw_text(right, 14, name, "tick"))
-        parts.append(draw_line(right - 30, 10, right - 6, 10, f"curve {name}"))
-        right -= 44
-    return parts
+def plot_layers(title: str, rows: Sequence[LayerRow], worst: str = "") -> str:
+    """Return a standalone SVG file: a line a layer, in the order given, ratios in dB.
+
+    A row is (layer, (effect on the logits, own ratio, piled-up ratio)); `worst` names the layer
+    that is written in bold.
+    """
+
+    def draw(figure: Figure) -> None:
+        axes = figure.subplots()
+        axes.set(title=f"{title}: signal to noise, dB; further left is worse")
+        axes.grid(visible=True)
+        axes.set_yticks(range(len(rows)), [escape_control(name) for name, _ in rows])
+        axes.set_ylim(len(rows) - 0.5, -0.5)
+        for label, (name, _) in zip(axes.get_yticklabels(), rows, strict=True):
+            if name == worst:
+                label.set(weight="bold", color=INK)
+        for index, (label_text, marker, color, fill) in enumerate(LAYER_SERIES):
+            found = [(values[index], at) for at, (_, values) in enumerate(rows)]
+            seen = [(value, at) for value, at in found if value is not None]
+            axes.plot(
+                [value for value, _ in seen], [at for _, at in seen], marker=marker, color=color,
+                fillstyle=fill, linestyle="none", markersize=7, label=label_text,
+            )  # fmt: skip
+        axes.legend(loc="upper left", bbox_to_anchor=(0, -30 / (20 * len(rows) + 1)), ncols=3)
+
+    told = f"Layers of {title}: worst {worst}" if worst else f"Layers of {title}"
+    figure = str(_render(draw, told, width_px=640.0, height_px=110.0 + 20 * len(rows), page=True))
+    style = STYLE.read_text("utf-8").replace("&", "&amp;").replace("<", "&lt;")
+    opening, rest = figure.split(">", 1)
+    return f"{opening}><style>{style}</style>{rest}\n"
 
 
-def _percent_ticks(low: float, high: float) -> list[float]:
-    if high - low < LEAST_SPAN_POINTS:
-        middle = (low + high) / 2
-        low, high = middle - LEAST_SPAN_POINTS / 2, middle + LEAST_SPAN_POINTS / 2
-    ticks = nice_ticks(max(low, 0.0), min(high, 100.0), 5)
-    return ticks if len(ticks) > 1 else [ticks[0], ticks[0] + 1]
+def _render(
+    draw: Callable[[Figure], None],
+    told: str,
+    *,
+    width_px: float = WIDTH_PX,
+    height_px: float = HEIGHT_PX,
+    page: bool = False,
+) -> markupsafe.Markup:
+    """Return what `draw` puts on a figure as SVG; `told` says it in words."""
+    import markupsafe
+    from matplotlib import rc_context
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    with rc_context(RC):  # type: ignore[arg-type]
+        figure = Figure(figsize=(width_px / 72, height_px / 72), dpi=72, layout="constrained")
+        FigureCanvasAgg(figure)  # measures text
+        if page:
+            figure.set_facecolor(PAGE)
+        draw(figure)
+        file = io.StringIO()
+        figure.savefig(file, format="svg", metadata={"Date": None})
+    return markupsafe.Markup(_clean(file.getvalue(), told))  # noqa: S704  # matplotlib escapes
 
 
-def _decimals(ticks: Sequence[float]) -> int:
-    return next(
-        (d for d in range(4) if all(abs(round(tick, d) - tick) < 1e-9 for tick in ticks)), 4
+def _clean(svg: str, told: str) -> str:
+    """Return matplotlib's SVG for a page: its colours and font, short, with a text alternative."""
+    svg = svg[svg.index("<svg ") :]
+    svg = re.sub(r"\s*<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r"<!--.*?-->\n?", "", svg, flags=re.DOTALL)
+    svg = re.sub(r'<style type="text/css">.*?</style>', "", svg, flags=re.DOTALL)
+    svg = re.sub(r'<g id="[^"]*">', "<g>", svg)
+    for stand_in, name in VARIABLES.items():
+        svg = svg.replace(stand_in, f"var(--{name})")
+    svg = re.sub(r"font: (bold )?([\d.]+px) [^;\"]*", _font, svg)
+    svg = re.sub(r"-?\d+\.\d{3,}", lambda number: f"{float(number[0]):.2f}", svg)
+    # a level piece of a line, as the cells of a matrix are: M x y L x2 y
+    svg = re.sub(r"M ([\d.]+) ([\d.]+) \nL ([\d.]+) \2 ?\n", _level, svg)
+    box = re.search(r'viewBox="[^"]*"', svg)
+    opening = (
+        f'<svg class="plot" role="img" aria-label="{escape(escape_control(told))}"'
+        f' {box[0] if box else ""} xmlns="http://www.w3.org/2000/svg"'
+        ' xmlns:xlink="http://www.w3.org/1999/xlink">'
     )
+    return opening + svg[svg.index(">") + 1 :].rstrip()
 
 
-def _spread(ticks: Sequence[float], scale: Scale, least_px: float) -> list[float]:
-    kept: list[float] = []
-    for tick in ticks:
-        if not kept or scale(tick) - scale(kept[-1]) >= least_px:
-            kept.append(tick)
-    return kept
+def _font(match: re.Match[str]) -> str:
+    return f"font-size: {match[2]}" + ("; font-weight: 650" if match[1] else "")
 
 
-def _plain_size(size_bytes: float) -> str:
+def _level(match: re.Match[str]) -> str:
+    return f"M{match[1]} {match[2]}h{float(match[3]) - float(match[1]):.2f}"
+
+
+def _percent(share: float | None) -> float | None:
+    return None if share is None else 100 * share
+
+
+def _shorten(text: str, length: int = 12) -> str:
+    shown = escape_control(text)
+    return shown if len(shown) <= length else f"{shown[: length - 1]}…"
+
+
+def _short_size(size_bytes: float) -> str:
     return f"{size_bytes / 1e6:g} MB" if size_bytes >= 1e6 else f"{size_bytes / 1e3:g} KB"

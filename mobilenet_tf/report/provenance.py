@@ -2,59 +2,48 @@
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from mobilenet_tf.report.summary import Summary, mapping, number, sequence
-from mobilenet_tf.report.tables import MISSING, Column, Table
-from mobilenet_tf.system.duration import format_duration
+import msgspec
 
-ENVIRONMENT_KEYS = ("seed", "commit", "machine", "versions", "data")
+from mobilenet_tf.recipe import Recipe
+from mobilenet_tf.report.summary import Summary
+from mobilenet_tf.report.tables import Column, Table
+from mobilenet_tf.runs.results import StageResult
+from mobilenet_tf.system.duration import format_duration
 
 
 def stages_table(summary: Summary) -> Table | None:
     """Return when each stage ran and how long it took."""
-    rows = []
-    total_s = 0.0
-    for name, result in summary.stages.items():
-        seconds = number(result.get("wall_time_s"))
-        total_s += seconds or 0.0
-        rows.append(
-            (
-                name,
-                str(result.get("started_at") or MISSING),
-                MISSING if seconds is None else format_duration(seconds),
-            )
-        )
-    if not rows:
+    stages = summary.record.stages.items()
+    if not stages:
         return None
-    notes = [selection_note(summary)]
-    if total_s > 0:
-        notes.insert(0, f"All stages together: {format_duration(total_s)}.")
+    total_s = sum(record.wall_time_s for _, record in stages)
     return Table(
         "Stages",
         (Column("stage", align="left"), Column("started", align="left"), Column("wall time")),
-        tuple(rows),
-        " ".join(filter(None, notes)),
+        tuple((name, s.started_at, format_duration(s.wall_time_s)) for name, s in stages),
+        f"All stages together: {format_duration(total_s)}. {selection_note(summary)}".strip(),
     )
 
 
 def selection_note(summary: Summary) -> str:
-    """Return which epoch's weights were kept, on what grounds, and what changed on the way."""
-    notes = []
-    for stage, title in (("train", "Float training"), ("qat", "QAT")):
-        metrics = mapping(summary.stages.get(stage, {}).get("metrics"))
-        done, best = number(metrics.get("epochs_done")), number(metrics.get("best_epoch"))
-        if metrics.get("selection") == "last epoch":
-            notes.append(f"{title}: the last epoch stands, nothing was selected on validation.")
-        elif metrics.get("selection") == "validation" and best is not None:
-            of_all = "" if done is None else f" of {done:.0f}"
-            notes.append(f"{title}: epoch {best:.0f}{of_all} was chosen on validation.")
-        changes = [str(change) for change in sequence(metrics.get("changed_on_the_way"))]
-        if changes:
-            notes.append(f"{title} went on with other settings: {'; '.join(changes)}.")
+    """Return which epoch's weights were kept, on what grounds, and which settings were changed."""
+    notes, stages = [], summary.record.stages
+    for stage, title in ((stages.train, "Float training"), (stages.qat, "QAT")):
+        if stage is None:
+            continue
+        fit = stage.metrics
+        if fit.selection == "last epoch":
+            notes.append(f"{title}: the last epoch was kept, there was no validation to choose on.")
+        else:
+            notes.append(
+                f"{title}: epoch {fit.best_epoch} of {fit.epochs_done} was chosen on validation."
+            )
+        if fit.changed_on_the_way:
+            changes = "; ".join(fit.changed_on_the_way)
+            notes.append(f"{title} was continued with other settings: {changes}.")
     return " ".join(notes)
 
 
@@ -64,38 +53,41 @@ def environment_table(summary: Summary) -> Table | None:
     A value that is not the same in every stage that states it appears once a value, with the
     stages it belongs to.
     """
-    stated: dict[str, dict[str, list[str]]] = {}
-    for stage, result in summary.stages.items():
-        for key in ENVIRONMENT_KEYS:
-            for name, text in flatten(key, result.get(key)):
-                stated.setdefault(name, {}).setdefault(text, []).append(stage)
-    rows = [
-        (name if len(values) == 1 else f"{name} ({', '.join(stages)})", text)
-        for name, values in sorted(stated.items(), key=lambda item: _environment_order(item[0]))
-        for text, stages in values.items()
-    ]
-    if not rows:
+    stages = summary.record.stages.items()
+    if not stages:
         return None
+    stated: dict[str, dict[str, list[str]]] = {}
+
+    def state(name: str, value: object, stage: str) -> None:
+        if value:
+            stated.setdefault(name, {}).setdefault(str(value), []).append(stage)
+
+    for stage, record in stages:
+        state("commit", record.commit, stage)
+    for group in ("machine", "versions", "data"):
+        for stage, record in stages:
+            for name, value in msgspec.to_builtins(getattr(record, group)).items():
+                state(f"{group}: {name}", value, stage)
+    rows = [
+        (name if len(values) == 1 else f"{name} ({', '.join(where)})", text)
+        for name, values in stated.items()
+        for text, where in values.items()
+    ]
     return Table(
         "Machine, versions and data",
         (Column("what", align="left"), Column("value", align="left", code=True)),
-        tuple(rows),
+        (("seed", str(summary.record.recipe.seed)), *rows),
     )
 
 
 def files_table(summary: Summary) -> Table | None:
     """Return every file of the run with its size and SHA-256."""
-    rows = []
-    for stage, result in summary.stages.items():
-        for name, entry in mapping(result.get("files")).items():
-            size_bytes = number(mapping(entry).get("size_bytes"))
-            rows.append(
-                (
-                    f"{stage}/{name}",
-                    MISSING if size_bytes is None else f"{size_bytes:,.0f}",
-                    str(mapping(entry).get("sha256") or MISSING),
-                )
-            )
+    rows = [
+        (f"{stage}/{name}", f"{entry.size_bytes:,}", entry.sha256)
+        for stage, record in summary.record.stages.items()
+        if isinstance(record, StageResult)
+        for name, entry in record.files.items()
+    ]
     if not rows:
         return None
     return Table(
@@ -111,79 +103,29 @@ def files_table(summary: Summary) -> Table | None:
 
 def facts(summary: Summary) -> list[tuple[str, str]]:
     """Return the few facts that head a report: model, data and cost."""
-    model, data = mapping(summary.recipe.get("model")), mapping(summary.recipe.get("data"))
-    shown = []
-    if model.get("name"):
-        parts = [str(model["name"])]
-        parts += [f"alpha {model['alpha']}"] if model.get("alpha") is not None else []
-        pixels = model.get("resolution_px")
-        parts += [f"{pixels} x {pixels} px"] if pixels is not None else []
-        shown.append(("Model", ", ".join(parts)))
-    if data.get("name"):
-        classes = f", {len(summary.classes)} classes" if summary.classes else ""
-        shown.append(("Data", f"{data['name']}{classes}"))
-    row = summary.reference
-    if row and row.parameters is not None:
-        shown.append(("Parameters", f"{row.parameters:,.0f}"))
-    if row and row.macs is not None:
+    model, name = summary.record.recipe.model, summary.record.recipe.data.name
+    side = model.resolution_px
+    classes = f", {len(summary.classes)} classes" if summary.classes else ""
+    shown = [
+        ("Model", f"{model.name}, alpha {model.alpha:g}, {side} x {side} px"),
+        ("Data", f"{name}{classes}"),
+    ]
+    if summary.reference:
+        row = summary.reference.row
+        shown.append(("Parameters", f"{row.parameters:,}"))
         shown.append(("Multiply-adds", f"{row.macs / 1e6:,.1f} million an image"))
     return shown
 
 
-def settings_toml(summary: Summary) -> str:
-    """Return the settings as TOML that can be saved and run again as a recipe.
+def format_toml(settings: Recipe | Mapping[str, Any]) -> str:
+    """Return settings as TOML; saved as a file, those of a recipe can be run again."""
+    import tomli_w
 
-    Without a recipe in the results, the settings of each stage, a section a stage.
-    """
-    if summary.recipe:
-        return format_toml(summary.recipe)
-    return format_toml(
-        {name: mapping(result.get("settings")) for name, result in summary.stages.items()}
-    )
+    return tomli_w.dumps(_without_none(msgspec.to_builtins(settings))).rstrip()
 
 
-def format_toml(values: Mapping[str, Any], prefix: str = "") -> str:
-    """Return nested settings as TOML; None, which TOML cannot say, is left out."""
-    lines = [
-        f"{_toml_key(key)} = {_toml_value(value)}"
-        for key, value in values.items()
-        if value is not None and not isinstance(value, Mapping)
-    ]
-    blocks = ["\n".join(lines)] if lines else []
-    for key, value in values.items():
-        if isinstance(value, Mapping) and value:
-            name = prefix + _toml_key(key)
-            inner = format_toml(value, f"{name}.")
-            plain = any(not isinstance(item, Mapping) for item in value.values())
-            blocks.append(f"[{name}]\n{inner}" if plain else inner)
-    return "\n\n".join(filter(None, blocks))
-
-
-def flatten(name: str, value: object) -> Iterator[tuple[str, str]]:
-    """Yield (name, text) of every leaf of a nested value; None and empty ones are left out."""
-    if isinstance(value, Mapping):
-        for key, inner in value.items():
-            yield from flatten(f"{name}: {key}", inner)
-    elif sequence(value):
-        yield name, ", ".join(str(item) for item in sequence(value))
-    elif value is not None and not isinstance(value, (list, tuple)) and str(value):
-        yield name, str(value)
-
-
-def _environment_order(name: str) -> int:
-    return ENVIRONMENT_KEYS.index(name.split(":", maxsplit=1)[0])
-
-
-def _toml_key(key: object) -> str:
-    text = str(key)
-    return text if re.fullmatch(r"[A-Za-z0-9_-]+", text) else _toml_value(text)
-
-
-def _toml_value(value: object) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, (int, float)):
-        return repr(value)
-    if isinstance(value, (list, tuple)):
-        return f"[{', '.join(_toml_value(item) for item in value if item is not None)}]"
-    return json.dumps(str(value), ensure_ascii=False).replace("\x7f", "\\u007f")
+def _without_none(value: Any) -> Any:
+    """Return nested values without None, which TOML cannot say."""
+    if isinstance(value, dict):
+        return {key: _without_none(item) for key, item in value.items() if item is not None}
+    return value

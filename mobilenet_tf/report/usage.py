@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from mobilenet_tf.report.summary import Artifact, Summary, mapping, number
+from mobilenet_tf.report.summary import Summary
 from mobilenet_tf.report.tables import Column, Table
+from mobilenet_tf.runs.results import BenchmarkRow
 
 INPUT_RULES = {
     "int8": ("byte - 128", "scale 1/128, zero point 0"),
@@ -29,23 +30,19 @@ PYTHON_PROBABILITIES = {
 INLINE_CLASSES = 20
 
 
-def shown_file(summary: Summary) -> Artifact | None:
+def shown_file(summary: Summary) -> BenchmarkRow | None:
     """Return the file the report explains: the int8 one, else the first `.tflite` there is."""
-    files = [row for row in summary.artifacts if row.format == "tflite" and row.file]
-    if summary.headline in files:
-        return summary.headline
-    return files[0] if files else None
+    files = [artifact.row for artifact in summary.artifacts if artifact.row.format == "tflite"]
+    return summary.headline.row if summary.headline else next(iter(files), None)
 
 
 def mapping_table(summary: Summary) -> Table | None:
     """Return how bytes become the input and how the output becomes scores."""
     row = shown_file(summary)
-    if row is None or row.io_type not in INPUT_RULES:
+    if row is None:
         return None
-    side = _resolution_px(summary)
-    shape = f"1 x {side} x {side} x 3" if side else "1 x height x width x 3"
-    class_count = len(summary.classes) or len(row.per_class)
-    scores = f"1 x {class_count}" if class_count else "1 x classes"
+    side = summary.record.recipe.model.resolution_px
+    shape, scores = f"1 x {side} x {side} x 3", f"1 x {len(row.per_class)}"
     rule = _output_rule(summary, row)
     return Table(
         "Input and output",
@@ -67,9 +64,9 @@ def mapping_table(summary: Summary) -> Table | None:
 def python_example(summary: Summary) -> str:
     """Return a Python program that classifies one image with the file; empty without a file."""
     row = shown_file(summary)
-    side = _resolution_px(summary)
-    if row is None or not side or row.io_type not in INPUT_RULES:
+    if row is None:
         return ""
+    side = summary.record.recipe.model.resolution_px
     if 0 < len(summary.classes) <= INLINE_CLASSES:
         classes = f"classes = {list(summary.classes)!r}"
         imports = ["import numpy as np"]
@@ -95,7 +92,7 @@ def python_example(summary: Summary) -> str:
     return "\n".join(lines)
 
 
-def _python_scores(summary: Summary, row: Artifact, name: str) -> list[str]:
+def _python_scores(summary: Summary, row: BenchmarkRow, name: str) -> list[str]:
     if not _logits(summary):
         return [f"probabilities = {PYTHON_PROBABILITIES[row.io_type]}"]
     if row.io_type == "float32":
@@ -106,7 +103,7 @@ def _python_scores(summary: Summary, row: Artifact, name: str) -> list[str]:
     ]
 
 
-def _output_rule(summary: Summary, row: Artifact) -> tuple[str, str]:
+def _output_rule(summary: Summary, row: BenchmarkRow) -> tuple[str, str]:
     if _logits(summary) and row.io_type != "float32":
         return LOGIT_RULE
     return PROBABILITY_RULES[row.io_type]
@@ -117,8 +114,4 @@ def _output_name(summary: Summary) -> str:
 
 
 def _logits(summary: Summary) -> bool:
-    return mapping(summary.recipe.get("export")).get("logits") is True
-
-
-def _resolution_px(summary: Summary) -> int:
-    return round(number(mapping(summary.recipe.get("model")).get("resolution_px")) or 0)
+    return summary.record.recipe.export.logits

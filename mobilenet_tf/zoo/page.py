@@ -7,9 +7,12 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
+import msgspec
+
 from mobilenet_tf.data.catalog import dataset_info
 from mobilenet_tf.models.catalog import model_table
 from mobilenet_tf.models.options import Options
+from mobilenet_tf.recipe import Recipe
 from mobilenet_tf.report import Column, Summary, Table, format_table, stage_table, summarise
 from mobilenet_tf.report.provenance import (
     environment_table,
@@ -18,6 +21,8 @@ from mobilenet_tf.report.provenance import (
 )
 from mobilenet_tf.report.tables import class_table, confusion_pairs
 from mobilenet_tf.report.usage import mapping_table, python_example
+from mobilenet_tf.runs.record import RunRecord
+from mobilenet_tf.runs.results import Stages
 from mobilenet_tf.system.duration import format_duration
 from mobilenet_tf.system.hardware import name_machines
 from mobilenet_tf.zoo.shelf import RECIPE_FILE, START_FILE, Card
@@ -115,8 +120,13 @@ def make_again(card: Card) -> str:
 
 def format_page(card: Card) -> str:
     """Return a card as a Markdown page; it is a function of the card alone."""
-    run = {"run": card.name, "recipe": card.recipe, "stages": card.stages}
-    summary = summarise(run)
+    summary = summarise(
+        RunRecord(
+            name=card.name,
+            recipe=msgspec.convert(card.recipe, Recipe),
+            stages=msgspec.convert(card.stages, Stages),
+        )
+    )
     parts = [
         f"# {card.name}",
         _lead(card),

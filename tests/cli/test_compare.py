@@ -5,11 +5,13 @@ import re
 import shutil
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from mobilenet_tf.cli.main import run_command
 from mobilenet_tf.models.cost import count_costs
-from mobilenet_tf.report.comparison import compare_runs, comparison_table
+from mobilenet_tf.pipeline.comparison import compare_runs
+from mobilenet_tf.report.comparison import comparison_table
 from mobilenet_tf.runs.folder import RunFolder
 
 Capture = pytest.CaptureFixture[str]
@@ -26,7 +28,17 @@ def edit_benchmark(run: Path, **changes: object) -> None:
 
 def test_runs_stand_side_by_side(finished_run: Path, tmp_path: Path, capsys: Capture) -> None:
     other = Path(shutil.copytree(finished_run, tmp_path / "other"))
-    edit_benchmark(other, top1=0.5, test_time_augmentation={"top1": 0.625})
+    edit_benchmark(
+        other,
+        top1=0.5,
+        test_time_augmentation={
+            "views": ["flip"],
+            "view_count": 2,
+            "top1": 0.625,
+            "top5": None,
+            "loss": 1.0,
+        },
+    )
     assert run_command(["compare", str(finished_run), str(other), "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)
     assert [row["run"] for row in rows] == ["run", "other"]
@@ -56,19 +68,19 @@ def test_runs_stand_side_by_side(finished_run: Path, tmp_path: Path, capsys: Cap
     assert run_command(["compare", str(finished_run), "--markdown"]) == 0
     markdown = capsys.readouterr().out
     assert markdown.startswith("| run ")
-    assert "views" not in markdown
+    assert "augmentation" not in markdown
 
 
 def test_runs_that_saw_other_images_or_another_seed_are_told_apart(finished_run: Path) -> None:
     (row,) = compare_runs([RunFolder(finished_run)])
-    alike = comparison_table([row, row | {"run": "again"}]).note
+    alike = comparison_table([row, msgspec.structs.replace(row, run="again")]).note
     assert "Training images differ" not in alike
     assert "Seeds" not in alike
-    count = row["train_count"]
-    other = row | {"run": "all", "train_count": count + 64, "seed": 7}
+    count = row.train_count
+    other = msgspec.structs.replace(row, run="all", train_count=count + 64, seed=7)
     note = comparison_table([row, other]).note
     assert f"Training images differ ({count:,}: run; {count + 64:,}: all)." in note
-    assert f"Seeds {row['seed']}, 7." in note
+    assert f"Seeds {row.seed}, 7." in note
 
 
 def test_the_page_holds_the_table_and_asks_for_nothing(

@@ -1,0 +1,73 @@
+"""The rows of a comparison, read from run folders; a benchmark that is out of date is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mobilenet_tf.errors import UsageError
+from mobilenet_tf.models.cost import count_variant_costs
+from mobilenet_tf.pipeline.freshness import find_stale_input
+from mobilenet_tf.pipeline.stages import find_stage
+from mobilenet_tf.report.comparison import ComparisonRow
+from mobilenet_tf.runs.folder import RunFolder
+from mobilenet_tf.runs.names import recipe_variant
+from mobilenet_tf.runs.results import BenchmarkMetrics, StageResult, TrainMetrics
+
+
+def compare_runs(runs: Sequence[RunFolder]) -> list[ComparisonRow]:
+    """Return one row a run, in the order given.
+
+    Raises:
+        UsageError: a folder is no run, or a run has no benchmark yet.
+        MtfError: a result is damaged, or of another version.
+    """
+    return [_describe(run) for run in runs]
+
+
+def _describe(run: RunFolder) -> ComparisonRow:
+    recipe = run.load_recipe()
+    if not run.is_finished("benchmark"):
+        raise UsageError(f"{run.path} has no benchmark yet; run mtf benchmark {run.path}")
+    benchmark: StageResult[BenchmarkMetrics] = run.load_stage("benchmark", verify=False)
+    stale = find_stale_input(find_stage("benchmark"), run, recipe, benchmark)
+    if stale:
+        raise UsageError(
+            f"the benchmark of {run.path} is out of date ({stale}); run mtf benchmark {run.path}"
+        )
+    metrics = benchmark.metrics
+    keras = metrics.find("keras", "float32")
+    # Which file is shown is decided by its kind, never by its accuracy.
+    int8 = metrics.find("tflite", "int8_qat", "int8_ptq")
+    train: StageResult[TrainMetrics] = run.load_stage("train", verify=False)
+    variant = recipe_variant(recipe)
+    cost = count_variant_costs(variant)
+    return ComparisonRow(
+        run=run.name,
+        variant=variant.name,
+        model=variant.table.name,
+        alpha=variant.alpha,
+        resolution_px=recipe.model.resolution_px,
+        dataset=recipe.data.name,
+        seed=recipe.seed,
+        train_count=train.metrics.train_count,
+        parameters=cost.parameters,
+        macs=cost.macs,
+        float_top1=keras.top1 if keras else None,
+        int8_top1=int8.top1 if int8 else None,
+        int8_augmented_top1=(
+            int8.test_time_augmentation.top1 if int8 and int8.test_time_augmentation else None
+        ),
+        int8_quantization=int8.quantization if int8 else None,
+        int8_size_bytes=int8.size_bytes if int8 else None,
+        int8_latency_median_ms=int8.latency_median_ms if int8 else None,
+        threads=metrics.threads,
+        test_count=metrics.test_count,
+        training_time_s=_sum_training(run, benchmark),
+        machine=benchmark.machine,
+    )
+
+
+def _sum_training(run: RunFolder, benchmark: StageResult[BenchmarkMetrics]) -> float | None:
+    names = [name for name in ("train", "qat") if name in benchmark.inputs]
+    stages = [run.load_stage(name, verify=False) for name in names]
+    return round(sum(stage.wall_time_s for stage in stages), 1) if stages else None

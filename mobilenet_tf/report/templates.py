@@ -1,0 +1,84 @@
+"""The Jinja2 environment of every page: HTML escapes by itself, Markdown by the filter `md`."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mobilenet_tf.report.tables import Table, code_span, escape_markdown, format_table
+from mobilenet_tf.report.units import MISSING
+from mobilenet_tf.system.terminal import escape
+
+if TYPE_CHECKING:
+    import jinja2
+    import markupsafe
+
+TEMPLATES = Path(__file__).parent / "templates"
+STYLE = Path(__file__).parent / "style.css"
+# The browser itself then refuses every request, whatever text the results hold.
+POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+
+
+def environment(folder: Path = TEMPLATES) -> jinja2.Environment:
+    """Return an environment for the templates of a folder, which may use those of the report.
+
+    `.html.` templates escape everything that is not markup already. In Markdown, the filters `md`
+    (text), `code` (a code span), `table` and `fenced` make what the results hold harmless.
+    """
+    import jinja2
+
+    env = jinja2.Environment(
+        loader=jinja2.FileSystemLoader([folder, TEMPLATES]),
+        autoescape=lambda name: bool(name and ".html" in name),  # noqa: S701  # Markdown: filters
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    env.filters |= {
+        "md": escape_markdown,
+        "code": code_span,
+        "fenced": fence_code,
+        "table": _markdown_table,
+        "plain": escape_lines,
+        "signs": _signs,
+    }
+    env.globals |= {"policy": POLICY, "missing": MISSING}
+    return env
+
+
+def render(template: str, **values: Any) -> str:
+    """Return a page of the report's own templates."""
+    env = environment()
+    if ".html" in template:
+        import markupsafe
+
+        values["style"] = markupsafe.Markup(STYLE.read_text("utf-8"))  # noqa: S704  # our own file
+    text = env.get_template(template).render(**values)
+    return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
+
+
+def fence_code(code: str, language: str) -> str:
+    """Return a Markdown code block, fenced by more backticks than the code holds."""
+    longest = max((len(ticks) for ticks in re.findall("`+", code)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}{language}\n{escape_lines(code)}\n{fence}"
+
+
+def escape_lines(text: str) -> str:
+    """Return `text` with its line breaks, but no other control or direction characters."""
+    return "\n".join(map(escape, text.split("\n")))
+
+
+def _markdown_table(table: Table) -> str:
+    return format_table(table.columns, table.rows, "markdown")
+
+
+def _signs(text: str) -> markupsafe.Markup:
+    """Return escaped text with a real minus and with units that stay by their numbers."""
+    import markupsafe
+
+    text = str(markupsafe.escape(escape(text)))
+    text = re.sub(r"(?<=\d) (?=(%|KB|MB|ms|points?)\b|%)", "\u00a0", text)
+    return markupsafe.Markup(re.sub(r"(?<![\w.,])-(?=\d)", "\u2212", text))  # noqa: S704  # escaped
