@@ -1,4 +1,4 @@
-"""`mtf models`: parameters, multiply-accumulates and sizes, from the tables alone."""
+"""`mtf models`: which model to take, and what each costs, from the tables alone."""
 
 from __future__ import annotations
 
@@ -6,14 +6,22 @@ from typing import Any
 
 import click
 
-from mobilenet_tf.cli.options import echo_json, json_option
+from mobilenet_tf.cli.options import json_option
 from mobilenet_tf.errors import UsageError
 from mobilenet_tf.models.blocks import SMALL_SIDE_PX
 from mobilenet_tf.recipe import STRIDE_PLANS
+from mobilenet_tf.system import terminal
+
+CLASSES_MAX = 100_000
+BALANCED_MACS_SHARE = 0.5  # of the most accurate model's: what a balanced one may cost
+HINT = (
+    "mtf models --model NAME shows the variants of one model, --all those of every model,\n"
+    "--layers one variant layer by layer; mtf zoo lists the trained models."
+)
 
 
-@click.command(short_help="Show parameters, MACs and sizes of the models.")
-@click.option("--model", help="Only this model.  [default: all]")
+@click.command(short_help="Recommend a model; show parameters, MACs and sizes.")
+@click.option("--model", help="The variants of this model.")
 @click.option(
     "--alpha",
     "alphas",
@@ -30,7 +38,7 @@ from mobilenet_tf.recipe import STRIDE_PLANS
 )
 @click.option(
     "--classes",
-    type=int,
+    type=click.IntRange(2, CLASSES_MAX),
     default=10,
     show_default=True,
     help="Number of outputs; the papers' counts are for 1000.",
@@ -53,6 +61,7 @@ from mobilenet_tf.recipe import STRIDE_PLANS
     is_flag=True,
     help="Show one variant layer by layer (mobilenet_v1, alpha 0.5 at 32 pixels unless given).",
 )
+@click.option("--all", "everything", is_flag=True, help="Show every variant of every model.")
 @json_option
 def command(
     *,
@@ -63,9 +72,13 @@ def command(
     stride_plan: str | None,
     block_count: int,
     layers: bool,
+    everything: bool,
     as_json: bool,
 ) -> None:
-    """Show what there is: parameters, multiply-accumulates (MACs) and sizes of the models.
+    """Recommend a model; show parameters, multiply-accumulates (MACs) and sizes.
+
+    Without options: the smallest, a balanced and the most accurate of the models that were trained
+    and measured (mtf zoo), and the families to choose from.
 
     Sizes are those of the weights once batch normalisation is folded into them, in float32 and
     in int8 with int32 biases. A .tflite file adds 10 to 30 KB, an int8 one up to 16 bytes a channel
@@ -74,6 +87,7 @@ def command(
     \b
     Example:
       mtf models
+      mtf models --model mobilenet_v2
       mtf models --alpha 0.35 --alpha 0.5 --resolution 96 --classes 2
       mtf models --layers --alpha 0.25 --resolution 32
       mtf models --model mobilenet_v1 --alpha 0.25 --block-count 9
@@ -91,9 +105,9 @@ def command(
             block_count=block_count,
         )
         if as_json:
-            echo_json([row])
+            terminal.echo_json([row])
         else:
-            click.echo(_format_layers(row))
+            terminal.echo(_format_layers(row))
         return
     rows, refused = list_variants(
         model,
@@ -104,11 +118,13 @@ def command(
         block_count=block_count,
     )
     if as_json:
-        echo_json([{key: row[key] for key in row if key != "layers"} for row in rows])
+        terminal.echo_json([{key: row[key] for key in row if key != "layers"} for row in rows])
+    elif everything or model or alphas or resolutions_px or stride_plan or block_count:
+        terminal.echo(_format(rows))
     else:
-        click.echo(_format(rows))
+        terminal.echo("\n\n".join([*_recommend(), _format_families(rows), HINT]))
     for reason in refused:
-        click.echo(f"left out: {reason}", err=True)
+        terminal.echo(f"left out: {reason}", err=True)
 
 
 def _choose_one(
@@ -130,8 +146,73 @@ def _choose_one(
     )
 
 
+def _recommend() -> list[str]:
+    """Return the recommended models as one text; nothing where none was measured."""
+    from mobilenet_tf.report import Column, format_table
+
+    measured = _list_measured("cifar10")
+    if not measured:
+        return []
+    best = max(measured, key=lambda row: row["top1"])
+    affordable = [row for row in measured if row["macs"] <= BALANCED_MACS_SHARE * best["macs"]]
+    chosen = [
+        ("smallest", min(measured, key=lambda row: row["size_bytes"])),
+        ("balanced", max(affordable or measured, key=lambda row: row["top1"])),
+        ("most accurate", best),
+    ]
+    cells = [
+        (
+            title,
+            row["name"],
+            f"{row['parameters']:,}",
+            _millions(row["macs"]),
+            _kilobytes(row["size_bytes"]),
+            f"{100 * row['top1']:.2f}",
+        )
+        for title, row in chosen
+    ]
+    columns = [Column("for you", align="left"), Column("in mtf zoo", align="left")]
+    columns += [Column("parameters"), Column("M MACs"), Column("int8 KB"), Column("top-1 %")]
+    head = "Trained models, their int8 files measured on the CIFAR-10 test images:"
+    return [f"{head}\n\n{format_table(columns, cells)}"]
+
+
+def _list_measured(dataset: str) -> list[dict[str, Any]]:
+    """Return what the int8 file of each model of the zoo trained on `dataset` scores and costs."""
+    from mobilenet_tf.zoo.shelf import load_cards
+
+    cards = [card for card in load_cards() if card.dataset == dataset]
+    keys = ("parameters", "macs", "size_bytes", "top1")
+    found = [(card.name, card.measured("tflite", "int8_qat")) for card in cards]
+    return [{"name": name, **{key: row[key] for key in keys}} for name, row in found]
+
+
+def _format_families(rows: list[dict[str, Any]]) -> str:
+    """Return a line a model: its published widths, and its sizes at the smallest input."""
+    from mobilenet_tf.report import Column, format_table
+
+    side_px = min(row["resolution_px"] for row in rows)
+    cells = []
+    for name in dict.fromkeys(row["model"] for row in rows):
+        own = [row for row in rows if (row["model"], row["resolution_px"]) == (name, side_px)]
+        spans = [
+            " - ".join(
+                dict.fromkeys(write(function(row[key] for row in own)) for function in (min, max))
+            )
+            for key, write in (
+                ("alpha", "{:g}".format),
+                ("macs", _millions),
+                ("int8_bytes", _kilobytes),
+            )
+        ]
+        cells.append((name, *spans))
+    columns = [Column("model", align="left"), Column("alpha"), Column("M MACs"), Column("int8 KB")]
+    head = f"Models, published widths at {side_px} pixels with {rows[0]['classes']} classes:"
+    return f"{head}\n\n{format_table(columns, cells)}"
+
+
 def _format(rows: list[dict[str, Any]]) -> str:
-    from mobilenet_tf.report.tables import Column, format_table
+    from mobilenet_tf.report import Column, format_table
 
     cells = [
         (
@@ -179,13 +260,13 @@ def _list_notes() -> list[str]:
     from mobilenet_tf.models.options import INT8_NOTES
 
     return [
-        "Options in the int8 file; what they cost is measured in docs/quantization.md:",
+        "Options in the int8 file (measured in docs/quantization.md):",
         *(f"  {option}: {note}" for option, note in INT8_NOTES.items()),
     ]
 
 
 def _format_layers(row: dict[str, Any]) -> str:
-    from mobilenet_tf.report.tables import Column, format_table
+    from mobilenet_tf.report import Column, format_table
 
     cells = [
         (

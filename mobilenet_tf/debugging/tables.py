@@ -101,8 +101,8 @@ def plot_layers(title: str, layers: Sequence[LayerFidelity], order: Sequence[str
     """Return a standalone SVG file: a line a layer, in the network's order, ratios in dB."""
     by_name = {layer.name: layer for layer in layers}
     rows = [
-        (name, (found.effect_db, found.own_snr_db, found.snr_db))
-        for name, found in ((name, by_name[name]) for name in order)
+        (name, (layer.effect_db, layer.own_snr_db, layer.snr_db))
+        for name, layer in ((name, by_name[name]) for name in order)
     ]
     return plots.plot_layers(title, rows, worst=layers[0].name if layers else "")
 

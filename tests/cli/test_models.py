@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from mobilenet_tf.cli.main import run_command
+from mobilenet_tf.cli.models import _list_measured
 from mobilenet_tf.models.catalog import model_names, model_table
 from mobilenet_tf.models.cost import count_costs
 from mobilenet_tf.recipe import ACTIVATIONS
@@ -31,7 +32,7 @@ def test_the_table_has_a_row_for_each_alpha_and_resolution(capsys: Capture) -> N
         32: "cifar",
         224: "imagenet",
     }
-    assert run_command(["models"]) == 0
+    assert run_command(["models", "--all"]) == 0
     text = capsys.readouterr().out
     assert all(row["name"] in text and f"{row['parameters']:,}" in text for row in rows)
     assert max(map(len, text.splitlines())) <= 80
@@ -43,6 +44,25 @@ def test_the_table_has_a_row_for_each_alpha_and_resolution(capsys: Capture) -> N
     notes = {row["model"]: row["int8_notes"] for row in rows}
     assert notes["mobilenet_v3_small"].keys() - notes["alexnet"].keys() == {"squeeze_excitation"}
     assert notes["mobilenet_v3_small"].keys() >= set(ACTIVATIONS) - {"paper"}
+
+
+def test_it_recommends_what_was_measured_and_names_every_family(capsys: Capture) -> None:
+    assert run_command(["models"]) == 0
+    text = capsys.readouterr().out
+    lines = text.splitlines()
+    assert max(map(len, lines)) <= 90
+    assert len(lines) < 30
+    measured = {row["name"]: row for row in _list_measured("cifar10")}
+    chosen = {
+        title: next(line for line in lines if line.startswith(title)).removeprefix(title).split()[0]
+        for title in ("smallest", "balanced", "most accurate")
+    }
+    best = measured[chosen["most accurate"]]
+    assert best["top1"] == max(row["top1"] for row in measured.values())
+    sizes = {row["size_bytes"] for row in measured.values()}
+    assert measured[chosen["smallest"]]["size_bytes"] == min(sizes)
+    assert measured[chosen["balanced"]]["macs"] <= best["macs"] / 2
+    assert all(name in text for name in model_names())
 
 
 def test_the_paper_is_met_with_its_classes(capsys: Capture) -> None:
@@ -118,7 +138,7 @@ def test_layers_add_up_to_the_variant(capsys: Capture) -> None:
         (["--resolution", "0"], "at least 8 pixels"),
         (["--resolution", "31.5"], "31.5"),
         (["--model", "mobilnet_v1"], "did you mean 'mobilenet_v1'"),
-        (["--classes", "0"], "classes 0"),
+        (["--classes", "1"], "1 is not in the range"),
         (["--stride-plan", "imagnet"], "imagnet"),
         (["--model", "mobilenet_v1", "--block-count", "14"], "block_count 14"),
         (
