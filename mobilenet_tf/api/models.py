@@ -115,12 +115,14 @@ def MobileNetV1(  # noqa: N802  # named as Keras names its applications
     alpha: float = 1.0,
     classes: int | None = None,
     weights: str | Path | None = None,
+    stride_plan: str | None = None,
+    block_count: int = 0,
+    dropout: float = 1e-3,
     classifier_activation: str | None = "softmax",
-    **settings: Any,
 ) -> Any:
-    """Build MobileNetV1 as tf_keras.applications does; `settings` are those of `create_model`.
+    """Build MobileNetV1 as tf_keras.applications does, with the arguments of `create_model`.
 
-    arXiv 1704.04861, table 1.
+    `block_count` keeps the first of the 13 separable blocks, 0 all. arXiv 1704.04861, table 1.
 
     >>> import mobilenet_tf as mtf
     >>> model = mtf.MobileNetV1((32, 32, 3), alpha=0.25, classes=10, weights="cifar10")
@@ -147,8 +149,10 @@ def MobileNetV1(  # noqa: N802  # named as Keras names its applications
         resolution=(input_shape[0], input_shape[1]),
         classes=classes,
         weights=weights,
+        stride_plan=stride_plan,
+        dropout=dropout,
         classifier_activation=classifier_activation,
-        **settings,
+        options=Options(block_count=block_count),
     )
 
 

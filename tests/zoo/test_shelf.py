@@ -56,6 +56,7 @@ def test_every_file_is_what_its_card_says(name: str) -> None:
     assert held == {*card.files, zoo.CARD_FILE, zoo.PAGE_FILE}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SHIPPED)
 def test_a_file_classifies_test_images_as_its_card_says(name: str, cifar10_dir: Path) -> None:
     card = zoo.load_card(name)
