@@ -9,16 +9,37 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from mobilenet_tf.files import write_text
 from mobilenet_tf.report.markdown import render_markdown
 from mobilenet_tf.report.summary import Artifact, Summary, summarise
 from mobilenet_tf.report.tables import class_names, format_table, stage_columns, stage_rows
 from mobilenet_tf.report.webpage import render_html
+from mobilenet_tf.runs.record import RunRecord
 
 REPORT_FORMAT = 1
 
 
-def write_report(folder: Path, run: Mapping[str, Any]) -> tuple[Path, ...]:
+def plain(record: RunRecord) -> dict[str, Any]:
+    """Return a run as the plain values that the report takes."""
+    return {
+        "run": record.name,
+        "command": record.command,
+        "recipe": msgspec.to_builtins(record.recipe),
+        "stages": {name: msgspec.to_builtins(stage) for name, stage in record.stages.items()},
+        "history": {
+            name: [
+                {k: None if v is None else float(v) for k, v in msgspec.structs.asdict(e).items()}
+                for e in epochs
+            ]
+            for name, epochs in (("train", record.train_history), ("qat", record.qat_history))
+            if epochs
+        },
+    }
+
+
+def write_report(folder: Path, run: RunRecord | Mapping[str, Any]) -> tuple[Path, ...]:
     """Write report.md, report.json and report.html to `folder`; return their paths.
 
     `run` is the dict that `summarise` takes; the files are functions of it alone, byte for byte.
@@ -26,6 +47,7 @@ def write_report(folder: Path, run: Mapping[str, Any]) -> tuple[Path, ...]:
     Raises:
         MtfError: a file cannot be written.
     """
+    run = plain(run) if isinstance(run, RunRecord) else run
     summary = summarise(run)
     contents = {
         "report.md": render_markdown(summary),
@@ -40,8 +62,9 @@ def write_report(folder: Path, run: Mapping[str, Any]) -> tuple[Path, ...]:
     return tuple(paths)
 
 
-def format_stages(run: Mapping[str, Any]) -> str:
+def format_stages(run: RunRecord | Mapping[str, Any]) -> str:
     """Return the stage table for a terminal, under 80 characters wide, and the verdict."""
+    run = plain(run) if isinstance(run, RunRecord) else run
     summary = summarise(run)
     rows = summary.artifacts
     table = [format_table(stage_columns(rows), stage_rows(rows)), ""] if rows else []

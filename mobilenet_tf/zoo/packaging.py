@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -18,10 +18,12 @@ from mobilenet_tf.files import hash_file, write_bytes, write_error, write_text
 from mobilenet_tf.models.weights import load_weights, round_weights
 from mobilenet_tf.pipeline.benchmark import score_on_test
 from mobilenet_tf.pipeline.export import to_probabilities
-from mobilenet_tf.pipeline.freshness import WEIGHTS, check_state
+from mobilenet_tf.pipeline.freshness import check_state
 from mobilenet_tf.pipeline.networks import build_float_model
+from mobilenet_tf.pipeline.origins import WEIGHTS
+from mobilenet_tf.pipeline.plan import make_plan
 from mobilenet_tf.pipeline.runner import resume_command
-from mobilenet_tf.pipeline.stages import Echo, find_stage
+from mobilenet_tf.pipeline.stages import find_stage
 from mobilenet_tf.recipe import Recipe
 from mobilenet_tf.runs.folder import RunFolder
 from mobilenet_tf.runs.names import default_run_name, recipe_variant, weights_name
@@ -66,7 +68,7 @@ def package_run(
     name: str | None,
     data_dir: Path | None,
     overwrite: bool,
-    echo: Echo,
+    echo: Callable[[str], None],
     progress: bool,
 ) -> Card:
     """Make a finished run a model of the zoo in folder `zoo`; return its card.
@@ -107,7 +109,7 @@ def package_run(
             make_keras_predict_fn(model),
             recipe,
             data_dir,
-            label=weights.name if progress else None,
+            label=weights.name,
         )
         checked = score_on_test(
             to_probabilities(Classifier.load(tflite)), recipe, data_dir, count=CHECKED_COUNT
@@ -169,7 +171,7 @@ def load_finished(run: RunFolder, recipe: Recipe) -> dict[str, StageResult]:
             f" ships int8 files after it; run mtf qat {run.path} --epochs 3, and what follows"
         )
     for name in PACKAGED_STAGES:
-        state = check_state(find_stage(name), run, recipe)
+        state = check_state(find_stage(name), make_plan(run, recipe))
         if not state.up_to_date:
             raise UsageError(
                 f"{name} of {run.path} is not ready for the zoo ({state.reason});"
