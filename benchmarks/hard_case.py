@@ -18,6 +18,7 @@ from typing import Any
 
 import click
 import msgspec
+from mobilenet_tf.training.fit import Trainer
 
 from mobilenet_tf.data.catalog import dataset_info
 from mobilenet_tf.data.pipeline import make_training_batches
@@ -36,7 +37,6 @@ from mobilenet_tf.recipe import QatSettings, Recipe
 from mobilenet_tf.runs.folder import RunFolder
 from mobilenet_tf.tflite.convert import convert
 from mobilenet_tf.tflite.interpreter import Classifier
-from mobilenet_tf.training.fit import Trainer
 from mobilenet_tf.training.schedule import learning_rate_at
 from stock import quantize_stock
 

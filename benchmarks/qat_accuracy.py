@@ -20,6 +20,8 @@ from typing import Any
 import click
 import msgspec
 import numpy as np
+from mobilenet_tf.pipeline.training import train_quantized
+from mobilenet_tf.training.fit import fit, seed_everything
 
 from mobilenet_tf.data.catalog import dataset_info
 from mobilenet_tf.data.sources import load_test_split
@@ -27,14 +29,12 @@ from mobilenet_tf.data.training import choose_calibration, load_training_data
 from mobilenet_tf.evaluation.metrics import evaluate, make_keras_predict_fn
 from mobilenet_tf.files import write_text
 from mobilenet_tf.pipeline.networks import build_float_model, build_quantized_model
-from mobilenet_tf.pipeline.training import train_quantized
 from mobilenet_tf.recipe import Recipe
 from mobilenet_tf.runs.folder import RunFolder
 from mobilenet_tf.runs.provenance import find_commit
 from mobilenet_tf.system.hardware import describe_machine
 from mobilenet_tf.tflite.convert import convert
 from mobilenet_tf.tflite.interpreter import Classifier
-from mobilenet_tf.training.fit import fit, seed_everything
 from stock import quantize_stock
 
 

@@ -17,12 +17,12 @@ from typing import Any
 
 import click
 import numpy as np
+from mobilenet_tf.training.fit import Trainer
 
 from mobilenet_tf.data.catalog import dataset_info
 from mobilenet_tf.keras import tf
 from mobilenet_tf.pipeline.networks import build_float_model
 from mobilenet_tf.recipe import load_recipe
-from mobilenet_tf.training.fit import Trainer
 from mobilenet_tf.training.precision import choose_precision
 
 WARMUP_STEPS = 3

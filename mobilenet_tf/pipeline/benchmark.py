@@ -167,11 +167,7 @@ def measure(
         confusion=tuple(map(tuple, score.confusion)),
         latency_median_ms=round(float(np.median(latencies_ms)), 4),
         latency_p90_ms=round(float(np.percentile(latencies_ms, 90)), 4),
-        peak_memory_bytes=(
-            measure_peak_memory(candidate.file, threads=recipe.benchmark.threads)
-            if is_file
-            else None
-        ),
+        peak_memory_bytes=measure_memory(candidate, recipe),
         test_time_augmentation=measure_augmented(candidate, test, recipe),
         paired=None
         if reference is None
