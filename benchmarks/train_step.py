@@ -32,7 +32,6 @@ from unittest import mock
 
 import click
 import numpy as np
-from mobilenet_tf.training.fit import Trainer
 from tqdm import tqdm
 
 from mobilenet_tf.data.catalog import dataset_info
@@ -46,6 +45,7 @@ from mobilenet_tf.runs.provenance import describe_versions, find_commit
 from mobilenet_tf.system.hardware import describe_machine
 from mobilenet_tf.training import fit
 from mobilenet_tf.training.precision import choose_precision, describe_precision
+from mobilenet_tf.training.trainer import Trainer
 from stock import quantize_stock
 from torch_step import UnknownLayerError, find_obstacle, start_torch
 

@@ -74,7 +74,7 @@ def recipe(**sections: Any) -> Any:
 def test_recipes_refuse_views_that_show_another_class() -> None:
     make_plan(RUN, recipe(benchmark={"test_time_augmentation": ["flip", "rotate"]}))
     digits = {"data": {"name": "digits", "validation_count": 100}, "augmentation": {"flip": False}}
-    with pytest.raises(UsageError, match="test_time_augmentation .* digits"):
+    with pytest.raises(UsageError, match=r"test_time_augmentation .* digits"):
         make_plan(RUN, recipe(**digits, benchmark={"test_time_augmentation": ["flip"]}))
 
 

@@ -375,7 +375,7 @@ def test_a_training_notes_its_choice_and_resumes_with_it(
     work = Work(make_plan(run, recipe), tmp_path, {}, {})
     for _ in range(2):
         with pytest.raises(BegunError):
-        job.run(Work(make_plan(run, recipe), tmp_path, {}, {}))
+            job.run(work)
     assert seen == [("conv_pw_13",)] * 2
     assert load_precision(tmp_path, "auto") == choice
 
