@@ -18,12 +18,13 @@ from typing import Any
 
 import click
 
-from mobilenet_tf.cli.options import shows_progress
 from mobilenet_tf.errors import MtfError
 from mobilenet_tf.files import write_text
-from mobilenet_tf.pipeline.runner import check_request, run_one
+from mobilenet_tf.pipeline.plan import Rerun, make_plan
+from mobilenet_tf.pipeline.runner import run_one
 from mobilenet_tf.recipe import load_recipe
 from mobilenet_tf.runs.folder import RunFolder
+from mobilenet_tf.system import terminal
 from mobilenet_tf.system.duration import format_duration
 from mobilenet_tf.system.hardware import describe_machine
 
@@ -116,21 +117,11 @@ def train(
 ) -> dict[str, Any]:
     """Return what came of one training, from `folder` where it is finished already."""
     asked = load_recipe(recipe, settings)
-    run = RunFolder(folder)
-    check_request(run, asked)
-    with run.lock(asked):
-        result = run_one(
-            "train",
-            run,
-            asked,
-            data_dir=data_dir,
-            resume=True,
-            overwrite=False,
-            echo=lambda message: click.echo(message, err=True),
-            progress=shows_progress(quiet=False),
-        )
+    plan = make_plan(RunFolder(folder), asked, data_dir=data_dir)
+    with terminal.set_up(as_json=True), plan.run.lock(asked):
+        result = run_one("train", plan, Rerun(resume=True))
     names = ("validation_top1", "best_epoch", "fit_time_s")
-    return {name: result.metrics[name] for name in names} | {"commit": result.commit}
+    return {name: getattr(result.metrics, name) for name in names} | {"commit": result.commit}
 
 
 def format_table(rows: list[dict[str, Any]]) -> str:

@@ -36,8 +36,8 @@ from mobilenet_tf.recipe import QatSettings, Recipe
 from mobilenet_tf.runs.folder import RunFolder
 from mobilenet_tf.tflite.convert import convert
 from mobilenet_tf.tflite.interpreter import Classifier
-from mobilenet_tf.training.fit import Trainer
 from mobilenet_tf.training.schedule import learning_rate_at
+from mobilenet_tf.training.trainer import Trainer
 from stock import quantize_stock
 
 DESCRIPTION = ("spread", "steps")  # what a row is of; the rest are accuracies

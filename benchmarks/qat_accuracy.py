@@ -26,15 +26,18 @@ from mobilenet_tf.data.sources import load_test_split
 from mobilenet_tf.data.training import choose_calibration, load_training_data
 from mobilenet_tf.evaluation.metrics import evaluate, make_keras_predict_fn
 from mobilenet_tf.files import write_text
+from mobilenet_tf.pipeline import qat
 from mobilenet_tf.pipeline.networks import build_float_model, build_quantized_model
-from mobilenet_tf.pipeline.training import train_quantized
+from mobilenet_tf.pipeline.plan import make_plan
+from mobilenet_tf.pipeline.stages import Work
 from mobilenet_tf.recipe import Recipe
 from mobilenet_tf.runs.folder import RunFolder
 from mobilenet_tf.runs.provenance import find_commit
 from mobilenet_tf.system.hardware import describe_machine
 from mobilenet_tf.tflite.convert import convert
 from mobilenet_tf.tflite.interpreter import Classifier
-from mobilenet_tf.training.fit import fit, seed_everything
+from mobilenet_tf.training.loop import FitPlan, fit
+from mobilenet_tf.training.trainer import seed_everything
 from stock import quantize_stock
 
 
@@ -138,16 +141,10 @@ def leave_float(source: Source, folder: Path, seed: int) -> tuple[Any, dict[str,
 
 def train_ours(source: Source, folder: Path, seed: int) -> tuple[Any, dict[str, Any]]:
     """Return what `mtf qat` makes of the network."""
-    metrics, _ = train_quantized(
-        source.recipe,
-        source.float_folder,
-        folder,
-        data_dir=source.data_dir,
-        echo=echo,
-        progress=False,
-        seed=seed,
-    )
-    return build_quantized_model(source.recipe, folder), {"fit_time_s": metrics["fit_time_s"]}
+    plan = make_plan(RunFolder(folder / "run"), source.recipe, data_dir=source.data_dir)
+    outcome = qat.run(Work(plan, folder, {"train": source.float_folder}, {}), seed)
+    fit_time_s = outcome.metrics.fit_time_s
+    return build_quantized_model(source.recipe, folder), {"fit_time_s": fit_time_s}
 
 
 def train_stock(source: Source, folder: Path, seed: int) -> tuple[Any, dict[str, Any]]:
@@ -156,24 +153,10 @@ def train_stock(source: Source, folder: Path, seed: int) -> tuple[Any, dict[str,
     seed_everything(seed, recipe.deterministic)
     data = load_training_data(recipe, source.data_dir)
     model = quantize_stock(build_float_model(recipe, source.float_folder))
-    fitted = fit(
-        model,
-        data.train,
-        data.validation,
-        recipe.augmentation,
-        recipe.qat,
-        seed=(seed + 1) % 2**31,
-        folder=folder,
-        label="qat",
-        echo=echo,
-        progress=False,
-    )
-    return model, {"fit_time_s": fitted.metrics["fit_time_s"]}
-
-
-def echo(message: str) -> None:
-    """Say how far it is, beside the result."""
-    click.echo(message, err=True)
+    seed = (seed + 1) % 2**31
+    plan = FitPlan("qat", recipe.qat, recipe.augmentation, seed=seed, folder=folder)
+    fitted = fit(model, data.train, data.validation, plan)
+    return model, {"fit_time_s": sum(epoch.epoch_s for epoch in fitted.history)}
 
 
 if __name__ == "__main__":

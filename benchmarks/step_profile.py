@@ -22,8 +22,8 @@ from mobilenet_tf.data.catalog import dataset_info
 from mobilenet_tf.keras import tf
 from mobilenet_tf.pipeline.networks import build_float_model
 from mobilenet_tf.recipe import load_recipe
-from mobilenet_tf.training.fit import Trainer
 from mobilenet_tf.training.precision import choose_precision
+from mobilenet_tf.training.trainer import Trainer
 
 WARMUP_STEPS = 3
 KINDS = {  # op, without oneDNN's prefixes -> what it belongs to

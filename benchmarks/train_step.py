@@ -44,8 +44,8 @@ from mobilenet_tf.runs.names import recipe_variant
 from mobilenet_tf.runs.provenance import describe_versions, find_commit
 from mobilenet_tf.system.hardware import describe_machine
 from mobilenet_tf.training import fit
-from mobilenet_tf.training.fit import Trainer
 from mobilenet_tf.training.precision import choose_precision, describe_precision
+from mobilenet_tf.training.trainer import Trainer
 from stock import quantize_stock
 from torch_step import UnknownLayerError, find_obstacle, start_torch
 

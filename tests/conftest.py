@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,21 @@ import numpy as np
 import pytest
 
 from mobilenet_tf.errors import MtfError
-from mobilenet_tf.pipeline import runner, stages
-from mobilenet_tf.pipeline.stages import Outcome, Work
+from mobilenet_tf.pipeline import runner
+from mobilenet_tf.pipeline.plan import Plan, Rerun, make_plan
+from mobilenet_tf.pipeline.stages import Outcome, Stage, Work
 from mobilenet_tf.recipe import load_recipe
-from mobilenet_tf.runs.folder import CHECKPOINT_FILE, RunFolder
-from mobilenet_tf.runs.results import StageResult
+from mobilenet_tf.runs import results
+from mobilenet_tf.runs.folder import CHECKPOINT_FILE, WORKING_FILES, RunFolder
+from mobilenet_tf.runs.results import (
+    METRICS,
+    BenchmarkMetrics,
+    ExportMetrics,
+    Machine,
+    Metrics,
+    ReportMetrics,
+    StageResult,
+)
 
 ROOT = Path(__file__).resolve().parent.parent
 COMMAND = [sys.executable, "-c", "from mobilenet_tf.cli.main import main; main()"]
@@ -115,84 +125,143 @@ def build_settled() -> Callable[..., Any]:
     return build
 
 
+class Recorder(logging.Handler):
+    """Collects what the package reports; one message can stand for kill -9 at that moment."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.messages: list[str] = []
+        self.deadly: str | None = None
+        self.killed = KilledError
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.messages.append(record.getMessage())
+        if self.deadly and self.deadly in self.messages[-1]:
+            raise KilledError
+
+
+class KilledError(Exception):
+    """Stands for kill -9."""
+
+
+@pytest.fixture
+def recorder() -> Iterator[Recorder]:
+    """Return what collects the messages of the package during a test."""
+    logger, recorder = logging.getLogger("mobilenet_tf"), Recorder()
+    logger.addHandler(recorder)
+    logger.setLevel(logging.INFO)
+    yield recorder
+    logger.removeHandler(recorder)
+    logger.setLevel(logging.NOTSET)
+
+
+def make_metrics(stage: str, number: int = 0, fit_time_s: float = 0.0) -> Metrics:
+    """Return metrics of a stage that differ by `number`."""
+    if stage in ("train", "qat"):
+        return METRICS[stage](
+            parameters=number,
+            train_count=1,
+            validation_count=0,
+            best_epoch=1,
+            selection="last epoch",
+            validation_top1=None,
+            epochs_done=1,
+            stopped_early=False,
+            steps_per_epoch=1,
+            images_per_s=1.0,
+            fit_time_s=fit_time_s,
+        )
+    if stage == "export":
+        return ExportMetrics(files=(), calibration_count=number, calibration="train")
+    if stage == "benchmark":
+        return BenchmarkMetrics(rows=(), classes=(), test_count=number, threads=1)
+    return ReportMetrics()
+
+
+def make_result(stage: str, folder: Path, **changes: Any) -> StageResult[Any]:
+    """Return the result of a stage whose files are in `folder`."""
+    values = {
+        "stage": stage,
+        "settings": {},
+        "inputs": {},
+        "versions": {},
+        "commit": None,
+        "machine": Machine(),
+        "command": "mtf",
+        "data": {},
+        "metrics": make_metrics(stage),
+        "files": results.record_files(folder, leave_out=WORKING_FILES),
+        "started_at": "2026-01-01T00:00:00+00:00",
+        "wall_time_s": 0.0,
+    }
+    return StageResult(**(values | changes))
+
+
+@pytest.fixture(name="make_result")
+def _make_result() -> Callable[..., StageResult[Any]]:
+    """Return a function: stage, folder -> the result of that stage with the files there."""
+    return make_result
+
+
+@pytest.fixture(name="make_metrics")
+def _make_metrics() -> Callable[..., Metrics]:
+    """Return a function: stage, number -> metrics of that stage that differ by the number."""
+    return make_metrics
+
+
 class Bench:
     """A run folder, the recipe to run in it, and what happened."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, recorder: Recorder) -> None:
         self.run = RunFolder(path)
         self.recipe = load_recipe("quickstart")
+        self.recorder = recorder
         self.ran: list[str] = []
-        self.messages: list[str] = []
+        self.inputs: dict[str, list[str]] = {}
         self.failing: str | None = None
         self.count = 0
         self.run.claim(self.recipe)
 
-    def work(self, stage: str) -> Callable[[Work], Outcome]:
-        def do(work: Work) -> Outcome:
-            self.ran.append(stage)
-            if self.failing == "at once":
-                raise MtfError("the power never came")
-            checkpoint = work.folder / CHECKPOINT_FILE
-            text = "continued" if checkpoint.exists() else "fresh"
-            if stage in ("train", "qat"):
-                checkpoint.write_text("epoch 1")
-            if self.failing == stage:
-                raise MtfError("the power went out")
-            (work.folder / "file.txt").write_text(text)
-            self.count += 1  # no two results are equal, as no two trainings take the same time
-            metrics: dict[str, object] = {"inputs": sorted(work.inputs), "count": self.count}
-            if text == "continued":
-                metrics["fit_time_s"] = 600.0  # of the epochs before and after
-            return Outcome(metrics, {"train": "fingerprint"})
+    @property
+    def messages(self) -> list[str]:
+        return self.recorder.messages
 
-        return do
+    def work(self, stage: Stage, work: Work) -> Outcome[Any]:
+        self.ran.append(stage.name)
+        self.inputs[stage.name] = sorted(work.inputs)
+        if self.failing == "at once":
+            raise MtfError("the power never came")
+        checkpoint = work.folder / CHECKPOINT_FILE
+        text = "continued" if checkpoint.exists() else "fresh"
+        if stage.resumable:
+            checkpoint.write_text("epoch 1")
+        if self.failing == stage.name:
+            raise MtfError("the power went out")
+        (work.folder / "file.txt").write_text(text)
+        self.count += 1  # no two results are equal, as no two trainings take the same time
+        all_epochs_s = 600.0 if text == "continued" else 0.0
+        metrics = make_metrics(stage.name, self.count, all_epochs_s)
+        return Outcome(metrics, {"train": "fingerprint"})
 
     def set(self, *overrides: str) -> None:
         self.recipe = load_recipe("quickstart", overrides)
 
-    def pipeline(
-        self, *, overwrite: bool = False, allow_changes: bool = False
-    ) -> dict[str, StageResult]:
-        self.ran, self.messages = [], []
-        return runner.run_pipeline(
-            self.run,
-            self.recipe,
-            data_dir=None,
-            overwrite=overwrite,
-            allow_changes=allow_changes,
-            echo=self.messages.append,
-            progress=False,
-        )
+    def plan(self) -> Plan:
+        self.ran, self.recorder.messages = [], []
+        return make_plan(self.run, self.recipe)
 
-    def one(
-        self,
-        name: str,
-        *,
-        resume: bool = False,
-        overwrite: bool = False,
-        allow_changes: bool = False,
-    ) -> StageResult:
-        self.ran, self.messages = [], []
-        return runner.run_one(
-            name,
-            self.run,
-            self.recipe,
-            data_dir=None,
-            resume=resume,
-            overwrite=overwrite,
-            allow_changes=allow_changes,
-            echo=self.messages.append,
-            progress=False,
-        )
+    def pipeline(self, **rerun: bool) -> dict[str, StageResult[Any]]:
+        return runner.run_pipeline(self.plan(), Rerun(**rerun))
+
+    def one(self, name: str, **rerun: bool) -> StageResult[Any]:
+        return runner.run_one(name, self.plan(), Rerun(**rerun))
 
     def content(self, stage: str) -> str:
         return (self.run.stage(stage) / "file.txt").read_text()
 
 
 @pytest.fixture
-def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
-    bench = Bench(tmp_path / "run")
-    table = tuple(replace(stage, run=bench.work(stage.name)) for stage in stages.STAGES)
-    monkeypatch.setattr(stages, "STAGES", table)
-    monkeypatch.setattr(runner, "STAGES", table)
+def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recorder: Recorder) -> Bench:
+    bench = Bench(tmp_path / "run", recorder)
+    monkeypatch.setattr(Stage, "run", lambda stage, work: bench.work(stage, work))  # noqa: PLW0108  # bound to the stage
     return bench

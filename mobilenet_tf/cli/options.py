@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from mobilenet_tf.errors import MtfError
+from mobilenet_tf.system import terminal
 
 if TYPE_CHECKING:  # `mtf --help` loads neither
-    from mobilenet_tf.recipe import Recipe
-    from mobilenet_tf.runs.folder import RunFolder
+    from mobilenet_tf.pipeline.plan import Plan, Rerun
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -135,67 +135,42 @@ def run_verb(
     allow_changes: bool = False,
 ) -> None:
     """Run one stage of an existing run, with the run's own settings where none are given."""
-    from mobilenet_tf.pipeline.stages import check_recipe
+    from mobilenet_tf.pipeline.plan import Rerun, make_plan
     from mobilenet_tf.runs.folder import RunFolder
 
     run = RunFolder(folder)
-    settings = run.load_recipe(tuple(overrides))
-    check_recipe(settings)
-    run_stage(
-        stage,
-        run,
-        settings,
-        data_dir=data_dir,
-        resume=resume,
-        allow_changes=allow_changes,
-        overwrite=overwrite,
-        as_json=as_json,
-        quiet=quiet,
-        following=following,
-    )
+    plan = make_plan(run, run.load_recipe(tuple(overrides)), data_dir=data_dir)
+    rerun = Rerun(resume, overwrite, allow_changes)
+    run_stage(stage, plan, rerun, as_json=as_json, quiet=quiet, following=following)
 
 
 def run_stage(
-    stage: str,
-    run: RunFolder,
-    settings: Recipe,
-    *,
-    data_dir: Path | None,
-    resume: bool,
-    allow_changes: bool,
-    overwrite: bool,
-    as_json: bool,
-    quiet: bool,
-    following: str | None,
+    stage: str, plan: Plan, rerun: Rerun, *, as_json: bool, quiet: bool, following: str | None
 ) -> None:
-    """Run one stage with settings that were checked, and print what came of it."""
+    """Run one stage of a plan, and print what came of it."""
     from mobilenet_tf.pipeline.runner import go_on_command, run_one
 
-    interrupted = partial(go_on_command, stage, run, settings, data_dir)
-    with resumable(interrupted), run.lock(settings):
-        result = run_one(
-            stage,
-            run,
-            settings,
-            data_dir=data_dir,
-            resume=resume,
-            allow_changes=allow_changes,
-            overwrite=overwrite,
-            echo=make_echo(as_json),
-            progress=shows_progress(quiet),
-        )
-    echo_stage(run.path, result, as_json, following)
+    with (
+        resumable(partial(go_on_command, stage, plan)),
+        terminal.set_up(quiet=quiet, as_json=as_json),
+        plan.run.lock(plan.recipe),
+    ):
+        result = run_one(stage, plan, rerun)
+    echo_stage(plan.run.path, result, as_json, following)
 
 
 def echo_stage(folder: Path, result: Any, as_json: bool, following: str | None) -> None:
     """Print what a stage left, and the command that comes next."""
     import msgspec
 
-    from mobilenet_tf.pipeline.stages import summarise_stage
+    from mobilenet_tf.system.duration import format_duration
 
     if as_json:
         echo_json(msgspec.to_builtins(result))
         return
-    click.echo(summarise_stage(folder, result))
+    click.echo(f"{result.stage}: {folder / result.stage} ({format_duration(result.wall_time_s)})")
+    for name, record in result.files.items():
+        if not name.startswith("tensorboard/"):
+            click.echo(f"  {name}  {record.size_bytes:,} bytes")
     if following:
         click.echo(f"Next: {following}")

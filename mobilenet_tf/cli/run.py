@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from mobilenet_tf.cli import options
+from mobilenet_tf.system import terminal
 
 
 @click.command(short_help="Run the whole pipeline, as RECIPE says.")
@@ -49,29 +50,29 @@ def command(
       mtf run
       mtf run cifar10 --set model.alpha=0.25 --out artifacts/cifar10_quarter
     """
-    from mobilenet_tf.pipeline.runner import check_request, run_pipeline
-    from mobilenet_tf.pipeline.stages import describe_run, summarise_run
+    import msgspec
+
+    from mobilenet_tf.pipeline.plan import Rerun, make_plan
+    from mobilenet_tf.pipeline.runner import run_pipeline
+    from mobilenet_tf.pipeline.stages import describe_run
     from mobilenet_tf.recipe import load_recipe
+    from mobilenet_tf.report import format_stages
     from mobilenet_tf.runs.folder import RunFolder
 
-    settings = load_recipe(recipe, overrides)
     run = RunFolder(out or Path("artifacts") / Path(recipe).stem)
-    check_request(run, settings)
-    echo = options.make_echo(as_json)
+    plan = make_plan(run, load_recipe(recipe, overrides), data_dir=data_dir)
     words = ["mtf", "run", recipe, *(word for o in overrides for word in ("--set", o))]
     words += ["--out", str(run.path), *(("--data-dir", str(data_dir)) if data_dir else ())]
     words += ["--allow-changes"] if allow_changes else []
-    with options.resumable(lambda: shlex.join(words)), run.lock(settings):
-        done = run_pipeline(
-            run,
-            settings,
-            data_dir=data_dir,
-            allow_changes=allow_changes,
-            overwrite=overwrite,
-            echo=echo,
-            progress=options.shows_progress(quiet),
-        )
+    with (
+        options.resumable(lambda: shlex.join(words)),
+        terminal.set_up(quiet=quiet, as_json=as_json),
+        run.lock(plan.recipe),
+    ):
+        run_pipeline(plan, Rerun(overwrite=overwrite, allow_changes=allow_changes))
+    record = describe_run(run, plan.recipe)
     if as_json:
-        options.echo_json(describe_run(run, settings, done))
+        options.echo_json(msgspec.to_builtins(record))
     else:
-        click.echo(summarise_run(run, settings, done))
+        click.echo(f"\n{format_stages(record)}\n")
+        click.echo(f"Report: {run.stage('report') / 'report.html'}")

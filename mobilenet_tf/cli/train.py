@@ -98,7 +98,7 @@ def command(
       mtf train --out artifacts/digits --resume
     """
     from mobilenet_tf.data.catalog import dataset_info
-    from mobilenet_tf.pipeline.runner import check_request
+    from mobilenet_tf.pipeline.plan import Rerun, make_plan
     from mobilenet_tf.recipe import load_recipe
     from mobilenet_tf.runs.folder import RunFolder
     from mobilenet_tf.runs.names import default_run_name
@@ -136,15 +136,10 @@ def command(
     else:
         settings = load_recipe(recipe or dataset_info(dataset or "cifar10").recipe, tuple(given))
     run = RunFolder(out or Path("artifacts") / default_run_name(settings))
-    check_request(run, settings)
     options.run_stage(
         "train",
-        run,
-        settings,
-        data_dir=data_dir,
-        resume=resume,
-        allow_changes=allow_changes,
-        overwrite=overwrite,
+        make_plan(run, settings, data_dir=data_dir),
+        Rerun(resume, overwrite, allow_changes),
         as_json=as_json,
         quiet=quiet,
         following=f"mtf qat {run.path}",

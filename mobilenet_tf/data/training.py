@@ -11,6 +11,7 @@ from mobilenet_tf.data.pipeline import resize_bytes
 from mobilenet_tf.data.sources import load_training_split
 from mobilenet_tf.data.splits import Split, fingerprint, hold_out_validation
 from mobilenet_tf.recipe import Recipe
+from mobilenet_tf.system import terminal
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,8 @@ class TrainingData:
 
 def load_training_data(recipe: Recipe, data_dir: Path | None) -> TrainingData:
     """Load the training images and hold out the validation ones, as the recipe says."""
-    images = load_training_split(recipe.data.name, data_dir)
+    with terminal.bar(f"loading {recipe.data.name}", None):
+        images = load_training_split(recipe.data.name, data_dir)
     train, validation = hold_out_validation(images, recipe.data.validation_count, recipe.seed)
     fingerprints = {"train": fingerprint(train)}
     if not len(validation.labels):

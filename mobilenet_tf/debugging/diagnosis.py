@@ -36,6 +36,7 @@ from mobilenet_tf.evaluation.parity import compare_probabilities
 from mobilenet_tf.evaluation.predict import to_probabilities
 from mobilenet_tf.files import write_bytes, write_text
 from mobilenet_tf.pipeline.networks import build_float_model, build_quantized_model
+from mobilenet_tf.pipeline.plan import make_plan
 from mobilenet_tf.pipeline.runner import load_inputs
 from mobilenet_tf.pipeline.stages import find_stage
 from mobilenet_tf.quantization.folding import fold_batch_norm, read_kernel
@@ -79,7 +80,7 @@ def diagnose_run(
         UsageError: the run has no such int8 file or layer, or a stage is missing or out of date.
         MtfError: a file of the run is damaged, or names no layers.
     """
-    results = load_inputs(replace(find_stage("benchmark"), name=FOLDER), run, recipe)
+    results = load_inputs(replace(find_stage("benchmark"), name=FOLDER), make_plan(run, recipe))
     record = choose_file(results["export"].metrics.files, request.quantization, run)
     path = run.stage("export") / record.file
     content = path.read_bytes()

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from mobilenet_tf.data.pipeline import normalise, resize_bytes
 from mobilenet_tf.data.sources import Split
 from mobilenet_tf.evaluation.test_time import PredictFn
 from mobilenet_tf.keras import tf
+from mobilenet_tf.system import terminal
 
 
 @dataclass(frozen=True)
@@ -32,12 +32,12 @@ def evaluate(
     *,
     resolution_px: int | None = None,
     batch_size: int = 250,
-    label: str | None = None,
+    label: str = "predicting",
 ) -> Score:
     """Return the metrics of `predict` over every image of `split`.
 
     Every call sees `batch_size` images; the last batch is padded, and the padding not counted.
-    `label` shows a progress bar under that name.
+    `label` is the name of the progress bar.
     """
     probabilities = predict_all(
         predict, split.images, resolution_px=resolution_px, batch_size=batch_size, label=label
@@ -51,12 +51,11 @@ def predict_all(
     *,
     resolution_px: int | None = None,
     batch_size: int = 250,
-    label: str | None = None,
+    label: str = "predicting",
 ) -> np.ndarray:
     """Return the probabilities (N, C) of all images (N, H, W, 3) uint8, in whole batches."""
     parts = []
-    starts = tqdm(range(0, len(images), batch_size), desc=label, leave=False, disable=label is None)
-    for start in starts:
+    for start in terminal.track(range(0, len(images), batch_size), label):
         batch = images[start : start + batch_size]
         real = len(batch)
         if resolution_px is not None:

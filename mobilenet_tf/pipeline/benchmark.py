@@ -5,14 +5,14 @@ The only reader of the test split. Keras models and files go through one metric 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import logging
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
-from mobilenet_tf.data.catalog import dataset_info
 from mobilenet_tf.data.pipeline import normalise, resize_bytes
 from mobilenet_tf.data.sources import Split, load_test_split
 from mobilenet_tf.data.splits import fingerprint
@@ -30,21 +30,22 @@ from mobilenet_tf.evaluation.test_time import PredictFn, augment_predictions, co
 from mobilenet_tf.keras import tf
 from mobilenet_tf.models.cost import count_variant_costs
 from mobilenet_tf.pipeline.networks import build_float_model, build_quantized_model
-from mobilenet_tf.recipe import Quantization, Recipe
-from mobilenet_tf.runs.names import artifact_name, recipe_variant, weights_name
+from mobilenet_tf.pipeline.plan import Plan
+from mobilenet_tf.pipeline.stages import Outcome, Work
+from mobilenet_tf.recipe import BenchmarkSettings, Quantization, Recipe
+from mobilenet_tf.runs.names import artifact_name, weights_name
 from mobilenet_tf.runs.results import (
     AugmentedScore,
     BenchmarkMetrics,
     BenchmarkRow,
     ExportMetrics,
-    StageResult,
-    load_result,
 )
+from mobilenet_tf.system import terminal
 from mobilenet_tf.system.hardware import usable_cores
 from mobilenet_tf.tflite.interpreter import Classifier
 from mobilenet_tf.tflite.memory import measure_peak_memory
 
-Echo = Callable[[str], None]
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -69,33 +70,37 @@ class Known:
     threads: int
 
 
-def benchmark_run(
-    recipe: Recipe,
-    inputs: Mapping[str, Path],
-    data_dir: Path | None,
-    echo: Echo,
-    progress: bool,
-) -> tuple[BenchmarkMetrics, dict[str, str]]:
-    """Measure the Keras models and the files of a run; return the rows and the fingerprint."""
-    info = dataset_info(recipe.data.name)
-    test = load_test_split(recipe.data.name, data_dir)
+def run(work: Work) -> Outcome[BenchmarkMetrics]:
+    """Measure the Keras models and the files of a run on the test split.
+
+    Raises:
+        MtfError: the data is not here.
+    """
+    recipe, info = work.plan.recipe, work.plan.dataset
+    with terminal.bar(f"loading {info.name}", None):
+        test = load_test_split(info.name, work.plan.data_dir)
     image = resize_bytes(test.images[:1], recipe.model.resolution_px)
     candidates = [
-        *keras_candidates(recipe, inputs, image),
-        *file_candidates(recipe, inputs["export"], image),
+        *keras_candidates(recipe, work.inputs, image),
+        *file_candidates(work, image),
     ]
     latencies_ms = time_interleaved([c.run_once for c in candidates], recipe.benchmark)
     rows: list[BenchmarkRow] = []
-    reference: np.ndarray | None = None  # which test images the float network has right
-    for candidate, taken_ms in zip(candidates, latencies_ms, strict=True):
+    reference: np.ndarray | None = None  # which test images the float network predicts right
+    for candidate, of_candidate_ms in terminal.track(
+        list(zip(candidates, latencies_ms, strict=True)), "benchmark"
+    ):
         row, right = measure(
-            candidate, test, recipe, latencies_ms=taken_ms, reference=reference, progress=progress
+            candidate, test, work.plan, latencies_ms=of_candidate_ms, reference=reference
         )
         reference = right if reference is None else reference
-        views = row.test_time_augmentation
-        echo(
-            f"benchmark: {row.artifact} ({row.format})  top-1 {row.top1:.2%}"
-            + (f", over {views.view_count} views {views.top1:.2%}" if views else "")
+        augmented = row.test_time_augmentation
+        log.info(
+            "benchmark: %s (%s)  top-1 %.2f %%%s",
+            row.artifact,
+            row.format,
+            100 * row.top1,
+            f", with test-time augmentation {augmented.top1:.2%}" if augmented else "",
         )
         rows.append(row)
     metrics = BenchmarkMetrics(
@@ -105,7 +110,7 @@ def benchmark_run(
         threads=recipe.benchmark.threads,
         latency_runs=recipe.benchmark.latency_runs,
     )
-    return metrics, {"test": fingerprint(test)}
+    return Outcome(metrics, {"test": fingerprint(test)})
 
 
 def score_on_test(
@@ -114,11 +119,11 @@ def score_on_test(
     data_dir: Path | None,
     *,
     count: int | None = None,
-    label: str | None = None,
+    label: str = "predicting",
 ) -> Score:
     """Return the metrics of `predict` over the first `count` test images, or over all.
 
-    `label` shows a progress bar under that name.
+    `label` is the name of the progress bar.
     """
     test = load_test_split(recipe.data.name, data_dir)
     shown = Split(test.images[:count], test.labels[:count])
@@ -128,27 +133,25 @@ def score_on_test(
 def measure(
     candidate: Candidate,
     test: Split,
-    recipe: Recipe,
+    plan: Plan,
     *,
     latencies_ms: list[float],
     reference: np.ndarray | None,
-    progress: bool,
 ) -> tuple[BenchmarkRow, np.ndarray]:
-    """Return the row of one candidate and which test images it has right, bool (N,).
+    """Return the row of one candidate and which test images it predicts right, bool (N,).
 
     `reference` says the same of the model that it is paired with, None for that model itself.
     """
-    known, settings = candidate.known, recipe.benchmark
+    known, recipe = candidate.known, plan.recipe
     probabilities = predict_all(
         candidate.predict,
         test.images,
         resolution_px=recipe.model.resolution_px,
-        label=known.artifact if progress else None,
+        label=known.artifact,
     )
     score = score_probabilities(probabilities, test.labels)
     right = probabilities.argmax(-1) == test.labels
-    is_file = known.format == "tflite"
-    cost = count_variant_costs(recipe_variant(recipe))
+    cost = count_variant_costs(plan.variant)
     row = BenchmarkRow(
         **vars(known),
         file=f"{known.stage}/{candidate.file.name}",
@@ -163,10 +166,8 @@ def measure(
         confusion=tuple(map(tuple, score.confusion)),
         latency_median_ms=round(float(np.median(latencies_ms)), 4),
         latency_p90_ms=round(float(np.percentile(latencies_ms, 90)), 4),
-        peak_memory_bytes=(
-            measure_peak_memory(candidate.file, threads=settings.threads) if is_file else None
-        ),
-        test_time_augmentation=measure_views(candidate, test, recipe, progress),
+        peak_memory_bytes=measure_memory(candidate, recipe),
+        test_time_augmentation=measure_augmented(candidate, test, recipe),
         paired=None
         if reference is None
         else pair(right, reference, test.labels, len(score.per_class)),
@@ -174,9 +175,14 @@ def measure(
     return row, right
 
 
-def measure_views(
-    candidate: Candidate, test: Split, recipe: Recipe, progress: bool
-) -> AugmentedScore | None:
+def measure_memory(candidate: Candidate, recipe: Recipe) -> int | None:
+    """Return the peak memory of a file in bytes; None for a Keras model."""
+    if candidate.known.format != "tflite":
+        return None
+    return measure_peak_memory(candidate.file, threads=recipe.benchmark.threads)
+
+
+def measure_augmented(candidate: Candidate, test: Split, recipe: Recipe) -> AugmentedScore | None:
     """Return the accuracy with the recipe's test-time augmentation, None if it asks for none."""
     views = recipe.benchmark.test_time_augmentation
     if not views:
@@ -186,7 +192,7 @@ def measure_views(
         augment_predictions(candidate.predict, views),
         test,
         resolution_px=recipe.model.resolution_px,
-        label=f"{candidate.known.artifact}, {count} views" if progress else None,
+        label=f"{candidate.known.artifact}, {count} views",
     )
     return AugmentedScore(
         views=views, view_count=count, top1=score.top1, top5=score.top5, loss=score.loss
@@ -227,13 +233,13 @@ def make_run_once(model: Any, image: np.ndarray) -> Callable[[], Any]:
     return lambda: forward(normalised).numpy()
 
 
-def file_candidates(recipe: Recipe, folder: Path, image: np.ndarray) -> list[Candidate]:
+def file_candidates(work: Work, image: np.ndarray) -> list[Candidate]:
     """Return every exported file, in the order of the export."""
-    threads = recipe.benchmark.threads
+    threads = work.plan.recipe.benchmark.threads
+    exported: ExportMetrics = work.results["export"].metrics
     candidates = []
-    exported: StageResult[ExportMetrics] = load_result(folder, "export")
-    for record in exported.metrics.files:
-        file = folder / record.file
+    for record in exported.files:
+        file = work.inputs["export"] / record.file
         classifier, single = (Classifier.load(file, threads=threads) for _ in range(2))
         single.load_image(image[0])
         known = Known(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import logging
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
-from mobilenet_tf.data.catalog import dataset_info
 from mobilenet_tf.data.pipeline import resize_bytes
 from mobilenet_tf.data.training import choose_calibration, load_training_data
 from mobilenet_tf.errors import UsageError
@@ -17,40 +17,35 @@ from mobilenet_tf.evaluation.parity import compare_probabilities
 from mobilenet_tf.evaluation.predict import to_probabilities
 from mobilenet_tf.files import write_bytes
 from mobilenet_tf.pipeline.networks import build_float_model, build_quantized_model
-from mobilenet_tf.pipeline.training import describe_outliers
-from mobilenet_tf.quantization.calibration import leave_out_outliers
+from mobilenet_tf.pipeline.plan import Plan
+from mobilenet_tf.pipeline.stages import Outcome, Work
+from mobilenet_tf.quantization.calibration import describe_outliers, leave_out_outliers
 from mobilenet_tf.recipe import Quantization, Recipe
-from mobilenet_tf.runs.names import recipe_variant, tflite_io_type, tflite_name
+from mobilenet_tf.runs.names import tflite_io_type, tflite_name
 from mobilenet_tf.runs.results import ExportedFile, ExportMetrics
+from mobilenet_tf.system import terminal
 from mobilenet_tf.tflite.convert import convert
 from mobilenet_tf.tflite.interpreter import Classifier
 
-Echo = Callable[[str], None]
+log = logging.getLogger(__name__)
 COMPARED_COUNT = 1000
 
 
-def export_files(
-    recipe: Recipe,
-    inputs: Mapping[str, Path],
-    folder: Path,
-    *,
-    data_dir: Path | None,
-    echo: Echo,
-    progress: bool,
-) -> tuple[ExportMetrics, dict[str, str]]:
-    """Write every `.tflite` file that the recipe asks for; return metrics and fingerprints.
+def run(work: Work) -> Outcome[ExportMetrics]:
+    """Write every `.tflite` file that the recipe asks for.
 
     A file is written only after its audit; each is then run beside the Keras model that it came
     from, on validation images (on training ones where none are held out).
 
     Raises:
         UsageError: int8_qat without quantization-aware training.
-        MtfError: a file differs from the expected format.
+        MtfError: a file does not have the format of its quantization.
     """
+    plan, recipe, inputs = work.plan, work.plan.recipe, work.inputs
     wanted = select_quantizations(recipe, has_qat="qat" in inputs)
     if len(wanted) < len(recipe.export.quantizations):
-        echo("export: int8_qat left out, the run has no quantization-aware training (mtf qat)")
-    data = load_training_data(recipe, data_dir)
+        log.info("export: int8_qat left out, the run has no quantization-aware training (mtf qat)")
+    data = load_training_data(recipe, plan.data_dir)
     resolution_px = recipe.model.resolution_px
     compared = data.validation or data.train
     images = resize_bytes(compared.images[:COMPARED_COUNT], resolution_px)
@@ -60,9 +55,10 @@ def export_files(
     )
     calibration = leave_out_outliers(models["float"], drawn)
     if "int8_ptq" in wanted:
-        echo(
-            f"export: int8_ptq has the ranges of {len(calibration)} images"
-            f"{describe_outliers(drawn, calibration)}"
+        log.info(
+            "export: int8_ptq has the ranges of %d images%s",
+            len(calibration),
+            describe_outliers(drawn, calibration),
         )
     if "int8_qat" in wanted:
         models["int8_qat"] = build_quantized_model(recipe, inputs["qat"])
@@ -70,41 +66,51 @@ def export_files(
         name: predict_all(make_keras_predict_fn(model), images) for name, model in models.items()
     }
     files = []
-    for quantization in tqdm(wanted, "export", unit="file", leave=False, disable=not progress):
+    for quantization in terminal.track(wanted, "export"):
         source = quantization if quantization in models else "float"
-        content = convert(
-            models[source],
-            quantization=quantization,
-            classes=dataset_info(recipe.data.name).classes,
-            description=f"{recipe_variant(recipe).name} trained on {recipe.data.name}",
-            io_type=recipe.export.io_type,
-            logits=recipe.export.logits,
-            calibration_images=calibration if quantization == "int8_ptq" else None,
-        )
-        path = folder / tflite_name(recipe, quantization)
-        write_bytes(path, content)
+        path = work.folder / tflite_name(recipe, quantization)
+        write_bytes(path, convert_model(models[source], plan, quantization, calibration))
         parity = compare_probabilities(expected[source], predict_file(path, images))
         files.append(
             ExportedFile(
                 file=path.name,
                 quantization=quantization,
                 io_type=tflite_io_type(recipe, quantization),
-                size_bytes=len(content),
+                size_bytes=path.stat().st_size,
                 parity=parity,
             )
         )
-        with tqdm.external_write_mode():
-            echo(
-                f"export: {path.name}  {len(content):,} bytes, top-1 as its Keras model's on"
-                f" {parity.top1_agreement:.2%} of {parity.count:,} images"
-            )
+        log.info(
+            "export: %s  %s bytes, predicts the class of its Keras model for %.2f %% of %s images",
+            path.name,
+            f"{files[-1].size_bytes:,}",
+            100 * parity.top1_agreement,
+            f"{parity.count:,}",
+        )
     metrics = ExportMetrics(
         files=tuple(files),
         calibration_count=len(calibration),
         calibration_outlier_count=len(drawn) - len(calibration),
         calibration="train",
     )
-    return metrics, data.fingerprints
+    return Outcome(metrics, data.fingerprints)
+
+
+def convert_model(
+    model: Any, plan: Plan, quantization: Quantization, calibration: np.ndarray
+) -> bytes:
+    """Return the `.tflite` file of a Keras model, audited; only int8_ptq is calibrated."""
+    settings = plan.recipe.export
+    with terminal.bar(f"converting to {quantization}", None):
+        return convert(
+            model,
+            quantization=quantization,
+            classes=plan.dataset.classes,
+            description=f"{plan.variant.name} trained on {plan.dataset.name}",
+            io_type=settings.io_type,
+            logits=settings.logits,
+            calibration_images=calibration if quantization == "int8_ptq" else None,
+        )
 
 
 def select_quantizations(recipe: Recipe, *, has_qat: bool) -> list[Quantization]:

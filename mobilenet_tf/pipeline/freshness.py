@@ -1,22 +1,15 @@
-"""Whether a stage is up to date, and what it was made from."""
+"""Whether a stage is up to date."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
-from mobilenet_tf.errors import MtfError, UsageError
+from mobilenet_tf.pipeline.origins import TEACHER, WEIGHTS
+from mobilenet_tf.pipeline.plan import Plan
 from mobilenet_tf.pipeline.stages import Stage, wanted_needs
-from mobilenet_tf.pipeline.starting_weights import find_start, start_digest
-from mobilenet_tf.pipeline.teacher import check_teacher, find_teacher, teacher_digest
-from mobilenet_tf.recipe import Recipe, list_differences, settings_of, with_defaults
-from mobilenet_tf.runs import results
-from mobilenet_tf.runs.folder import RunFolder
+from mobilenet_tf.recipe import list_differences, settings_of, with_defaults
 from mobilenet_tf.runs.results import StageResult
-
-# Among the inputs of a train stage, where it has them: SHA-256 of the weights it learns from, and
-# of those it starts from.
-TEACHER, WEIGHTS = "teacher", "weights"
 
 
 @dataclass(frozen=True)
@@ -28,41 +21,44 @@ class State:
     changed: tuple[str, ...] = ()
 
 
-def check_state(stage: Stage, run: RunFolder, recipe: Recipe) -> State:
+def check_state(stage: Stage, plan: Plan) -> State:
     """Return the state of a stage.
 
     Raises:
         MtfError: its result or a file of it is damaged, or another version wrote it.
     """
+    run = plan.run
     if not run.is_finished(stage.name):
         begun = run.partial(stage.name).is_dir()
         return State(False, "unfinished" if begun else "not done yet")
-    folder = run.stage(stage.name)
-    result = results.load_result(folder, stage.name)
-    missing = [file for file in result.files if not (folder / file).is_file()]
+    result = run.load_stage(stage.name, verify=False)
+    missing = [file for file in result.files if not (run.stage(stage.name) / file).is_file()]
     if missing:
         return State(False, f"{missing[0]} is missing")
     run.load_stage(stage.name)  # every file is what the result recorded
-    asked = settings_of(recipe, stage.sections)
+    asked = settings_of(plan.recipe, stage.sections)
     changed = list_differences(with_defaults(result.settings), asked)
     if changed:
         return State(False, "; ".join(changed), tuple(changed))
-    stale = find_stale_input(stage, run, recipe, result)
+    stale = find_stale_input(stage, plan, result)
     if stale:
         return State(False, stale)
-    if run.has_checkpoint(stage.name):
-        held = run.partial_settings(stage.name) or {}
-        held.pop("changed_on_the_way", None)
-        if held == result.settings | {"inputs": result.inputs}:
-            return State(False, "making it again is unfinished")
+    begun_again = run.partial_settings(stage.name) if run.has_checkpoint(stage.name) else None
+    if begun_again and (begun_again.settings, begun_again.inputs) == (
+        result.settings,
+        result.inputs,
+    ):
+        return State(False, "making it again is unfinished")
     return State(True, "same settings, same inputs, files intact")
 
 
-def find_stale_input(
-    stage: Stage, run: RunFolder, recipe: Recipe, result: StageResult
-) -> str | None:
-    """Return what has changed before a finished stage since it was made; None if nothing."""
-    needs = wanted_needs(stage, run, recipe)
+def find_stale_input(stage: Stage, plan: Plan, result: StageResult[Any]) -> str | None:
+    """Return what has changed before a finished stage since it was made; None if nothing.
+
+    A teacher or initial weights that are gone have not changed what was trained from them.
+    """
+    run = plan.run
+    needs = wanted_needs(stage, run, plan.recipe)
     for name in needs:
         if name not in result.inputs:
             return f"{name} is new"
@@ -71,54 +67,7 @@ def find_stale_input(
     gone = sorted(set(result.inputs) - {*needs, TEACHER, WEIGHTS})
     if gone:
         return f"{gone[0]} is no longer part of the recipe"
-    from_weights = recipe.train.weights and WEIGHTS in result.inputs
-    start = find_present_start(recipe) if from_weights else None
-    if start is not None and start_digest(start) != result.inputs[WEIGHTS]:
-        return f"the weights {recipe.train.weights} that it started from have changed"
-    teacher = find_teacher(recipe) if TEACHER in result.inputs else None
-    if teacher is None or not teacher.is_finished("train"):
-        return None  # one that is gone has not changed what was learned from it
-    changed = teacher_digest(teacher) != result.inputs[TEACHER]
-    return f"the teacher {teacher.path} has other weights" if changed else None
-
-
-def identify_teacher(run: RunFolder, recipe: Recipe) -> dict[str, str]:
-    """Return the weights that float training learns from, as an input of it, if there are any.
-
-    Raises:
-        UsageError: there is no such run, it is this one, or it cannot teach it.
-    """
-    teacher = find_teacher(recipe)
-    if teacher is None:
-        return {}
-    if teacher.path.resolve() == run.path.resolve():
-        raise UsageError(
-            f"train.teacher {teacher.path} is the run itself; give another --out, or another run"
-        )
-    check_teacher(teacher, recipe)
-    return {TEACHER: teacher_digest(teacher)}
-
-
-def identify_start(run: RunFolder, recipe: Recipe) -> dict[str, str]:
-    """Return the weights that float training starts from, as an input of it, if there are any.
-
-    A training that is on its way has weights of its own: the file may be gone by then.
-
-    Raises:
-        UsageError: there are no such weights.
-    """
-    if not recipe.train.weights:
-        return {}
-    if run.has_checkpoint("train") and find_present_start(recipe) is None:
-        held = (run.partial_settings("train") or {}).get("inputs", {})
-        return {WEIGHTS: held[WEIGHTS]} if WEIGHTS in held else {}
-    return {WEIGHTS: start_digest(find_start(recipe))}
-
-
-def find_present_start(recipe: Recipe) -> Path | None:
-    """Return the file of the weights to start from; None if it is no longer there."""
-    try:
-        file = find_start(recipe)
-    except MtfError:
-        return None
-    return file if file.is_file() else None
+    for name, origin in plan.origins.items():
+        if name in result.inputs and origin.sha256 not in (None, result.inputs[name]):
+            return f"train.{name} {origin.path} has changed since"
+    return None

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import shlex
 import time
-from collections.abc import Callable
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -12,99 +12,117 @@ from typing import Any
 from msgspec.structs import replace
 
 from mobilenet_tf.errors import UsageError
-from mobilenet_tf.pipeline.freshness import (
-    TEACHER,
-    WEIGHTS,
-    check_state,
-    find_stale_input,
-    identify_start,
-    identify_teacher,
-)
+from mobilenet_tf.pipeline.freshness import check_state, find_stale_input
+from mobilenet_tf.pipeline.plan import Plan, Rerun
 from mobilenet_tf.pipeline.stages import (
     STAGES,
     Stage,
     Work,
-    check_machine,
-    check_recipe,
     find_stage,
     is_wanted,
     wanted_needs,
 )
-from mobilenet_tf.recipe import Recipe, list_differences, settings_of, with_defaults
+from mobilenet_tf.recipe import list_differences, settings_of, with_defaults
 from mobilenet_tf.runs import provenance, results
-from mobilenet_tf.runs.folder import WORKING_FILES, RunFolder
-from mobilenet_tf.runs.results import Machine, StageResult
+from mobilenet_tf.runs.folder import WORKING_FILES, RunFolder, StageSettings
+from mobilenet_tf.runs.results import FitMetrics, Machine, StageResult
 from mobilenet_tf.system import hardware
 from mobilenet_tf.system.duration import format_duration
 
-CHANGES = "changed_on_the_way"  # in settings.json of a stage at work
+log = logging.getLogger(__name__)
 
-Echo = Callable[[str], None]
+
+def run_pipeline(plan: Plan, rerun: Rerun = Rerun()) -> dict[str, StageResult[Any]]:  # noqa: B008  # frozen
+    """Run every stage that is missing or out of date, in order; return all results.
+
+    An unfinished stage is continued, whatever `rerun.resume` says.
+    """
+    done: dict[str, StageResult[Any]] = {}
+    wanted = [stage for stage in STAGES if is_wanted(stage, plan.recipe)]
+    for stage in (stage for stage in STAGES if stage not in wanted):
+        log.info("%s: left out (%s.epochs is 0)", stage.name, stage.name)
+    for i, stage in enumerate(wanted):
+        label = f"{stage.name} ({i + 1} of {len(wanted)})"
+        reason = "--overwrite"
+        if not rerun.overwrite:
+            state = check_state(stage, plan)
+            if state.up_to_date:
+                log.info("%s: skipped (%s)", label, state.reason)
+                done[stage.name] = plan.run.load_stage(stage.name, verify=False)
+                continue
+            reason = state.reason
+        log.info("%s: running (%s)", label, reason)
+        later = tuple(stage.name for stage in wanted[i + 1 :])
+        continuing = Rerun(True, rerun.overwrite, rerun.allow_changes)
+        done[stage.name] = run_stage(stage, plan, continuing, later)
+        log.info("%s: done in %s", label, format_duration(done[stage.name].wall_time_s))
+    plan.run.save_recipe(plan.recipe)
+    return done
+
+
+def run_one(stage: str, plan: Plan, rerun: Rerun = Rerun()) -> StageResult[Any]:  # noqa: B008  # frozen
+    """Run one stage by name; a finished one is made again only if asked.
+
+    Raises:
+        UsageError: it is finished with other settings, or the recipe leaves it out.
+    """
+    row, run = find_stage(stage), plan.run
+    if not is_wanted(row, plan.recipe):
+        raise UsageError(
+            f"the settings of {run.path} leave quantization-aware training out (qat.epochs is 0);"
+            " give --epochs"
+        )
+    if not rerun.overwrite:
+        state = check_state(row, plan)
+        if state.up_to_date:
+            log.info("%s: up to date (%s), nothing to do", stage, state.reason)
+            return run.load_stage(stage, verify=False)
+        if state.changed and not (row.resumable and run.has_checkpoint(stage)):
+            raise UsageError(
+                f"{run.path} has a finished {stage} with other settings ({state.reason});"
+                " --overwrite makes it again and keeps the old one under previous/,"
+                " --out of mtf train begins another run"
+            )
+    return run_stage(row, plan, rerun)
 
 
 def run_stage(
-    stage: Stage,
-    run: RunFolder,
-    recipe: Recipe,
-    *,
-    data_dir: Path | None,
-    resume: bool,
-    overwrite: bool,
-    allow_changes: bool,
-    echo: Echo,
-    progress: bool,
-) -> StageResult:
+    stage: Stage, plan: Plan, rerun: Rerun, later: tuple[str, ...] = ()
+) -> StageResult[Any]:
     """Do the work of one stage and put its folder in place; an earlier one goes to previous/.
 
     Raises:
         UsageError: a stage it needs is missing, or an unfinished one stands in the way.
         MtfError: the work failed; what was finished before stands.
     """
-    inputs = load_inputs(stage, run, recipe)
-    needs = list(inputs)
-    digests = {name: run.digest(name) for name in needs}
+    run = plan.run
+    inputs = load_inputs(stage, plan)
+    digests = {name: run.digest(name) for name in inputs}
     if stage.name == "train":
-        digests |= identify_teacher(run, recipe) | identify_start(run, recipe)
-    settings = settings_of(recipe, stage.sections)
+        plan.check_training()
+        digests |= {name: origin.sha256 or "" for name, origin in plan.origins.items()}
+    asked = StageSettings(settings=settings_of(plan.recipe, stage.sections), inputs=digests)
     started, clock = datetime.now(timezone.utc), time.monotonic()
+    folder = run.partial(stage.name)
     with run.keeping_settings(stage.name):
-        changes = begin_partial(
-            stage,
-            run,
-            settings | {"inputs": digests},
-            resume=resume,
-            overwrite=overwrite,
-            allow_changes=allow_changes,
-            echo=echo,
-        )
-        run.save_recipe(recipe)
-        folder = run.partial(stage.name)
-        outcome = stage.run(
-            Work(
-                run=run,
-                recipe=recipe,
-                folder=folder,
-                inputs={name: run.stage(name) for name in needs},
-                results=inputs,
-                data_dir=data_dir,
-                echo=echo,
-                progress=progress,
-            )
-        )
-    # A resumed stage took the time of all its epochs, not that of the last process alone.
-    took_s = max(time.monotonic() - clock, getattr(outcome.metrics, "fit_time_s", 0.0))
+        begun = begin_partial(stage, run, asked, rerun)
+        run.save_recipe(plan.recipe)
+        folders = {name: run.stage(name) for name in inputs}
+        outcome = stage.run(Work(plan, folder, folders, inputs, later))
+    took_s, metrics = time.monotonic() - clock, outcome.metrics
+    if isinstance(metrics, FitMetrics):
+        metrics = replace(metrics, changed_on_the_way=begun.changed_on_the_way)
+        took_s = max(took_s, metrics.fit_time_s)  # of all epochs, not of the last process alone
     result = StageResult(
         stage=stage.name,
-        settings=settings,
+        settings=asked.settings,
         inputs=digests,
         versions=provenance.describe_versions(),
         commit=provenance.find_commit(),
         machine=Machine(**hardware.describe_machine()),
         command=provenance.describe_command(),
         data=outcome.data,
-        metrics=replace(outcome.metrics, changed_on_the_way=tuple(changes))
-        if changes
-        else outcome.metrics,
+        metrics=metrics,
         files=results.record_files(folder, leave_out=WORKING_FILES),
         started_at=started.isoformat(timespec="seconds"),
         wall_time_s=round(took_s, 2),
@@ -114,29 +132,15 @@ def run_stage(
     return result
 
 
-def check_request(run: RunFolder, recipe: Recipe) -> None:
-    """Refuse before its folder is made what a run would refuse later.
-
-    Raises:
-        UsageError: the recipe contradicts itself, its teacher cannot teach this run, there are no
-            such weights to start from, or it asks for bfloat16 where there is none.
-    """
-    check_recipe(recipe)
-    if not run.is_finished("train"):
-        check_machine(recipe)
-        identify_teacher(run, recipe)
-        identify_start(run, recipe)
-
-
-def load_inputs(stage: Stage, run: RunFolder, recipe: Recipe) -> dict[str, StageResult]:
+def load_inputs(stage: Stage, plan: Plan) -> dict[str, StageResult[Any]]:
     """Return the results of the stages that this one builds on, their files checked.
 
     Raises:
         UsageError: one is missing, or older than what it was made from.
         MtfError: one is damaged, or another version wrote it.
     """
-    inputs = {}
-    for name in wanted_needs(stage, run, recipe):
+    inputs, run = {}, plan.run
+    for name in wanted_needs(stage, run, plan.recipe):
         if not run.is_finished(name):
             state = "has not finished" if run.partial(name).is_dir() else "has not been run"
             raise UsageError(
@@ -144,7 +148,7 @@ def load_inputs(stage: Stage, run: RunFolder, recipe: Recipe) -> dict[str, Stage
                 f" finish it first: {resume_command(name, run)}"
             )
         inputs[name] = run.load_stage(name)
-        stale = find_stale_input(find_stage(name), run, recipe, inputs[name])
+        stale = find_stale_input(find_stage(name), plan, inputs[name])
         if stale:
             raise UsageError(
                 f"{stage.name} needs {name}, which is out of date in {run.path} ({stale});"
@@ -154,73 +158,56 @@ def load_inputs(stage: Stage, run: RunFolder, recipe: Recipe) -> dict[str, Stage
 
 
 def begin_partial(
-    stage: Stage,
-    run: RunFolder,
-    settings: dict[str, Any],
-    *,
-    resume: bool,
-    overwrite: bool,
-    allow_changes: bool,
-    echo: Echo,
-) -> list[str]:
+    stage: Stage, run: RunFolder, asked: StageSettings, rerun: Rerun
+) -> StageSettings:
     """Prepare the folder a stage works in: fresh, or where the killed one stopped.
 
     One that never finished an epoch has nothing to lose. One that was begun from stages which
-    have been made again since, or that is to be overwritten, goes to previous/. Return the settings
-    that were changed on the way, which `allow_changes` lets one continue with.
+    have been made again since, or that is to be overwritten, goes to previous/. Return what was
+    asked with the settings that were changed on the way, which `allow_changes` permits.
 
     Raises:
-        UsageError: it was begun with other settings, or there is no leave to continue it.
+        UsageError: it was begun with other settings, or nothing permits continuing it.
     """
     partial = run.partial(stage.name)
     begun = stage.resumable and run.has_checkpoint(stage.name)
-    held = run.partial_settings(stage.name) if begun and not overwrite else None
-    if begun and (held is None or is_from_other_weights(held, settings)):
+    held = run.partial_settings(stage.name) if begun and not rerun.overwrite else None
+    if begun and (held is None or is_from_other_weights(held, asked)):
         kept = run.set_aside(partial)
-        why = "" if overwrite else " was begun from other weights; it"
-        echo(f"{stage.name}: the unfinished one{why} is now {kept}")
+        why = "" if rerun.overwrite else " was begun from other weights; it"
+        log.info("%s: the unfinished one%s is now %s", stage.name, why, kept)
         held = None
     if held is None:
         run.discard_partial(stage.name)
-        run.begin(stage.name, settings)
-        return []
-    changes: list[str] = held.get(CHANGES, [])
-    differences = list_changes(held, settings)
-    fixed = list_fixed(stage.name, held, settings)
-    if differences and (fixed or not allow_changes):
-        way_out = "" if fixed else " --allow-changes to go on with these,"
+        run.begin(stage.name, asked)
+        return asked
+    differences = list_differences(with_defaults(held.settings), asked.settings)
+    fixed = list_fixed(stage.name, held, asked)
+    if differences and (fixed or not rerun.allow_changes):
+        allowing = "" if fixed else " --allow-changes to continue with these,"
         raise UsageError(
             f"{partial} was begun with other settings ({'; '.join(differences)}); give the same"
-            f" ones to continue it,{way_out} or remove that folder to start {stage.name} over"
+            f" ones to continue it,{allowing} or remove that folder to start {stage.name} over"
             + (f" ({' and '.join(fixed)} cannot change on the way)" if fixed else "")
         )
-    if not resume:
+    if not rerun.resume:
         raise UsageError(
             f"{run.path} holds an unfinished {stage.name}; --resume continues it,"
             " --overwrite starts over"
         )
     if differences:
-        echo(f"{stage.name}: going on with other settings ({'; '.join(differences)})")
-        changes = [*changes, *differences]
-    run.begin(stage.name, settings | ({CHANGES: changes} if changes else {}))
-    return changes
+        log.info("%s: continuing with other settings (%s)", stage.name, "; ".join(differences))
+    asked = replace(asked, changed_on_the_way=(*held.changed_on_the_way, *differences))
+    run.begin(stage.name, asked)
+    return asked
 
 
-def list_changes(held: dict[str, Any], asked: dict[str, Any]) -> list[str]:
-    """Return one line for every setting of an unfinished stage that differs, inputs aside."""
-    old, new = (
-        {name: value for name, value in settings.items() if name not in ("inputs", CHANGES)}
-        for settings in (held, asked)
-    )
-    return list_differences(with_defaults(old), new)
-
-
-def list_fixed(name: str, held: dict[str, Any], asked: dict[str, Any]) -> list[str]:
+def list_fixed(name: str, held: StageSettings, asked: StageSettings) -> list[str]:
     """Return the settings of an unfinished stage that differ and that its checkpoint depends on.
 
     It holds the optimizer's state and the averages, and comes from the weights it started from.
     """
-    old, new = (with_defaults(settings)[name] for settings in (held, asked))
+    old, new = (with_defaults(begun.settings)[name] for begun in (held, asked))
     changed = {
         "optimizer": old["optimizer"] != new["optimizer"],
         "ema_decay": bool(old["ema_decay"]) != bool(new["ema_decay"]),
@@ -229,116 +216,29 @@ def list_fixed(name: str, held: dict[str, Any], asked: dict[str, Any]) -> list[s
     return [f"{name}.{setting}" for setting, differs in changed.items() if differs]
 
 
-def is_from_other_weights(held: dict[str, Any], asked: dict[str, Any]) -> bool:
+def is_from_other_weights(held: StageSettings, asked: StageSettings) -> bool:
     """Tell whether what an unfinished stage was begun from has been made again since.
 
     Where the settings name another teacher or other weights to start from, that is a change of
     settings, to be refused or allowed as such.
     """
-    fits = [settings.get("train", {}) for settings in (held, asked)]
-    ignored = [name for name in (TEACHER, WEIGHTS) if fits[0].get(name) != fits[1].get(name)]
+    fits = [begun.settings.get("train", {}) for begun in (held, asked)]
+    ignored = [name for name in ("teacher", "weights") if fits[0].get(name) != fits[1].get(name)]
     old, new = (
-        {name: digest for name, digest in settings["inputs"].items() if name not in ignored}
-        for settings in ({"inputs": {}} | held, asked)
+        {name: digest for name, digest in begun.inputs.items() if name not in ignored}
+        for begun in (held, asked)
     )
     return old != new
 
 
-def run_one(
-    name: str,
-    run: RunFolder,
-    recipe: Recipe,
-    *,
-    data_dir: Path | None,
-    resume: bool,
-    overwrite: bool,
-    echo: Echo,
-    progress: bool,
-    allow_changes: bool = False,
-) -> StageResult:
-    """Run one stage by name; a finished one is made again only if asked.
-
-    Raises:
-        UsageError: it is finished with other settings, or the recipe leaves it out.
-    """
-    stage = find_stage(name)
-    if not is_wanted(stage, recipe):
-        raise UsageError(
-            f"the settings of {run.path} leave quantization-aware training out (qat.epochs is 0);"
-            " give --epochs"
-        )
-    if not overwrite:
-        state = check_state(stage, run, recipe)
-        if state.up_to_date:
-            echo(f"{name}: up to date ({state.reason}), nothing to do")
-            return run.load_stage(name, verify=False)
-        if state.changed and not (stage.resumable and run.has_checkpoint(name)):
-            raise UsageError(
-                f"{run.path} has a finished {name} with other settings ({state.reason});"
-                " --overwrite makes it again and keeps the old one under previous/,"
-                " --out of mtf train begins another run"
-            )
-    return run_stage(
-        stage,
-        run,
-        recipe,
-        data_dir=data_dir,
-        resume=resume,
-        overwrite=overwrite,
-        allow_changes=allow_changes,
-        echo=echo,
-        progress=progress,
-    )
-
-
-def run_pipeline(
-    run: RunFolder,
-    recipe: Recipe,
-    *,
-    data_dir: Path | None,
-    overwrite: bool,
-    echo: Echo,
-    progress: bool,
-    allow_changes: bool = False,
-) -> dict[str, StageResult]:
-    """Run every stage that is missing or out of date, in order; return all results."""
-    done: dict[str, StageResult] = {}
-    for stage in STAGES:
-        if not is_wanted(stage, recipe):
-            echo(f"{stage.name}: left out (qat.epochs is 0)")
-            continue
-        reason = "--overwrite"
-        if not overwrite:
-            state = check_state(stage, run, recipe)
-            if state.up_to_date:
-                echo(f"{stage.name}: skipped ({state.reason})")
-                done[stage.name] = run.load_stage(stage.name, verify=False)
-                continue
-            reason = state.reason
-        echo(f"{stage.name}: running ({reason})")
-        done[stage.name] = run_stage(
-            stage,
-            run,
-            recipe,
-            data_dir=data_dir,
-            resume=True,
-            overwrite=overwrite,
-            allow_changes=allow_changes,
-            echo=echo,
-            progress=progress,
-        )
-        echo(f"{stage.name}: done in {format_duration(done[stage.name].wall_time_s)}")
-    run.save_recipe(recipe)
-    return done
-
-
-def go_on_command(stage: str, run: RunFolder, recipe: Recipe, data_dir: Path | None = None) -> str:
-    """Return the command that goes on with a stage that was interrupted.
+def go_on_command(stage: str, plan: Plan) -> str:
+    """Return the command that continues a stage that was interrupted.
 
     Until an epoch of it is on disk, with these settings, it is the command that was typed.
     """
-    begun = run.has_checkpoint(stage) and run.load_recipe() == recipe
-    return resume_command(stage, run, data_dir) if begun else provenance.describe_command()
+    run = plan.run
+    begun = run.has_checkpoint(stage) and run.load_recipe() == plan.recipe
+    return resume_command(stage, run, plan.data_dir) if begun else provenance.describe_command()
 
 
 def resume_command(stage: str, run: RunFolder, data_dir: Path | None = None) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 from mobilenet_tf.data.pipeline import normalise
 from mobilenet_tf.keras import keras, tf
 from mobilenet_tf.quantization.folding import fold_batch_norm
+from mobilenet_tf.system import terminal
 
 OUTLIER_TIMES = 6.0  # so many times as large as in the median image
 OUTLIER_SHARE = 0.05  # of the images, at most: what is more frequent is no exception
@@ -43,6 +44,12 @@ def measure_largest(model: Any, images: np.ndarray, batch_size: int = 64) -> np.
     return np.concatenate(
         [
             probe(normalise(tf.constant(images[start : start + batch_size]))).numpy()
-            for start in range(0, len(images), batch_size)
+            for start in terminal.track(range(0, len(images), batch_size), "looking for outliers")
         ]
     )
+
+
+def describe_outliers(drawn: np.ndarray, kept: np.ndarray) -> str:
+    """Return how many images of a calibration set were left out, as a parenthesis, if any."""
+    count = len(drawn) - len(kept)
+    return f" ({count} of {len(drawn)} left out as outliers)" if count else ""

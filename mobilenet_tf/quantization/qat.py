@@ -13,6 +13,7 @@ from mobilenet_tf.quantization.batch_norm import FoldedBatchNormalization
 from mobilenet_tf.quantization.folding import find_norms, fold_batch_norm, redirect
 from mobilenet_tf.quantization.quantizers import ImageQuantization, Mode
 from mobilenet_tf.quantization.scheme import activation_quantizers, quantize_layer, quantize_norm
+from mobilenet_tf.system import terminal
 
 IMAGE_QUANTIZATION = "image_quantization"
 WRAPPER_PREFIX = "quant_"  # what tfmot puts before the name of a layer it wraps
@@ -137,7 +138,7 @@ def calibrate(model: Any, images: np.ndarray, batch_size: int = 64) -> None:
             " uint8"
         )
     set_mode(model, "calibrate")
-    for start in range(0, len(images), batch_size):
+    for start in terminal.track(range(0, len(images), batch_size), "calibrating"):
         model(normalise(tf.constant(images[start : start + batch_size])), training=False)
     widen_dead_ranges(model)
     set_mode(model, "frozen")

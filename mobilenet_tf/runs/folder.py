@@ -28,7 +28,7 @@ from mobilenet_tf.recipe import (
     parse_recipe,
     settings_of,
 )
-from mobilenet_tf.runs.results import RESULT_FILE, StageResult, damaged, load_result
+from mobilenet_tf.runs.results import RESULT_FILE, Record, StageResult, damaged, load_result
 
 RECIPE_FILE = "recipe.json"
 SETTINGS_FILE = "settings.json"
@@ -42,6 +42,17 @@ IDENTITY = ("data", "model")  # with the seed: what makes two runs two
 Note = TypeVar("Note")
 
 
+class StageSettings(Record, frozen=True, kw_only=True):
+    """What a stage at work was begun with: its settings, and the SHA-256 of each of its inputs.
+
+    `changed_on_the_way` lists the settings that it was continued with, other than at first.
+    """
+
+    settings: dict[str, Any]
+    inputs: dict[str, str]
+    changed_on_the_way: tuple[str, ...] = ()
+
+
 def read_note(path: Path, kind: type[Note]) -> Note:
     """Return what a stage at work noted for the process that goes on with it.
 
@@ -50,7 +61,7 @@ def read_note(path: Path, kind: type[Note]) -> Note:
     """
     try:
         return msgspec.json.decode(path.read_bytes(), type=kind)
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise MtfError(
             f"{path} is damaged ({error}); remove {path.parent} to start the stage over"
         ) from error
@@ -161,11 +172,14 @@ class RunFolder:
     def lock(self, recipe: Recipe) -> Iterator[None]:
         """Make this the folder of a run with `recipe`, and keep a second mtf out of it.
 
+        A folder that was made here is removed again if the block fails before any work is in it.
+
         Raises:
             UsageError: it holds another run, or other files.
             MtfError: it cannot be written, or another mtf is at work in it.
         """
         self.is_unclaimed(recipe)  # refuse before anything is written
+        made = [path for path in (self.path, *self.path.parents) if not path.exists()]
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             lock = filelock.FileLock(self.path / ".lock", timeout=0)
@@ -180,6 +194,13 @@ class RunFolder:
             self.claim(recipe)  # with the lock: the recipe of a run at work is not touched
             remove_leftovers(self.path)
             yield
+        except BaseException:
+            if made and not self.holds_work():
+                shutil.rmtree(self.path, ignore_errors=True)
+                with contextlib.suppress(OSError):  # somebody else has put something there
+                    for folder in made[1:]:
+                        folder.rmdir()
+            raise
         finally:
             lock.release()
 
@@ -211,7 +232,7 @@ class RunFolder:
         """Tell whether a stage at work has finished an epoch."""
         return (self.partial(name) / CHECKPOINT_FILE).exists()
 
-    def begin(self, name: str, settings: dict[str, Any]) -> Path:
+    def begin(self, name: str, settings: StageSettings) -> Path:
         """Make the folder of a stage at work and note its settings there."""
         partial = self.partial(name)
         write_bytes(partial / SETTINGS_FILE, msgspec.json.format(msgspec.json.encode(settings)))
@@ -232,8 +253,9 @@ class RunFolder:
             yield
         except BaseException:
             now = self._checkpoint_time(name)
-            if now is None:  # with no epoch there is nothing to go on with
+            if now is None:  # with no epoch there is nothing to continue
                 held = {file: content for file, content in held.items() if file == recipe}
+                self.discard_partial(name)
             for file, content in held.items() if now in (None, before) else ():
                 with contextlib.suppress(MtfError):  # a full disk: the first error says so
                     write_bytes(file, content)
@@ -243,7 +265,7 @@ class RunFolder:
         file = self.partial(name) / CHECKPOINT_FILE
         return file.stat().st_mtime_ns if file.exists() else None
 
-    def partial_settings(self, name: str) -> dict[str, Any] | None:
+    def partial_settings(self, name: str) -> StageSettings | None:
         """Return the settings of a stage at work; None if there is none.
 
         Raises:
@@ -251,7 +273,7 @@ class RunFolder:
         """
         if not self.partial(name).is_dir():
             return None
-        return read_note(self.partial(name) / SETTINGS_FILE, dict[str, Any])
+        return read_note(self.partial(name) / SETTINGS_FILE, StageSettings)
 
     def discard_partial(self, name: str) -> None:
         """Remove what an unfinished stage left."""

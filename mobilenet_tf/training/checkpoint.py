@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+import msgspec
 import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
@@ -15,18 +15,48 @@ from safetensors.numpy import save
 from mobilenet_tf.errors import MtfError
 from mobilenet_tf.files import write_bytes
 from mobilenet_tf.runs.folder import CHECKPOINT_FILE
+from mobilenet_tf.runs.history import Epoch
+
+BEST = "best/"  # before the names of the best weights so far
 
 
-def save_checkpoint(folder: Path, arrays: Mapping[str, np.ndarray], state: dict[str, Any]) -> None:
-    """Write arrays and a JSON state as the folder's checkpoint; the old one stands until then."""
-    arrays = {name: np.asarray(array, order="C") for name, array in arrays.items()}
-    text = json.dumps(state)
-    metadata = {"state": text, "sha256": digest_of(arrays, text)}
-    write_bytes(folder / CHECKPOINT_FILE, save(arrays, metadata))
+class FitState(msgspec.Struct):
+    """What a training knows beside its variables; changes with every epoch."""
+
+    history: list[Epoch] = []
+    best_epoch: int = 0
+    best_accuracy: float = -1.0
 
 
-def load_checkpoint(folder: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]] | None:
-    """Return the arrays and the state of the folder's checkpoint; None if there is none.
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a checkpoint holds: every variable, the best weights so far, and the state."""
+
+    arrays: dict[str, np.ndarray]
+    best: dict[str, np.ndarray]
+    state: FitState
+
+
+def save_checkpoint(
+    folder: Path,
+    arrays: Mapping[str, np.ndarray],
+    best: Mapping[str, np.ndarray],
+    state: FitState,
+) -> None:
+    """Write the folder's checkpoint; the old one stands until then.
+
+    Raises:
+        MtfError: it cannot be written.
+    """
+    named = {**arrays, **{f"{BEST}{name}": array for name, array in best.items()}}
+    ordered = {name: np.asarray(array, order="C") for name, array in named.items()}
+    text = msgspec.json.encode(state).decode()
+    metadata = {"state": text, "sha256": digest_of(ordered, text)}
+    write_bytes(folder / CHECKPOINT_FILE, save(ordered, metadata))
+
+
+def load_checkpoint(folder: Path) -> Checkpoint | None:
+    """Return the folder's checkpoint; None if there is none.
 
     Raises:
         MtfError: the file is truncated or its content is not what was written.
@@ -37,15 +67,18 @@ def load_checkpoint(folder: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]
     try:
         with safe_open(path, framework="np") as file:
             metadata = file.metadata() or {}
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # no dict
-        if digest_of(arrays, metadata["state"]) != metadata["sha256"]:
+            named = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # no dict
+        if digest_of(named, metadata["state"]) != metadata["sha256"]:
             raise ValueError("its content does not match its hash")
-        return arrays, json.loads(metadata["state"])
+        state = msgspec.json.decode(metadata["state"], type=FitState)
     except (OSError, SafetensorError, KeyError, ValueError) as error:
         raise MtfError(
             f"the checkpoint {path} is damaged ({error}); remove it to start the stage over,"
             " what was finished before stands"
         ) from error
+    best = {name.removeprefix(BEST): named[name] for name in named if name.startswith(BEST)}
+    arrays = {name: array for name, array in named.items() if not name.startswith(BEST)}
+    return Checkpoint(arrays, best, state)
 
 
 def digest_of(arrays: Mapping[str, np.ndarray], text: str) -> str:

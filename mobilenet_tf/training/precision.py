@@ -22,7 +22,7 @@ from mobilenet_tf.keras import keras, tf
 from mobilenet_tf.recipe import PrecisionName
 from mobilenet_tf.runs.folder import PRECISION_FILE, read_note
 from mobilenet_tf.runs.results import Precision, Product, Timing
-from mobilenet_tf.system import hardware
+from mobilenet_tf.system import hardware, terminal
 
 CLEARLY_FASTER = 1.05  # how many times as fast bfloat16 must be
 MEASURED_ROWS = 16_384  # of a product; more rows change both times alike
@@ -190,7 +190,7 @@ def measure_products(model: Any, batch_size: int) -> list[Timing]:
     for name, product in find_products(model).items():
         layers[product].append(name)
     timings = []
-    for product, names in layers.items():
+    for product, names in terminal.track(layers.items(), "measuring precision"):
         steps = [make_step(product, batch_size, dtype) for dtype in (tf.float32, tf.bfloat16)]
         for step in steps:
             step()  # traced and warm

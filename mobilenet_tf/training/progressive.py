@@ -7,13 +7,13 @@ import math
 
 from mobilenet_tf.errors import UsageError
 from mobilenet_tf.models.blocks import GlobalPool
+from mobilenet_tf.models.variant import Variant
 from mobilenet_tf.recipe import Recipe
-from mobilenet_tf.runs.names import recipe_variant
 
 AUTO_SHARES = (0.5, 0.75)  # of the full side
 
 
-def progressive_sides(recipe: Recipe) -> tuple[int, ...]:
+def progressive_sides(recipe: Recipe, variant: Variant) -> tuple[int, ...]:
     """Return the sides in pixels, all below the full one, that training grows through.
 
     Sides, the full one too, are multiples of the network's total stride: where a stride meets an
@@ -22,13 +22,12 @@ def progressive_sides(recipe: Recipe) -> tuple[int, ...]:
     multiples, and none for a network that takes one resolution only or whose full side is none.
 
     Raises:
-        UsageError: a side that was asked for, or the full one, is no such multiple, or they do not
-            grow.
+        UsageError: a side that was asked for, or the full one, is not such a multiple, or they
+            do not grow.
     """
     sides, full_px = recipe.train.progressive_px, recipe.model.resolution_px
     if not sides:
         return ()
-    variant = recipe_variant(recipe)
     table, stride = variant.table, variant.table.total_stride(variant.stride_plan)
     takes_any = any(isinstance(block, GlobalPool) for block in table.blocks)
     if sides == "auto":
@@ -43,15 +42,15 @@ def progressive_sides(recipe: Recipe) -> tuple[int, ...]:
         )
     if full_px % stride:
         raise UsageError(
-            f"{given}: model.resolution_px {full_px} is no multiple of {table.name}'s total stride"
-            f" {stride}, so its features would move where images reach full size; take"
+            f"{given}: model.resolution_px {full_px} is not a multiple of {table.name}'s total"
+            f" stride {stride}, so its features would move where images reach full size; choose"
             f" {max(1, round(full_px / stride)) * stride} px, or leave it empty"
         )
     allowed = list(range(stride, full_px, stride))
     wrong = [side for side in sides if side not in allowed]
     if wrong:
         raise UsageError(
-            f"{given}: {wrong[0]} is no multiple of {table.name}'s total stride {stride} below"
+            f"{given}: {wrong[0]} is not a multiple of {table.name}'s total stride {stride} below"
             f" model.resolution_px {full_px}; "
             + (f"choose from {', '.join(map(str, allowed))}" if allowed else "leave it empty")
         )

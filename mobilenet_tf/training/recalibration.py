@@ -11,6 +11,7 @@ import numpy as np
 from mobilenet_tf.data.pipeline import normalise
 from mobilenet_tf.keras import keras, tf
 from mobilenet_tf.models.dropout import SeededDropout
+from mobilenet_tf.system import terminal
 
 
 def recalibrate_batch_norm(model: Any, images: np.ndarray, batch_size: int) -> None:
@@ -28,7 +29,7 @@ def recalibrate_batch_norm(model: Any, images: np.ndarray, batch_size: int) -> N
     seen = []
     with _set(norms, "momentum", 0.0), _set(drops, "rate", 0.0):  # a batch leaves its own alone
         run = tf.function(lambda images: model(images, training=True))
-        for i in range(len(images) // size):
+        for i in terminal.track(range(len(images) // size), "re-estimating batch normalisation"):
             run(normalise(tf.constant(images[i * size : (i + 1) * size])))
             seen.append([(x.moving_mean.numpy(), x.moving_variance.numpy()) for x in norms])
     for norm, of_batches in zip(norms, zip(*seen, strict=True), strict=True):

@@ -5,15 +5,15 @@ from pathlib import Path
 import pytest
 
 from mobilenet_tf.errors import UsageError
+from mobilenet_tf.pipeline.plan import make_plan
 from mobilenet_tf.pipeline.stages import (
     STAGES,
-    check_recipe,
     find_stage,
     is_wanted,
     wanted_needs,
 )
 from mobilenet_tf.recipe import Recipe, load_recipe, recipe_names
-from mobilenet_tf.runs.folder import RunFolder
+from mobilenet_tf.runs.folder import RunFolder, StageSettings
 
 
 def test_the_table_is_in_order_and_every_need_comes_before() -> None:
@@ -38,14 +38,15 @@ def test_a_recipe_without_qat_epochs_has_no_qat() -> None:
 def test_qat_is_needed_only_by_a_run_that_has_begun_it(tmp_path: Path) -> None:
     run, export = RunFolder(tmp_path / "run"), find_stage("export")
     assert wanted_needs(export, run, Recipe()) == ["train"]
-    run.begin("qat", {})
+    run.begin("qat", StageSettings(settings={}, inputs={}))
     assert wanted_needs(export, run, Recipe()) == ["train", "qat"]
     assert wanted_needs(export, run, load_recipe("cifar10", ("qat.epochs=0",))) == ["train"]
 
 
 @pytest.mark.parametrize("name", recipe_names())
-def test_recipes_that_ship_can_be_run(name: str) -> None:
-    check_recipe(load_recipe(name))
+def test_recipes_that_ship_can_be_run(name: str, tmp_path: Path) -> None:
+    make_plan(RunFolder(tmp_path / "run"), load_recipe(name))
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(
@@ -53,15 +54,15 @@ def test_recipes_that_ship_can_be_run(name: str) -> None:
     [
         (["data.name=cifar01"], ["unknown dataset 'cifar01'", "did you mean 'cifar10'"]),
         (["model.name=mobilenetv1"], ["mobilenetv1", "did you mean 'mobilenet_v1'"]),
-        (["train.progressive_px=[20]"], ["20 is no multiple", "stride 8", "from 8, 16, 24"]),
-        (["train.progressive_px=[4, 16]"], ["4 is no multiple", "from 8, 16, 24"]),
-        (["train.progressive_px=[16, 32]"], ["32 is no multiple", "below", "resolution_px 32"]),
-        (["train.progressive_px=[16, 40]"], ["40 is no multiple", "below", "resolution_px 32"]),
+        (["train.progressive_px=[20]"], ["20 is not a multiple", "stride 8", "from 8, 16, 24"]),
+        (["train.progressive_px=[4, 16]"], ["4 is not a multiple", "from 8, 16, 24"]),
+        (["train.progressive_px=[16, 32]"], ["32 is not a multiple", "below", "resolution_px 32"]),
+        (["train.progressive_px=[16, 40]"], ["40 is not a multiple", "below", "resolution_px 32"]),
         (["train.progressive_px=[24, 16]"], ["[24, 16] does not grow", "smallest first"]),
         (["train.progressive_px=[16, 16]"], ["does not grow", "each side once"]),
         (
             ["train.progressive_px=[16]", "model.stride_plan=imagenet"],
-            ["16 is no multiple", "stride 32", "leave it empty"],
+            ["16 is not a multiple", "stride 32", "leave it empty"],
         ),
         (
             ["train.progressive_px=[16]", "model.name=alexnet", "model.alpha=1"],
@@ -69,11 +70,11 @@ def test_recipes_that_ship_can_be_run(name: str) -> None:
         ),
         (
             ["train.progressive_px=[24]", "model.resolution_px=28"],
-            ["resolution_px 28 is no multiple", "stride 8", "32 px"],
+            ["resolution_px 28 is not a multiple", "stride 8", "32 px"],
         ),
         (
             ["train.progressive_px=[16]", "train.progressive_share=0"],
-            ["[16] is never reached", "progressive_share is 0"],
+            ["progressive_px [16]", "progressive_share is 0"],
         ),
         (
             ["qat.schedule=step", "qat.final_learning_rate=0.01"],
@@ -100,9 +101,9 @@ def test_recipes_that_ship_can_be_run(name: str) -> None:
     ],
 )
 def test_what_a_late_stage_would_refuse_is_refused_at_once(
-    overrides: list[str], words: list[str]
+    overrides: list[str], words: list[str], tmp_path: Path
 ) -> None:
     with pytest.raises(UsageError) as caught:
-        check_recipe(load_recipe("cifar10", tuple(overrides)))
+        make_plan(RunFolder(tmp_path), load_recipe("cifar10", tuple(overrides)))
     for word in words:
         assert word in str(caught.value)

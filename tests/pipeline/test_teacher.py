@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,39 +13,31 @@ import pytest
 from mobilenet_tf.errors import MtfError, UsageError
 from mobilenet_tf.recipe import load_recipe
 from mobilenet_tf.runs import results
-from mobilenet_tf.runs.folder import WORKING_FILES, RunFolder
+from mobilenet_tf.runs.folder import RunFolder, StageSettings
 from mobilenet_tf.runs.names import weights_name
-from mobilenet_tf.runs.results import StageResult
 
 ALL = ["train", "qat", "export", "benchmark", "report"]
 
 
-def make_teacher(path: Path, weights: bytes, *overrides: str) -> RunFolder:
-    """Make the folder of a run whose float training has finished."""
-    run, recipe = RunFolder(path), load_recipe("quickstart", overrides)
-    run.claim(recipe)
-    run.begin("train", {})
-    (run.partial("train") / weights_name(recipe, "float32")).write_bytes(weights)
-    result = StageResult(
-        stage="train",
-        settings={},
-        inputs={},
-        versions={},
-        commit=None,
-        machine={},
-        command="mtf train",
-        data={},
-        metrics={},
-        files=results.record_files(run.partial("train"), leave_out=WORKING_FILES),
-        started_at="",
-        wall_time_s=1.0,
-    )
-    results.save_result(result, run.partial("train"))
-    run.commit("train")
-    return run
+@pytest.fixture
+def make_teacher(make_result: Any) -> Callable[..., RunFolder]:
+    """Return a function that makes the folder of a run whose float training has finished."""
+
+    def make(path: Path, weights: bytes, *overrides: str) -> RunFolder:
+        run, recipe = RunFolder(path), load_recipe("quickstart", overrides)
+        run.claim(recipe)
+        run.begin("train", StageSettings(settings={}, inputs={}))
+        (run.partial("train") / weights_name(recipe, "float32")).write_bytes(weights)
+        results.save_result(make_result("train", run.partial("train")), run.partial("train"))
+        run.commit("train")
+        return run
+
+    return make
 
 
-def test_a_teacher_with_other_weights_makes_what_learned_from_it_out_of_date(bench: Any) -> None:
+def test_a_teacher_with_other_weights_makes_what_learned_from_it_out_of_date(
+    bench: Any, make_teacher: Any
+) -> None:
     teacher = make_teacher(bench.run.path.parent / "teacher", b"one")
     bench.set(f"train.teacher={teacher.path}")
     inputs = bench.pipeline()["train"].inputs
@@ -53,11 +46,10 @@ def test_a_teacher_with_other_weights_makes_what_learned_from_it_out_of_date(ben
     bench.pipeline()
     assert bench.ran == []
     make_teacher(teacher.path, b"two")
-    with pytest.raises(UsageError, match=r"out of date .*teacher.* has other weights"):
+    with pytest.raises(UsageError, match=r"out of date .*teacher"):
         bench.one("qat", overwrite=True)
     bench.pipeline()
     assert bench.ran == ALL
-    assert f"train: running (the teacher {teacher.path} has other weights)" in bench.messages
     shutil.rmtree(teacher.path)  # nothing that was learned is lost with it
     bench.pipeline()
     assert bench.ran == []
@@ -68,7 +60,9 @@ def test_a_teacher_with_other_weights_makes_what_learned_from_it_out_of_date(ben
     assert bench.ran == ALL
 
 
-def test_a_training_begun_with_a_teacher_that_was_made_again_starts_over(bench: Any) -> None:
+def test_a_training_begun_with_a_teacher_that_was_made_again_starts_over(
+    bench: Any, make_teacher: Any
+) -> None:
     teacher = make_teacher(bench.run.path.parent / "teacher", b"one")
     bench.set(f"train.teacher={teacher.path}")
     bench.failing = "train"
@@ -81,7 +75,9 @@ def test_a_training_begun_with_a_teacher_that_was_made_again_starts_over(bench: 
     assert any("begun from other weights" in message for message in bench.messages)
 
 
-def test_another_teacher_is_a_changed_setting_of_an_unfinished_training(bench: Any) -> None:
+def test_another_teacher_is_a_changed_setting_of_an_unfinished_training(
+    bench: Any, make_teacher: Any
+) -> None:
     bench.failing = "train"
     with pytest.raises(MtfError):
         bench.pipeline()
@@ -106,7 +102,7 @@ def test_a_run_does_not_teach_itself(bench: Any) -> None:
         ("missing", "does not exist; give the folder of a finished run"),
         ("empty", "is not the folder of a run"),
         ("unfinished", r"has not finished its training; .*--resume"),
-        ("data.name=synthetic", "knows the classes of synthetic, and this run is on digits"),
+        ("data.name=synthetic", "was trained on synthetic, and this run is on digits"),
         ("model.resolution_px=40", "takes images of 40 px, .*resolution_px 32"),
     ],
 )
@@ -127,7 +123,7 @@ def test_who_cannot_teach_is_refused_before_anything_is_begun(
     assert not bench.run.partial("train").exists()
 
 
-def test_damaged_teachers_are_not_learned_from(bench: Any) -> None:
+def test_damaged_teachers_are_not_learned_from(bench: Any, make_teacher: Any) -> None:
     teacher = make_teacher(bench.run.path.parent / "teacher", b"one")
     next(teacher.stage("train").glob("*.safetensors")).write_bytes(b"two")
     bench.set(f"train.teacher={teacher.path}")

@@ -2,15 +2,19 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 
 from mobilenet_tf.errors import MtfError, UsageError
 from mobilenet_tf.recipe import Recipe, parse_recipe
-from mobilenet_tf.runs.folder import CHECKPOINT_FILE, SETTINGS_FILE, RunFolder
-from mobilenet_tf.runs.results import StageResult, record_files, save_result
+from mobilenet_tf.runs.folder import CHECKPOINT_FILE, SETTINGS_FILE, RunFolder, StageSettings
+from mobilenet_tf.runs.results import save_result
+
+BEGUN = StageSettings(settings={"seed": 1}, inputs={})
 
 
 @pytest.fixture
@@ -20,27 +24,18 @@ def run(tmp_path: Path) -> RunFolder:
     return folder
 
 
-def finish(run: RunFolder, name: str, content: bytes = b"weights") -> None:
-    """Do what a stage does: begin, write, result, commit."""
-    folder = run.begin(name, {"seed": 1})
-    (folder / "a.bin").write_bytes(content)
-    (folder / CHECKPOINT_FILE).write_bytes(b"x")
-    result = StageResult(
-        stage=name,
-        settings={},
-        inputs={},
-        versions={},
-        commit=None,
-        machine={},
-        command="mtf",
-        data={},
-        metrics={},
-        files=record_files(folder, leave_out=(SETTINGS_FILE, CHECKPOINT_FILE)),
-        started_at="2026-01-01T00:00:00+00:00",
-        wall_time_s=0.0,
-    )
-    save_result(result, folder)
-    run.commit(name)
+@pytest.fixture
+def finish(make_result: Any) -> Callable[..., None]:
+    """Return a function that does what a stage does: begin, write, result, commit."""
+
+    def do(run: RunFolder, name: str, content: bytes = b"weights") -> None:
+        folder = run.begin(name, BEGUN)
+        (folder / "a.bin").write_bytes(content)
+        (folder / CHECKPOINT_FILE).write_bytes(b"x")
+        save_result(make_result(name, folder), folder)
+        run.commit(name)
+
+    return do
 
 
 def test_a_new_folder_becomes_a_run_and_gives_its_recipe_back(tmp_path: Path) -> None:
@@ -54,7 +49,9 @@ def test_a_new_folder_becomes_a_run_and_gives_its_recipe_back(tmp_path: Path) ->
     run.claim(recipe)
 
 
-def test_a_run_of_other_data_model_or_seed_is_refused_and_stays(run: RunFolder) -> None:
+def test_a_run_of_other_data_model_or_seed_is_refused_and_stays(
+    run: RunFolder, finish: Any
+) -> None:
     finish(run, "train")
     before = (run.path / "recipe.json").read_bytes()
     for content in ({"seed": 2}, {"data": {"name": "digits"}}, {"model": {"alpha": 1.0}}):
@@ -64,7 +61,7 @@ def test_a_run_of_other_data_model_or_seed_is_refused_and_stays(run: RunFolder) 
 
 
 def test_a_run_that_holds_no_work_yet_can_become_another(run: RunFolder) -> None:
-    run.begin("train", {})  # the first try failed before its first epoch
+    run.begin("train", BEGUN)  # the first try failed before its first epoch
     run.claim(parse_recipe({"seed": 2}, "test"))
     assert run.load_recipe().seed == 2
 
@@ -146,13 +143,15 @@ def test_a_process_that_is_kept_out_changes_nothing(run: RunFolder) -> None:
 
 
 def test_the_lock_removes_what_killed_writes_left(run: RunFolder) -> None:
-    left = run.begin("train", {}) / ".checkpoint.safetensors.abc.tmp"
+    left = run.begin("train", BEGUN) / ".checkpoint.safetensors.abc.tmp"
     left.write_bytes(b"half")
     with run.lock(Recipe()):
         assert not left.exists()
 
 
-def test_a_committed_stage_is_whole_and_its_working_files_are_gone(run: RunFolder) -> None:
+def test_a_committed_stage_is_whole_and_its_working_files_are_gone(
+    run: RunFolder, finish: Any
+) -> None:
     finish(run, "train")
     assert run.is_finished("train")
     assert not run.partial("train").exists()
@@ -160,7 +159,7 @@ def test_a_committed_stage_is_whole_and_its_working_files_are_gone(run: RunFolde
     assert run.load_stage("train").files.keys() == {"a.bin"}
 
 
-def test_making_a_stage_again_keeps_the_old_one(run: RunFolder) -> None:
+def test_making_a_stage_again_keeps_the_old_one(run: RunFolder, finish: Any) -> None:
     for content in (b"one", b"two", b"three"):
         finish(run, "train", content)
     assert (run.stage("train") / "a.bin").read_bytes() == b"three"
@@ -170,7 +169,7 @@ def test_making_a_stage_again_keeps_the_old_one(run: RunFolder) -> None:
 
 
 def test_a_failed_rename_is_a_sentence_and_the_work_stands(
-    run: RunFolder, monkeypatch: pytest.MonkeyPatch
+    run: RunFolder, finish: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     finish(run, "train", b"one")
 
@@ -184,7 +183,7 @@ def test_a_failed_rename_is_a_sentence_and_the_work_stands(
 
 
 @pytest.mark.parametrize("content", [b"", b"WEIGHTS", b"weights and more"])
-def test_a_changed_file_of_a_stage_is_damage(content: bytes, run: RunFolder) -> None:
+def test_a_changed_file_of_a_stage_is_damage(content: bytes, run: RunFolder, finish: Any) -> None:
     finish(run, "train")
     (run.stage("train") / "a.bin").write_bytes(content)
     with pytest.raises(MtfError, match=r"a\.bin is damaged .*make that stage again"):
@@ -198,8 +197,8 @@ def test_a_changed_file_of_a_stage_is_damage(content: bytes, run: RunFolder) -> 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]"])
 def test_damaged_settings_of_a_stage_at_work_are_named(content: bytes, run: RunFolder) -> None:
     assert run.partial_settings("train") is None
-    folder = run.begin("train", {"seed": 1})
-    assert run.partial_settings("train") == {"seed": 1}
+    folder = run.begin("train", BEGUN)
+    assert run.partial_settings("train") == BEGUN
     (folder / SETTINGS_FILE).write_bytes(content)
     with pytest.raises(MtfError, match=r"settings\.json is damaged"):
         run.partial_settings("train")
@@ -210,3 +209,23 @@ def test_damaged_settings_of_a_stage_at_work_are_named(content: bytes, run: RunF
 def test_the_recipe_on_disk_is_readable_json(run: RunFolder) -> None:
     content = msgspec.json.decode((run.path / "recipe.json").read_bytes())
     assert content["model"]["name"] == "mobilenet_v1"
+
+
+def test_a_folder_that_was_made_for_nothing_is_removed(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path / "deep" / "run")
+    with pytest.raises(MtfError), run.lock(Recipe()):  # noqa: PT012  # the block must fail
+        run.begin("train", BEGUN)
+        raise MtfError("no network")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("before", ["nothing", "a run"])
+def test_a_folder_with_work_or_from_before_stays(before: str, tmp_path: Path) -> None:
+    run = RunFolder(tmp_path / "run")
+    if before == "a run":
+        run.claim(Recipe())
+    with pytest.raises(MtfError), run.lock(Recipe()):  # noqa: PT012  # the block must fail
+        if before == "nothing":
+            (run.begin("train", BEGUN) / CHECKPOINT_FILE).write_bytes(b"epoch 1")
+        raise MtfError("the disk is full")
+    assert run.has_recipe()

@@ -10,7 +10,7 @@ from mobilenet_tf.data.sources import load_training_split
 from mobilenet_tf.keras import keras, tf
 from mobilenet_tf.recipe import AugmentationSettings, FitSettings
 from mobilenet_tf.training.distillation import Teacher
-from mobilenet_tf.training.fit import fit
+from mobilenet_tf.training.loop import FitPlan, fit
 
 
 class Constant:
@@ -58,14 +58,14 @@ def test_a_fit_follows_its_teacher(tmp_path: Path) -> None:
         model,
         data,
         None,
-        AugmentationSettings(crop_padding_px=0, flip=False),
-        FitSettings(epochs=4, batch_size=64, learning_rate=0.01),
-        seed=1,
-        folder=tmp_path,
-        label="qat",
-        echo=lambda message: None,
-        progress=False,
-        teacher=Teacher(Constant([0.0] * 3 + [20.0] + [0.0] * 6), share=1.0, temperature=1.0),
+        FitPlan(
+            label="qat",
+            settings=FitSettings(epochs=4, batch_size=64, learning_rate=0.01),
+            augmentation=AugmentationSettings(crop_padding_px=0, flip=False),
+            seed=1,
+            folder=tmp_path,
+            teacher=Teacher(Constant([0.0] * 3 + [20.0] + [0.0] * 6), share=1.0, temperature=1.0),
+        ),
     )
     images = (data.images[:100].astype(np.float32) - 128) / 128
     assert (model(images).numpy().argmax(-1) == 3).mean() > 0.9

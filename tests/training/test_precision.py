@@ -12,13 +12,16 @@ from mobilenet_tf.errors import MtfError, UsageError
 from mobilenet_tf.keras import keras, tf
 from mobilenet_tf.models.keras_builder import build_model
 from mobilenet_tf.models.weights import weight_variables
-from mobilenet_tf.pipeline import training as job
-from mobilenet_tf.pipeline.stages import check_machine
+from mobilenet_tf.pipeline import train as job
+from mobilenet_tf.pipeline.checks import check_machine
+from mobilenet_tf.pipeline.plan import make_plan
+from mobilenet_tf.pipeline.stages import Work
 from mobilenet_tf.quantization.qat import quantize_for_training, set_mode
 from mobilenet_tf.recipe import load_recipe
 from mobilenet_tf.runs.folder import PRECISION_FILE, RunFolder
 from mobilenet_tf.system import hardware
 from mobilenet_tf.training import precision as precision_module
+from mobilenet_tf.training.loop import FitPlan
 from mobilenet_tf.training.precision import (
     Precision,
     Product,
@@ -357,8 +360,8 @@ def test_a_training_notes_its_choice_and_resumes_with_it(
 ) -> None:
     seen: list[Any] = []
 
-    def fit(*_: Any, bfloat16_layers: tuple[str, ...], **__: Any) -> None:
-        seen.append(bfloat16_layers)
+    def fit(model: Any, train: Any, validation: Any, plan: FitPlan) -> None:
+        seen.append(plan.bfloat16_layers)
         raise BegunError
 
     choice = Precision(asked="auto", bfloat16_layers=("conv_pw_13",), reason="measured")
@@ -368,9 +371,11 @@ def test_a_training_notes_its_choice_and_resumes_with_it(
     settings = ("data.name=synthetic", "data.validation_count=64")
     recipe = load_recipe("quickstart", (*settings, "train.precision=auto"))
     pretend(monkeypatch, "avx512_bf16")
+    run = RunFolder(tmp_path / "run")
+    work = Work(make_plan(run, recipe), tmp_path, {}, {})
     for _ in range(2):
         with pytest.raises(BegunError):
-            job.train_float(recipe, tmp_path, None, lambda _: None, progress=False)
+            job.run(work)
     assert seen == [("conv_pw_13",)] * 2
     assert load_precision(tmp_path, "auto") == choice
 
@@ -378,6 +383,6 @@ def test_a_training_notes_its_choice_and_resumes_with_it(
     choices = iter([changed])  # --allow-changes --precision float32
     recipe = load_recipe("quickstart", settings)
     with pytest.raises(BegunError):
-        job.train_float(recipe, tmp_path, None, lambda _: None, progress=False)
+        job.run(Work(make_plan(run, recipe), tmp_path, {}, {}))
     assert seen[2:] == [()]
     assert load_precision(tmp_path, "float32") == changed

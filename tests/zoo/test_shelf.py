@@ -15,8 +15,9 @@ from mobilenet_tf.models.options import Options
 from mobilenet_tf.models.weights import read_weights, weight_variables
 from mobilenet_tf.pipeline.benchmark import score_on_test
 from mobilenet_tf.pipeline.export import to_probabilities
-from mobilenet_tf.pipeline.stages import check_recipe
+from mobilenet_tf.pipeline.plan import make_plan
 from mobilenet_tf.recipe import load_recipe
+from mobilenet_tf.runs.folder import RunFolder
 from mobilenet_tf.tflite.interpreter import Classifier
 from mobilenet_tf.zoo import shelf as zoo
 
@@ -68,10 +69,10 @@ def test_a_file_classifies_test_images_as_its_card_says(name: str, cifar10_dir: 
 
 
 @pytest.mark.parametrize("name", SHIPPED)
-def test_the_command_of_a_card_is_a_whole_recipe(name: str) -> None:
+def test_the_command_of_a_card_is_a_whole_recipe(name: str, tmp_path: Path) -> None:
     card = zoo.load_card(name)
     recipe = load_recipe(str(zoo.check_file(card, zoo.RECIPE_FILE)))
-    check_recipe(recipe)
+    make_plan(RunFolder(tmp_path / "run"), recipe)
     assert (recipe.model.name, recipe.data.name) == (card.model, card.dataset)
     assert recipe == card.recipe
 

@@ -10,13 +10,15 @@ import pytest
 from mobilenet_tf.errors import MtfError, UsageError
 from mobilenet_tf.models.keras_builder import build_variant
 from mobilenet_tf.models.weights import read_weights, weight_variables
+from mobilenet_tf.pipeline import train
 from mobilenet_tf.pipeline.networks import build_float_model
-from mobilenet_tf.pipeline.start import load_start
-from mobilenet_tf.pipeline.starting_weights import find_start
-from mobilenet_tf.pipeline.training import save_chosen, train_float
+from mobilenet_tf.pipeline.origins import find_weights_file
+from mobilenet_tf.pipeline.plan import Plan, make_plan
+from mobilenet_tf.pipeline.stages import Work
+from mobilenet_tf.pipeline.train import load_initial_weights, save_chosen
 from mobilenet_tf.recipe import Recipe, parse_recipe
-from mobilenet_tf.runs.folder import CHECKPOINT_FILE, START_FILE
-from mobilenet_tf.runs.names import recipe_variant
+from mobilenet_tf.runs.folder import CHECKPOINT_FILE, START_FILE, RunFolder
+from mobilenet_tf.runs.names import recipe_variant, weights_name
 from mobilenet_tf.zoo import shelf as zoo
 
 CARD = next(card for card in zoo.load_cards() if card.dataset == "cifar10")
@@ -27,10 +29,23 @@ def tiny(weights: object = "", data: str = "synthetic", **model: Any) -> Recipe:
     """Return a recipe of one epoch of three steps."""
     content = {
         "data": {"name": data, "validation_count": 64},
+        "augmentation": {"flip": False},
         "model": {"alpha": 0.05, "resolution_px": 16} | model,
         "train": {"epochs": 1, "batch_size": 128, "learning_rate": 1e-9, "weights": str(weights)},
     }
     return parse_recipe(content, "the test")
+
+
+def plan_of(recipe: Recipe) -> Plan:
+    return make_plan(RunFolder(Path("no such run")), recipe)
+
+
+def load_start(model: Any, recipe: Recipe, folder: Path) -> Any:
+    return load_initial_weights(model, plan_of(recipe), folder)
+
+
+def find_start(recipe: Recipe) -> Path:
+    return find_weights_file(recipe, recipe_variant(recipe))
 
 
 @pytest.fixture
@@ -38,9 +53,8 @@ def trained(tmp_path: Path) -> Path:
     """Return the weights of a network for `synthetic`, unlike those that a seed of 1 gives."""
     recipe = tiny()
     model = build_variant(recipe_variant(recipe), seed=9)
-    path = tmp_path / "trained.safetensors"
-    save_chosen(model, path, recipe)
-    return path
+    save_chosen(model, tmp_path, plan_of(recipe), "float32")
+    return (tmp_path / weights_name(recipe, "float32")).rename(tmp_path / "trained.safetensors")
 
 
 def shares(model: Any, tensors: dict[str, Any]) -> set[str]:
@@ -61,14 +75,14 @@ def test_the_same_classes_keep_their_classifier(trained: Path, tmp_path: Path) -
     tensors, _ = read_weights(trained)
     for name, variable in weight_variables(model).items():
         np.testing.assert_array_equal(variable.numpy(), tensors[name], err_msg=name)
-    assert start == {"weights_at_random": []}
+    assert start == ()
 
 
 @pytest.mark.parametrize("data", ["digits", "cifar100"])  # as many classes, and more
 def test_other_classes_get_a_new_classifier(trained: Path, data: str, tmp_path: Path) -> None:
     recipe = tiny(trained, data)
     model, fresh = build_float_model(recipe), build_float_model(recipe)
-    assert set(load_start(model, recipe, tmp_path)["weights_at_random"]) == set(CLASSIFIER)
+    assert set(load_start(model, recipe, tmp_path)) == set(CLASSIFIER)
     tensors, _ = read_weights(trained)
     taken = shares(model, tensors)
     assert {"conv1/kernel", "conv_dw_1/depthwise_kernel", "conv_pw_13/kernel"} <= taken
@@ -87,10 +101,10 @@ def test_another_width_is_refused_by_name(trained: Path, tmp_path: Path) -> None
 
 def test_without_weights_nothing_happens(tmp_path: Path) -> None:
     recipe = tiny()
-    assert load_start(None, recipe, tmp_path) == {}
+    assert load_start(None, recipe, tmp_path) is None
 
 
-def test_names_of_the_zoo_are_found(tmp_path: Path) -> None:
+def test_names_of_the_zoo_are_found() -> None:
     model = {key: CARD.recipe["model"][key] for key in ("alpha", "resolution_px")}
     file = zoo.zoo_folder() / CARD.name / CARD.weights
     assert find_start(tiny("cifar10", **model)) == file
@@ -102,15 +116,12 @@ def test_names_of_the_zoo_are_found(tmp_path: Path) -> None:
         find_start(tiny("cifar10"))
     with pytest.raises(UsageError, match="did you mean 'cifar10'"):
         find_start(tiny("cifar1"))
-    with pytest.raises(MtfError, match=r"cannot read weights file gone\.safetensors"):
-        load_start(build_float_model(tiny()), tiny("gone.safetensors"), tmp_path)
 
 
+@pytest.mark.slow
 def test_training_starts_from_them_and_records_it(trained: Path, tmp_path: Path) -> None:
-    said: list[str] = []
-    metrics, _ = train_float(tiny(trained), tmp_path, None, said.append, False)
-    assert metrics["weights_at_random"] == []
-    assert f"from the weights of {trained}" in said[0]
+    outcome = train.run(Work(plan_of(tiny(trained)), tmp_path, {}, {}))
+    assert outcome.metrics.weights_at_random == ()
     before, _ = read_weights(trained)
     after, _ = read_weights(tmp_path / "v1_005_r16_float32.safetensors")
     np.testing.assert_allclose(after["conv1/kernel"], before["conv1/kernel"], atol=1e-6)
@@ -118,12 +129,13 @@ def test_training_starts_from_them_and_records_it(trained: Path, tmp_path: Path)
 
 def test_what_has_a_checkpoint_goes_on_without_the_file(trained: Path, tmp_path: Path) -> None:
     recipe, folder = tiny(trained), tmp_path / "train.partial"
-    start = load_start(build_float_model(recipe), recipe, folder)
+    plan, model = plan_of(recipe), build_float_model(recipe)
+    start = load_initial_weights(model, plan, folder)
     trained.unlink()
     with pytest.raises(MtfError, match="cannot read weights file"):
-        load_start(build_float_model(recipe), recipe, folder)
+        load_initial_weights(model, plan, folder)
     (folder / CHECKPOINT_FILE).touch()
-    assert load_start(build_float_model(recipe), recipe, folder) == start
+    assert load_initial_weights(model, plan, folder) == start
     (folder / START_FILE).write_text("{")
     with pytest.raises(MtfError, match=r"start\.json is damaged"):
-        load_start(build_float_model(recipe), recipe, folder)
+        load_initial_weights(model, plan, folder)

@@ -1,0 +1,137 @@
+"""What of a recipe is refused before any work: contradictions that no range of a setting shows."""
+
+from __future__ import annotations
+
+from mobilenet_tf.data.catalog import DatasetInfo
+from mobilenet_tf.errors import UsageError
+from mobilenet_tf.evaluation.test_time import check_views
+from mobilenet_tf.models.cost import count_variant_costs
+from mobilenet_tf.models.variant import Variant
+from mobilenet_tf.recipe import FitSettings, Recipe
+from mobilenet_tf.training.progressive import progressive_sides
+
+LARGEST_KERNEL = 2**25  # float32 values: 2^30 bits, beyond which the converter folds no constant
+
+
+def check_recipe(recipe: Recipe, variant: Variant, info: DatasetInfo) -> None:
+    """Refuse at once what a later stage would refuse: sizes and contradictions.
+
+    Raises:
+        UsageError: a setting contradicts another one, the network or the dataset.
+    """
+    largest = max(count_variant_costs(variant).layers, key=lambda layer: layer.folded_weights)
+    if recipe.qat.epochs and largest.folded_weights > LARGEST_KERNEL:
+        raise UsageError(
+            f"the kernel of {largest.name} has {largest.folded_weights:,} values, and the TFLite"
+            f" converter takes fake-quantized ones of at most {LARGEST_KERNEL:,}; lower model.alpha"
+            " or model.resolution_px, or set qat.epochs=0 and export int8_ptq"
+        )
+    if recipe.data.validation_count >= info.train_count:
+        raise UsageError(
+            f"data.validation_count {recipe.data.validation_count} leaves nothing to train on:"
+            f" {info.name} has {info.train_count:,} training images"
+        )
+    for section in ("train", "qat"):
+        _check_fit(section, recipe, info)
+    _check_augmentation(recipe, info)
+    _check_training(recipe, variant)
+    _check_export(recipe)
+    views = recipe.benchmark.test_time_augmentation
+    check_views(views)
+    if views and not info.flip_safe:
+        raise UsageError(
+            f"benchmark.test_time_augmentation mirrors or turns images, and {info.name} has classes"
+            " that such an image no longer shows; leave it empty"
+        )
+
+
+def _check_training(recipe: Recipe, variant: Variant) -> None:
+    growing = progressive_sides(recipe, variant)
+    if growing and not recipe.train.progressive_share:
+        raise UsageError(
+            f"train.progressive_px {list(growing)} is ignored because train.progressive_share is"
+            " 0; give a share, or no sides"
+        )
+    if recipe.train.teacher and not recipe.train.distill_share:
+        raise UsageError(
+            f"train.teacher {recipe.train.teacher} is ignored because train.distill_share is 0;"
+            " give a share, or no teacher"
+        )
+
+
+def _check_export(recipe: Recipe) -> None:
+    quantizations = recipe.export.quantizations
+    if not quantizations:
+        raise UsageError("export.quantizations is empty; name at least one")
+    if len(set(quantizations)) < len(quantizations):
+        raise UsageError(
+            f"export.quantizations {', '.join(quantizations)} names one twice; name each once"
+        )
+    if set(quantizations) == {"int8_qat"} and not recipe.qat.epochs:
+        raise UsageError(
+            "export.quantizations is int8_qat alone and qat.epochs is 0; give qat.epochs, or"
+            " export int8_ptq"
+        )
+
+
+def _check_fit(section: str, recipe: Recipe, info: DatasetInfo) -> None:
+    fit: FitSettings = getattr(recipe, section)
+    left = info.train_count - recipe.data.validation_count
+    if fit.batch_size > left:
+        raise UsageError(
+            f"{section}.batch_size {fit.batch_size} is larger than the {left:,} training"
+            f" images; give at most {left}, or lower data.validation_count"
+        )
+    if fit.final_learning_rate > fit.learning_rate:
+        raise UsageError(
+            f"{section}.final_learning_rate {fit.final_learning_rate:g} is above"
+            f" {section}.learning_rate {fit.learning_rate:g}, which falls to it"
+        )
+    if fit.schedule == "step" and fit.final_learning_rate:
+        raise UsageError(
+            f"{section}.final_learning_rate {fit.final_learning_rate:g} is ignored because"
+            f" {section}.schedule 'step' falls by {section}.step_factor; leave it 0"
+        )
+    if fit.early_stopping_epochs and not recipe.data.validation_count:
+        raise UsageError(
+            f"{section}.early_stopping_epochs {fit.early_stopping_epochs} needs a validation"
+            " split; set data.validation_count, or 0 epochs"
+        )
+
+
+def _check_augmentation(recipe: Recipe, info: DatasetInfo) -> None:
+    settings, side_px = recipe.augmentation, min(info.image_shape[:2])
+    for name in ("crop_padding_px", "cutout_px"):
+        size_px = getattr(settings, name)
+        if size_px >= side_px:
+            raise UsageError(
+                f"augmentation.{name} {size_px} is not smaller than the {side_px} px of"
+                f" {info.name}'s images; choose 0 to {side_px - 1}"
+            )
+    if settings.flip and not info.flip_safe:
+        raise UsageError(
+            f"augmentation.flip mirrors images, and {info.name} has classes that a mirrored"
+            " image no longer shows; set augmentation.flip=false"
+        )
+
+
+def check_machine(recipe: Recipe) -> None:
+    """Refuse to train with what this machine could only emulate.
+
+    Raises:
+        UsageError: bfloat16 on a GPU or, where there is none, on a processor without it.
+    """
+    if recipe.train.precision != "bfloat16":
+        return
+    from mobilenet_tf.training.precision import find_gpus, has_bfloat16
+
+    if has_bfloat16():
+        return
+    if find_gpus():
+        what = "the GPU does not multiply in bfloat16 (NVIDIA's do from compute capability 8.0 on)"
+    else:
+        what = (
+            "this processor does not say that it multiplies in bfloat16 (AVX512-BF16 or AMX-BF16"
+            " on x86, BF16 on Arm)"
+        )
+    raise UsageError(f"train.precision is 'bfloat16', and {what}; use float32, or auto")

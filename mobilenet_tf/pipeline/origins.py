@@ -1,0 +1,151 @@
+"""What training comes from: a finished run that teaches it, or weights that were trained before.
+
+Each is found, checked and identified by the SHA-256 of its weights, without TensorFlow.
+"""
+
+from __future__ import annotations
+
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+
+from mobilenet_tf.errors import MtfError, UsageError
+from mobilenet_tf.files import hash_file
+from mobilenet_tf.models.variant import Variant
+from mobilenet_tf.recipe import Recipe
+from mobilenet_tf.runs.folder import RunFolder
+from mobilenet_tf.runs.names import weights_name
+from mobilenet_tf.zoo import shelf
+
+# Among the inputs of a train stage, where it has them: SHA-256 of the weights of each.
+TEACHER, WEIGHTS = "teacher", "weights"
+SHAPING = ("name", "alpha", "head_units", "block_count")  # of weights, among a model's settings
+
+
+@dataclass(frozen=True)
+class Origin:
+    """The run of a teacher or a file of weights; `error` says why training cannot use it.
+
+    `sha256` identifies its weights, None where they are gone. What was trained from it stays
+    valid without it, so the error is raised only where training begins.
+    """
+
+    path: Path
+    sha256: str | None
+    error: MtfError | None = None
+
+    def check(self) -> None:
+        """Raise the error, if there is one."""
+        if self.error is not None:
+            raise self.error
+
+
+def find_teacher(run: RunFolder, recipe: Recipe) -> Origin | None:
+    """Return the run that `train.teacher` names; None if it names none."""
+    if not recipe.train.teacher:
+        return None
+    teacher = RunFolder(Path(recipe.train.teacher))
+    sha256 = None
+    try:
+        if teacher.is_finished("train"):
+            result = teacher.load_stage("train", verify=False)
+            sha256 = result.files[weights_name(teacher.load_recipe(), "float32")].sha256
+        check_teacher(teacher, run, recipe)
+    except MtfError as error:
+        return Origin(teacher.path, sha256, error)
+    return Origin(teacher.path, sha256)
+
+
+def check_teacher(teacher: RunFolder, run: RunFolder, recipe: Recipe) -> None:
+    """Refuse a teacher whose predictions mean nothing to this run.
+
+    Raises:
+        UsageError: not a run, this run, not finished, of another dataset or another resolution.
+        MtfError: it is damaged.
+    """
+    named = f"train.teacher {teacher.path}"
+    if teacher.path.resolve() == run.path.resolve():
+        raise UsageError(f"{named} is the run itself; give another --out, or another run")
+    if not teacher.has_recipe():
+        state = "is not the folder of a run" if teacher.path.exists() else "does not exist"
+        raise UsageError(f"{named} {state}; give the folder of a finished run of mtf train")
+    if not teacher.is_finished("train"):
+        raise UsageError(
+            f"{named} has not finished its training; finish it first:"
+            f" mtf train --out {teacher.path} --resume"
+        )
+    theirs = teacher.load_recipe()
+    if theirs.data.name != recipe.data.name:
+        raise UsageError(
+            f"{named} was trained on {theirs.data.name}, and this run is on {recipe.data.name};"
+            f" give a run on {recipe.data.name}"
+        )
+    if theirs.model.resolution_px != recipe.model.resolution_px:
+        raise UsageError(
+            f"{named} takes images of {theirs.model.resolution_px} px, and this run has"
+            f" model.resolution_px {recipe.model.resolution_px}; give a run of the same"
+        )
+    teacher.load_stage("train")
+
+
+def find_weights(run: RunFolder, recipe: Recipe, variant: Variant) -> Origin | None:
+    """Return the file that `train.weights` means; None if training starts at random.
+
+    A training that has finished an epoch no longer needs the file: where that is gone, the digest
+    is the one that was noted.
+    """
+    if not recipe.train.weights:
+        return None
+    path = Path(recipe.train.weights)
+    try:
+        path = find_weights_file(recipe, variant)
+        check_weights_file(path)
+        return Origin(path, hash_file(path))
+    except MtfError as error:
+        begun = run.partial_settings("train") if run.has_checkpoint("train") else None
+        noted = begun.inputs.get(WEIGHTS) if begun else None
+        return Origin(path, noted, None if noted else error)
+
+
+def find_weights_file(recipe: Recipe, variant: Variant) -> Path:
+    """Return the path that `train.weights`, which is not empty, means: a file's or the zoo's.
+
+    Raises:
+        UsageError: the zoo has no such weights, or they are of another network.
+        MtfError: the zoo's file is not what its card says.
+    """
+    card, file = shelf.find_weights(
+        recipe.train.weights, variant=variant.name, stride_plan=variant.stride_plan
+    )
+    of_card = card.recipe["model"] if card else {}
+    for name in SHAPING:
+        ours = getattr(recipe.model, name)
+        theirs = of_card.get(name, ours)
+        if theirs != ours:
+            raise UsageError(
+                f"train.weights {recipe.train.weights} are of another network: they have"
+                f" model.{name} {theirs}, and this run has {ours}; give the same, or other weights"
+            )
+    return file
+
+
+def check_weights_file(file: Path) -> None:
+    """Refuse what cannot be a file of weights, before anything else is done.
+
+    Raises:
+        UsageError: it is missing, not a regular file, or not whole safetensors.
+    """
+    instead = "give a .safetensors file, or a name of mtf zoo"
+    try:
+        if not stat.S_ISREG(file.stat().st_mode):
+            raise UsageError(f"train.weights {file} is not a regular file; {instead}")
+        with safe_open(file, framework="np") as opened:
+            opened.keys()
+    except OSError as error:
+        raise UsageError(f"train.weights {file}: {error.strerror or error}; {instead}") from error
+    except (SafetensorError, ValueError) as error:
+        raise UsageError(
+            f"train.weights {file} is damaged, or not safetensors ({error}); {instead}"
+        ) from error

@@ -1,0 +1,87 @@
+"""The plan of a run: everything that its recipe means, resolved and checked once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from mobilenet_tf.data.catalog import DatasetInfo, dataset_info
+from mobilenet_tf.models.variant import Variant
+from mobilenet_tf.pipeline.checks import check_machine, check_recipe
+from mobilenet_tf.pipeline.origins import TEACHER, WEIGHTS, Origin, find_teacher, find_weights
+from mobilenet_tf.recipe import Recipe
+from mobilenet_tf.runs.folder import RunFolder
+from mobilenet_tf.runs.names import recipe_variant
+
+
+@dataclass(frozen=True)
+class Rerun:
+    """What a command may do with what is already there.
+
+    `resume` continues an unfinished stage, `overwrite` makes a finished one again, and
+    `allow_changes` continues one although its settings differ.
+    """
+
+    resume: bool = False
+    overwrite: bool = False
+    allow_changes: bool = False
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A run, its recipe, and what that means: the variant, the dataset, and where training starts.
+
+    `data_dir` is the folder of prepared datasets, None for the default one. `teacher` is the run
+    that float training learns from, `weights` the file that it starts from; None without.
+    """
+
+    run: RunFolder
+    recipe: Recipe
+    variant: Variant
+    dataset: DatasetInfo
+    data_dir: Path | None = None
+    teacher: Origin | None = None
+    weights: Origin | None = None
+
+    @property
+    def origins(self) -> dict[str, Origin]:
+        """What float training comes from, by its name among the inputs of a train stage."""
+        named = {TEACHER: self.teacher, WEIGHTS: self.weights}
+        return {name: origin for name, origin in named.items() if origin is not None}
+
+    def check_training(self) -> None:
+        """Refuse float training that could not start here.
+
+        Raises:
+            UsageError: the teacher or the weights cannot be used, or the recipe asks for bfloat16
+                on a machine that could only emulate it.
+            MtfError: the teacher is damaged.
+        """
+        check_machine(self.recipe)
+        for origin in self.origins.values():
+            origin.check()
+
+
+def make_plan(run: RunFolder, recipe: Recipe, *, data_dir: Path | None = None) -> Plan:
+    """Return the plan of a run with `recipe`; nothing is written, and no images are loaded.
+
+    Raises:
+        UsageError: the recipe contradicts itself or, where the run has still to be trained, its
+            teacher, its weights or its precision cannot be used.
+        MtfError: the teacher, or what an unfinished training left, is damaged.
+    """
+    dataset = dataset_info(recipe.data.name)
+    variant = recipe_variant(recipe)
+    check_recipe(recipe, variant, dataset)
+    plan = Plan(
+        run=run,
+        recipe=recipe,
+        variant=variant,
+        dataset=dataset,
+        data_dir=data_dir,
+        teacher=find_teacher(run, recipe),
+        weights=find_weights(run, recipe, variant),
+    )
+    if not run.is_finished("train"):
+        plan.check_training()
+    return plan

@@ -1,0 +1,222 @@
+"""The train stage: labelled images in, the float network of the best epoch out."""
+
+from __future__ import annotations
+
+import logging
+import statistics
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+from msgspec.structs import replace
+
+from mobilenet_tf.data.training import TrainingData, choose_calibration, load_training_data
+from mobilenet_tf.evaluation.metrics import evaluate, make_keras_predict_fn
+from mobilenet_tf.files import write_bytes
+from mobilenet_tf.models.weights import (
+    copy_weights,
+    count_parameters,
+    load_features,
+    save_weights,
+)
+from mobilenet_tf.pipeline.estimate import estimate_later_s
+from mobilenet_tf.pipeline.networks import build_float_model
+from mobilenet_tf.pipeline.plan import Plan
+from mobilenet_tf.pipeline.stages import Outcome, Work
+from mobilenet_tf.quantization.folding import fold_batch_norm
+from mobilenet_tf.recipe import Quantization
+from mobilenet_tf.runs.folder import CHECKPOINT_FILE, START_FILE, RunFolder, read_note
+from mobilenet_tf.runs.names import recipe_variant, weights_name
+from mobilenet_tf.runs.results import FitMetrics, Precision, TrainMetrics
+from mobilenet_tf.training.distillation import Teacher
+from mobilenet_tf.training.loop import FitPlan, Fitted, Sides, fit
+from mobilenet_tf.training.precision import (
+    choose_precision,
+    describe_precision,
+    load_precision,
+    save_precision,
+)
+from mobilenet_tf.training.progressive import progressive_sides
+from mobilenet_tf.training.recalibration import recalibrate_batch_norm
+from mobilenet_tf.training.schedule import resolution_at
+from mobilenet_tf.training.trainer import seed_everything
+
+log = logging.getLogger(__name__)
+F = TypeVar("F", bound=FitMetrics)
+
+
+class InitialWeights(msgspec.Struct, frozen=True):
+    """What a training at work noted of the weights that it started from."""
+
+    weights_at_random: tuple[str, ...]
+
+
+def run(work: Work) -> Outcome[TrainMetrics]:
+    """Train the float network and save the weights of its best epoch.
+
+    Raises:
+        MtfError: the data is not here, the initial weights do not fit, or training diverged.
+    """
+    plan, recipe, settings = work.plan, work.plan.recipe, work.plan.recipe.train
+    seed_everything(recipe.seed, recipe.deterministic)
+    model = build_float_model(recipe)
+    at_random = load_initial_weights(model, plan, work.folder)
+    data = load_training_data(recipe, plan.data_dir)
+    log.info(
+        "train: %s, %s parameters, on %s images of %s%s",
+        plan.variant.name,
+        f"{count_parameters(model):,}",
+        f"{len(data.train.labels):,}",
+        plan.dataset.name,
+        "" if at_random is None else f", from the weights of {settings.weights}",
+    )
+    teacher = load_teacher(plan, data)
+    precision = settle_precision(model, plan, work.folder)
+    learner = model
+    if precision.policy != "float32":
+        learner = build_float_model(recipe, policy=precision.policy)
+        copy_weights(model, learner)
+    fitted = fit(
+        learner,
+        data.train,
+        data.validation,
+        FitPlan(
+            label="train",
+            settings=settings,
+            augmentation=recipe.augmentation,
+            seed=recipe.seed,
+            folder=work.folder,
+            teacher=teacher,
+            sides=make_sides(plan),
+            bfloat16_layers=precision.bfloat16_layers,
+            later_s=partial(estimate_later_s, "train", work.later, recipe),
+        ),
+    )
+    metrics = replace(
+        describe_fit(TrainMetrics, fitted, model, data),
+        precision=precision,
+        weights_at_random=at_random,
+    )
+    if learner is not model:
+        copy_weights(learner, model)  # what is kept is float32
+        metrics = replace(metrics, validation_top1=score_validation(model, data))
+    if settings.recalibrate_batch_norm_count:
+        metrics = recalibrate(model, plan, data, metrics)
+    save_chosen(model, work.folder, plan, "float32")
+    return Outcome(metrics, data.fingerprints)
+
+
+def load_initial_weights(model: Any, plan: Plan, folder: Path) -> tuple[str, ...] | None:
+    """Read the weights that a recipe starts from into its model; return what stays random.
+
+    The classifier is loaded too where the classes are the same, and starts at random elsewhere.
+    Without such weights nothing is done, and None returned. A training that continues in `folder`
+    has weights of its own, and what was noted of the initial ones stands.
+
+    Raises:
+        MtfError: the file is missing, damaged or of another network.
+    """
+    if plan.weights is None:
+        return None
+    note = folder / START_FILE
+    if note.is_file() and (folder / CHECKPOINT_FILE).is_file():
+        return read_note(note, InitialWeights).weights_at_random
+    at_random = load_features(model, plan.weights.path, dataset=plan.dataset.name)
+    initial = InitialWeights(weights_at_random=at_random)
+    write_bytes(note, msgspec.json.format(msgspec.json.encode(initial)))
+    return at_random
+
+
+def load_teacher(plan: Plan, data: TrainingData) -> Teacher | None:
+    """Return the float network of the run that the plan names as its teacher, if any."""
+    if plan.teacher is None:
+        return None
+    settings, run = plan.recipe.train, RunFolder(plan.teacher.path)
+    recipe, result = run.load_recipe(), run.load_stage("train")
+    folded = fold_batch_norm(build_float_model(recipe, run.stage("train")))
+    log.info(
+        "train: %s of %s teaches, at temperature %g",
+        recipe_variant(recipe).name,
+        run.path,
+        settings.distill_temperature,
+    )
+    if data.validation is not None and result.data["train"] != data.fingerprints["train"]:
+        log.warning(
+            "the teacher was trained on images that are held out here; the validation accuracy"
+            " may flatter"
+        )
+    return Teacher(folded, settings.distill_share, settings.distill_temperature)
+
+
+def settle_precision(model: Any, plan: Plan, folder: Path) -> Precision:
+    """Return the precision that the training in `folder` was begun with, or choose and note it."""
+    asked = plan.recipe.train.precision
+    precision = load_precision(folder, asked)
+    if precision is None:
+        precision = choose_precision(
+            model,
+            asked,
+            batch_size=plan.recipe.train.batch_size,
+            deterministic=plan.recipe.deterministic,
+        )
+        save_precision(precision, folder)
+    log.info("train: %s", describe_precision(precision, model))
+    return precision
+
+
+def make_sides(plan: Plan) -> Sides | None:
+    """Return how large the images are in the course of training; None if they do not grow."""
+    settings, full_px = plan.recipe.train, plan.recipe.model.resolution_px
+    growing = progressive_sides(plan.recipe, plan.variant)
+    if not growing:
+        return None
+    return lambda share_done: resolution_at(share_done, growing, full_px, settings)
+
+
+def recalibrate(model: Any, plan: Plan, data: TrainingData, metrics: TrainMetrics) -> TrainMetrics:
+    """Estimate batch normalisation anew for the weights that were kept; return the new metrics."""
+    recipe, settings = plan.recipe, plan.recipe.train
+    images = choose_calibration(
+        data.train, settings.recalibrate_batch_norm_count, recipe.model.resolution_px, recipe.seed
+    )
+    recalibrate_batch_norm(model, images, settings.batch_size)
+    log.info("train: batch normalisation re-estimated on %s images", f"{len(images):,}")
+    return replace(
+        metrics,
+        recalibration_count=len(images),
+        validation_top1_before_recalibration=metrics.validation_top1,
+        validation_top1=score_validation(model, data),
+    )
+
+
+def score_validation(model: Any, data: TrainingData) -> float | None:
+    """Return the accuracy on validation images; None if there are none."""
+    if data.validation is None:
+        return None
+    predict, resolution_px = make_keras_predict_fn(model), model.input_shape[1]
+    return evaluate(predict, data.validation, resolution_px=resolution_px, label="validating").top1
+
+
+def save_chosen(model: Any, folder: Path, plan: Plan, quantization: Quantization) -> None:
+    """Save the weights that were kept."""
+    metadata = {"variant": plan.variant.name, "dataset": plan.dataset.name}
+    save_weights(model, folder / weights_name(plan.recipe, quantization), metadata)
+
+
+def describe_fit(kind: type[F], fitted: Fitted, model: Any, data: TrainingData) -> F:
+    """Return the metrics of a fit, as the kind of metrics that its stage reports."""
+    speeds = [epoch.images_per_s for epoch in fitted.history]
+    return kind(
+        parameters=count_parameters(model),
+        train_count=len(data.train.labels),
+        validation_count=0 if data.validation is None else len(data.validation.labels),
+        best_epoch=fitted.best_epoch,
+        selection=fitted.selection,
+        validation_top1=fitted.best.validation_accuracy,
+        epochs_done=len(fitted.history),
+        stopped_early=fitted.stopped_early,
+        steps_per_epoch=fitted.steps_per_epoch,
+        images_per_s=round(statistics.median(speeds), 1),
+        fit_time_s=round(sum(epoch.epoch_s for epoch in fitted.history), 1),
+    )

@@ -1,0 +1,36 @@
+"""A diverged run: how it is noticed, and what its error advises."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from mobilenet_tf.errors import MtfError
+from mobilenet_tf.recipe import FitSettings
+
+
+def find_broken(variables: Mapping[str, Any]) -> str | None:
+    """Return the name of a variable that holds NaN or infinity; None if none does."""
+    for name, variable in variables.items():
+        if variable.dtype.is_floating and not np.isfinite(variable.numpy()).all():
+            return name.removesuffix(":0")
+    return None
+
+
+def make_divergence(
+    what: str, label: str, settings: FitSettings, *, step: int, epoch: int
+) -> MtfError:
+    """Return the error of a run that diverged at a step of an epoch, both counted from 0."""
+    advice = "run it again with"
+    if epoch:
+        advice = (
+            f"the checkpoint of epoch {epoch} is kept: continue from it with --allow-changes (in"
+            " mtf train and mtf qat with --resume too) and"
+        )
+    return MtfError(
+        f"training diverged: {what} at step {step + 1} (epoch {epoch + 1}); {advice} a lower"
+        f" {label}.learning_rate, say {settings.learning_rate / 4:.3g}, or with"
+        f" {label}.clip_norm 1"
+    )

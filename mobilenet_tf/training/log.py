@@ -1,0 +1,91 @@
+"""The log of a training: a line and a row of TensorBoard scalars for every epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from mobilenet_tf.errors import MtfError
+from mobilenet_tf.keras import tf
+from mobilenet_tf.runs.history import Epoch
+from mobilenet_tf.system.duration import format_duration
+
+
+class ScalarLog:
+    """The TensorBoard log of a stage, in its folder's tensorboard/: the figures of every epoch.
+
+    Each run of the stage writes one event file; a resumed run adds one for the epochs it does.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "tensorboard"
+        self.writer: Any = None  # made with the first epoch: without one there is no file
+
+    def __enter__(self) -> ScalarLog:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.writer is not None:
+            self.writer.close()
+
+    def write(self, epoch: Epoch) -> None:
+        """Append one epoch.
+
+        Raises:
+            MtfError: it cannot be written.
+        """
+        try:
+            if self.writer is None:
+                self.writer = tf.summary.create_file_writer(str(self.path))
+            with self.writer.as_default(step=epoch.epoch):
+                for name, value in msgspec.structs.asdict(epoch).items():
+                    if name != "epoch" and value is not None:
+                        tf.summary.scalar(name, value)
+            self.writer.flush()
+        except tf.errors.OpError as error:  # what TensorFlow's files raise in place of OSError
+            raise MtfError(
+                f"cannot write {self.path}: {error.message.splitlines()[0]}; make room there, then"
+                " continue with --resume"
+            ) from error
+
+
+def estimate_left_s(
+    epoch: int,
+    epoch_s: float,
+    epochs: int,
+    sides: Callable[[float], int] | None = None,
+    later_s: Callable[[float], float] | None = None,
+) -> tuple[float, float]:
+    """Return the seconds left after `epoch`, counted from 0: of the training, of the command.
+
+    An epoch takes as long as it has pixels; `epoch_s` is the time of this one.
+    """
+
+    def pixels(of_epoch: int) -> int:
+        return sides(of_epoch / epochs) ** 2 if sides else 1
+
+    pixel_s = epoch_s / pixels(epoch)
+    left_s = pixel_s * sum(map(pixels, range(epoch + 1, epochs)))
+    return left_s, left_s + (later_s(pixel_s * pixels(epochs - 1)) if later_s else 0.0)
+
+
+def format_epoch(
+    label: str, epoch: Epoch, epochs: int, left_s: tuple[float, float] = (0.0, 0.0)
+) -> str:
+    """Return the line that stays on the terminal after an epoch."""
+    line = (
+        f"{label} {epoch.epoch:>{len(str(epochs))}}/{epochs}  loss {epoch.loss:.4f}"
+        f"  accuracy {epoch.accuracy:.2%}"
+    )
+    if epoch.validation_accuracy is not None:
+        line += f"  validation {epoch.validation_accuracy:.2%}"
+    if epoch.resolution_px:
+        line += f"  {epoch.resolution_px} px"
+    line += f"  {epoch.images_per_s:,.0f} images/s  {epoch.epoch_s:.0f} s"
+    training_s, command_s = left_s
+    if command_s > training_s:
+        return f"{line}  about {format_duration(command_s)} left for the whole run"
+    return f"{line}  about {format_duration(training_s)} left" if training_s >= 1 else line
