@@ -34,6 +34,15 @@ def escape(text: str) -> str:
     )
 
 
+def echo(text: str, *, err: bool = False) -> None:
+    """Print `text`, escaped, to standard output or error; its own line breaks are kept."""
+    stream = sys.stderr if err else sys.stdout
+    encoding = stream.encoding or "utf-8"
+    for line in text.split("\n"):
+        shown = escape(line).encode(encoding, "backslashreplace").decode(encoding)
+        print(shown, file=stream, flush=True)
+
+
 class _Handler(logging.Handler):
     """Prints the project's messages as they are: to standard output, or beside JSON."""
 
@@ -42,9 +51,7 @@ class _Handler(logging.Handler):
         self.to_stderr = to_stderr
 
     def emit(self, record: logging.LogRecord) -> None:
-        stream = sys.stderr if self.to_stderr or record.levelno >= logging.WARNING else sys.stdout
-        for line in record.getMessage().split("\n"):
-            print(escape(line), file=stream, flush=True)
+        echo(record.getMessage(), err=self.to_stderr or record.levelno >= logging.WARNING)
 
 
 @contextlib.contextmanager
