@@ -92,9 +92,7 @@ def run_command(arguments: list[str]) -> int:
         terminal.echo(f"error: {error}", err=True)
         return error.exit_code
     except click.ClickException as error:
-        if isinstance(error, click.NoSuchOption):
-            suggest_option(error)
-        error.show()
+        (suggest_option(error) if isinstance(error, click.NoSuchOption) else error).show()
         return error.exit_code
     except (click.Abort, KeyboardInterrupt) as error:
         terminal.echo("interrupted", err=True)
@@ -114,9 +112,11 @@ def run_command(arguments: list[str]) -> int:
     return 0
 
 
-def suggest_option(error: click.NoSuchOption) -> None:
-    """Let the message of an unknown option name the nearest one there is."""
+def suggest_option(error: click.NoSuchOption) -> click.NoSuchOption:
+    """Return the refusal of an unknown option with the nearest one there is."""
     parameters = error.ctx.command.params if error.ctx else []
     known = [name for p in parameters for name in (*p.opts, *p.secondary_opts)]
     near = nearest(error.option_name, [name for name in known if name.startswith("--")])
-    error.possibilities = [near] if near else None
+    return click.NoSuchOption(
+        error.option_name, possibilities=[near] if near else [], ctx=error.ctx
+    )

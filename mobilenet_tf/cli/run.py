@@ -15,10 +15,7 @@ from mobilenet_tf.recipe import format_value, recipe_names
 from mobilenet_tf.system import terminal
 
 
-@click.command(
-    short_help="Run the whole pipeline, as RECIPE says.",
-    epilog=f"Recipes that ship: {', '.join(recipe_names())}.",
-)
+@click.command(short_help="Run the whole pipeline, as RECIPE says.")
 @click.argument("recipe", default="quickstart", shell_complete=complete_recipe)
 @set_option
 @options.out_option("artifacts/RECIPE")
@@ -28,8 +25,8 @@ def command(
 ) -> None:
     """Train, quantize, export, benchmark and report, as RECIPE says.
 
-    RECIPE is a .toml file or the name of one that ships, listed below; the default is quickstart
-    (embedded images, nothing to download). Run it again after an interruption or a change: only
+    RECIPE is a .toml file or the name of one that ships: RECIPES. The default is quickstart, with
+    embedded images and nothing to download. Run it again after an interruption or a change: only
     what is missing or out of date is done.
 
     \b
@@ -56,3 +53,6 @@ def command(
     ):
         run_pipeline(plan, work.rerun)
     options.echo_run(plan, work.as_json)
+
+
+command.help = (command.help or "").replace("RECIPES", ", ".join(recipe_names()))

@@ -43,7 +43,7 @@ def check_options(table: ModelTable, options: Options) -> None:
     for name in Options.__struct_fields__:
         value = check_setting(f"model.{name}", getattr(options, name))
         if name in table.cannot and value not in (getattr(PAPER, name), "off"):
-            raise UsageError(f"{table.name} cannot take model.{name}: {table.cannot[name]}")
+            raise UsageError(f"{table.name} cannot take {name}: {table.cannot[name]}")
     if options.block_count > table.block_count:
         raise UsageError(
             f"model.block_count is {options.block_count}; {table.name} has {table.block_count}"

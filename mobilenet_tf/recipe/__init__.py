@@ -5,6 +5,7 @@ the names. The data folder is not here: it belongs to the machine, not to the ex
 """
 
 from mobilenet_tf.recipe.differences import list_differences, settings_of, with_defaults
+from mobilenet_tf.recipe.fit import FitSettings, PrecisionName, QatSettings, TrainSettings
 from mobilenet_tf.recipe.loading import (
     find_recipe,
     load_recipe,
@@ -22,15 +23,11 @@ from mobilenet_tf.recipe.sections import (
     BenchmarkSettings,
     DataSettings,
     ExportSettings,
-    FitSettings,
     ModelSettings,
     Options,
-    PrecisionName,
-    QatSettings,
     Quantization,
     Recipe,
     StridePlan,
-    TrainSettings,
 )
 from mobilenet_tf.recipe.settings import (
     Setting,
