@@ -112,11 +112,10 @@ def run_command(arguments: list[str]) -> int:
     return 0
 
 
-def suggest_option(error: click.NoSuchOption) -> click.NoSuchOption:
+def suggest_option(error: click.NoSuchOption) -> click.UsageError:
     """Return the refusal of an unknown option with the nearest one there is."""
     parameters = error.ctx.command.params if error.ctx else []
     known = [name for p in parameters for name in (*p.opts, *p.secondary_opts)]
     near = nearest(error.option_name, [name for name in known if name.startswith("--")])
-    return click.NoSuchOption(
-        error.option_name, possibilities=[near] if near else [], ctx=error.ctx
-    )
+    hint = f"did you mean {near!r}?" if near else "see --help"
+    return click.UsageError(f"no option {error.option_name!r}; {hint}", ctx=error.ctx)

@@ -113,7 +113,7 @@ def test_a_mistyped_word_is_answered_with_the_nearest(
     arguments: list[str], near: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run_command(arguments) == 2
-    assert f"id you mean '{near}'" in capsys.readouterr().err
+    assert f"did you mean '{near}'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
