@@ -1,8 +1,9 @@
-"""What goes wrong for a user: a sentence that names the thing, its value and the way out."""
+"""What goes wrong for a user: a sentence that names the thing, its value and how to fix it."""
 
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 
 CLOSE = 0.6  # share of letters in common that makes a suggestion worth giving
@@ -20,15 +21,38 @@ class UsageError(MtfError):
     exit_code = 2
 
 
+def nearest(name: str, choices: Iterable[str]) -> str | None:
+    """Return the choice that is closest to `name` where one is close; the first of equals.
+
+    Case, `_` and `-` do not count; what begins with `name` is closer than what is spelt alike; the
+    initials of the words stand for them (`lr` for `learning-rate`).
+    """
+    asked = _letters(name)
+    if not asked:
+        return None
+    matcher = difflib.SequenceMatcher(b=asked)
+    best, closest = None, (False, CLOSE)
+    for choice in choices:
+        letters = _letters(choice)
+        matcher.set_seq1(letters)
+        initials = "".join(word[0] for word in re.findall(r"[A-Za-z0-9]+", choice))
+        stands_for = initials.lower() == asked
+        closeness = (
+            stands_for or letters.startswith(asked),
+            1.0 if stands_for else matcher.ratio(),
+        )
+        if closeness > closest:
+            best, closest = choice, closeness
+    return best
+
+
 def suggest(name: str, choices: Iterable[str]) -> str:
     """Return the sentence that lists `choices` and, where one is close to `name`, points at it."""
-    known = sorted(choices)
-    matcher = difflib.SequenceMatcher(b=name)
-    closeness = {}
-    for choice in known:
-        matcher.set_seq1(choice)
-        closeness[choice] = matcher.ratio()
-    # What begins with it is nearer than what is spelt alike; the first of equals.
-    near = max(known, key=lambda it: (it.startswith(name), closeness[it]), default="")
-    hint = f"did you mean {near!r}? " if closeness.get(near, 0) >= CLOSE else ""
-    return f"{hint}known: {', '.join(known)}"
+    known = list(choices)
+    near = nearest(name, known)
+    hint = f"did you mean {near!r}? " if near else ""
+    return f"{hint}known: {', '.join(sorted(known))}"
+
+
+def _letters(name: str) -> str:
+    return re.sub(r"[\W_]", "", name).lower()

@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
 from mobilenet_tf.cli import options
+from mobilenet_tf.cli.completion import complete_run
+from mobilenet_tf.errors import MtfError, UsageError
+from mobilenet_tf.system import terminal
 
 
 @click.command(short_help="Show several runs in one table.")
-@click.argument("runs", nargs=-1, required=True, type=options.FolderPath(), metavar="RUN...")
+@click.argument(
+    "runs",
+    nargs=-1,
+    required=True,
+    type=options.FolderPath(),
+    metavar="RUN...",
+    shell_complete=complete_run,
+)
 @click.option("--markdown", is_flag=True, help="As a Markdown table.")
 @click.option(
     "--html",
@@ -22,7 +33,8 @@ from mobilenet_tf.cli import options
 def command(runs: tuple[Path, ...], markdown: bool, html: Path | None, as_json: bool) -> None:
     """Show model, cost, accuracy, size, latency and training time of several runs.
 
-    Each RUN is the folder of a finished mtf benchmark; nothing is measured again.
+    Each RUN is the folder of a finished mtf benchmark; others are left out with a warning.
+    Nothing is measured again.
 
     \b
     Example:
@@ -38,7 +50,16 @@ def command(runs: tuple[Path, ...], markdown: bool, html: Path | None, as_json: 
     from mobilenet_tf.report.comparison import comparison_table
     from mobilenet_tf.runs.folder import RunFolder
 
-    rows = compare_runs([RunFolder(path) for path in runs])
+    if html is not None and (html.is_symlink() or (html.exists() and not html.is_file())):
+        raise UsageError(f"--html {html} is no regular file; give the name of a new file")
+    rows: list[Any] = []
+    for path in runs:
+        try:
+            rows += compare_runs([RunFolder(path)])
+        except MtfError as error:
+            terminal.echo(f"left out: {error}", err=True)
+    if not rows:
+        raise UsageError("none of these runs can be compared; finish one with mtf benchmark")
     table = comparison_table(rows)
     if html is not None:
         write_text(html, render_comparison(table))
@@ -46,4 +67,4 @@ def command(runs: tuple[Path, ...], markdown: bool, html: Path | None, as_json: 
         options.echo_json(msgspec.to_builtins(rows))
     else:
         text = format_table(table.columns, table.rows, "markdown" if markdown else "text")
-        click.echo(f"{text}\n\n{table.note}")
+        terminal.echo(f"{text}\n\n{table.note}")

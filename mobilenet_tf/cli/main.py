@@ -9,8 +9,9 @@ import sys
 import click
 
 from mobilenet_tf import __version__
-from mobilenet_tf.errors import MtfError, suggest
-from mobilenet_tf.system.interrupt import ignore_interrupts, remember_interrupts
+from mobilenet_tf.errors import MtfError, nearest, suggest
+from mobilenet_tf.system import terminal
+from mobilenet_tf.system.interrupt import exit_code_of, ignore_interrupts, remember_interrupts
 
 VERBS = (  # in the order of the work
     "run",
@@ -28,7 +29,7 @@ VERBS = (  # in the order of the work
     "datasets",
     "doctor",
 )
-INTERRUPTED_EXIT_CODE = 130
+INTERRUPTED_EXIT_CODES = (130, 143)  # Ctrl-C, SIGTERM
 
 
 class VerbGroup(click.Group):
@@ -50,7 +51,7 @@ class VerbGroup(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Refuse an unknown verb with the nearest known one."""
-        if args[0] not in VERBS:
+        if args[0] not in VERBS and not ctx.resilient_parsing:
             raise click.UsageError(f"no command {args[0]!r}; {suggest(args[0], VERBS)}", ctx)
         return super().resolve_command(ctx, args)
 
@@ -58,7 +59,9 @@ class VerbGroup(click.Group):
 @click.command(
     cls=VerbGroup,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Start with `mtf run`: the whole chain on embedded images, in a few minutes.",
+    epilog="Start with `mtf run`: the whole pipeline on embedded images, in a few minutes. Tab"
+    " completion of commands, options, models, recipes and runs:"
+    ' eval "$(_MTF_COMPLETE=bash_source mtf)", or zsh_source, fish_source.',
 )
 @click.version_option(__version__, prog_name="mtf")
 def mtf() -> None:
@@ -71,10 +74,10 @@ def main() -> None:
     try:
         exit_code = run_command(sys.argv[1:])
         ignore_interrupts()  # in the try: Ctrl-C may have come while an exception was freed
-    except KeyboardInterrupt:  # pressed again while the first was being reported
+    except KeyboardInterrupt as again:  # while the first was being reported
         ignore_interrupts()  # already here: what dies with the exception may take seconds
-        exit_code = INTERRUPTED_EXIT_CODE
-    if exit_code == INTERRUPTED_EXIT_CODE:
+        exit_code = exit_code_of(again)
+    if exit_code in INTERRUPTED_EXIT_CODES:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(exit_code)  # a download's thread would keep the process alive until it ends
@@ -86,14 +89,14 @@ def run_command(arguments: list[str]) -> int:
     try:
         mtf.main(arguments, prog_name="mtf", standalone_mode=False)
     except MtfError as error:
-        click.echo(f"error: {error}", err=True)
+        terminal.echo(f"error: {error}", err=True)
         return error.exit_code
     except click.ClickException as error:
-        error.show()
+        (suggest_option(error) if isinstance(error, click.NoSuchOption) else error).show()
         return error.exit_code
-    except (click.Abort, KeyboardInterrupt):
-        click.echo("interrupted", err=True)
-        return INTERRUPTED_EXIT_CODE
+    except (click.Abort, KeyboardInterrupt) as error:
+        terminal.echo("interrupted", err=True)
+        return exit_code_of(error)
     except BrokenPipeError:  # the reader of a pipe has gone, as in `mtf models | head`
         sys.stderr.close()
         return 1
@@ -101,9 +104,18 @@ def run_command(arguments: list[str]) -> int:
         if error.errno is None:  # not the operating system's: a defect, shown as one
             raise
         where = f"{error.filename}: " if error.filename else ""
-        click.echo(
+        terminal.echo(
             f"error: {where}{error.strerror}; choose another file or folder, or free some space",
             err=True,
         )
         return 1
     return 0
+
+
+def suggest_option(error: click.NoSuchOption) -> click.UsageError:
+    """Return the refusal of an unknown option with the nearest one there is."""
+    parameters = error.ctx.command.params if error.ctx else []
+    known = [name for p in parameters for name in (*p.opts, *p.secondary_opts)]
+    near = nearest(error.option_name, [name for name in known if name.startswith("--")])
+    hint = f"did you mean {near!r}?" if near else "see --help"
+    return click.UsageError(f"no option {error.option_name!r}; {hint}", ctx=error.ctx)

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import sys
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from mobilenet_tf.cli.completion import complete_run
 from mobilenet_tf.errors import MtfError
 from mobilenet_tf.system import terminal
+from mobilenet_tf.system.interrupt import exit_code_of
 
 if TYPE_CHECKING:  # `mtf --help` loads neither
     from mobilenet_tf.pipeline.plan import Plan, Rerun
+    from mobilenet_tf.recipe import Recipe
+    from mobilenet_tf.runs.folder import RunFolder
+    from mobilenet_tf.runs.results import StageResult
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -64,28 +70,77 @@ class FolderPath(click.Path):
 def out_option(default: str) -> Callable[[F], F]:
     """Return the option that names the folder of a run."""
     return click.option(
-        "--out", type=FolderPath(), help=f"Folder of the run.  [default: {default}]"
+        "--out",
+        type=FolderPath(),
+        help=f"Folder of the run.  [default: {default}]",
+        shell_complete=complete_run,
     )
 
 
-run_argument = click.argument("run", type=FolderPath())
+run_argument = click.argument("run", type=FolderPath(), shell_complete=complete_run)
 verbosity = click.option("--quiet", "-q", is_flag=True, help="No progress bar.")
 
 
-class InterruptedRunError(MtfError):
-    """Ctrl-C: what was finished stands."""
+@dataclass(frozen=True)
+class WorkOptions:
+    """How a verb works: where its data is, what it may redo, and how it speaks."""
 
-    exit_code = 130
+    data_dir: Path | None = None
+    resume: bool = False
+    overwrite: bool = False
+    allow_changes: bool = False
+    as_json: bool = False
+    quiet: bool = False
+
+    @property
+    def rerun(self) -> Rerun:
+        """What may be done with what is already there."""
+        from mobilenet_tf.pipeline.plan import Rerun
+
+        return Rerun(self.resume, self.overwrite, self.allow_changes)
+
+
+def work_options(*names: str) -> Callable[[F], F]:
+    """Return a decorator that adds the named options; the command gets them as `work`."""
+    known = {
+        "data_dir": data_dir_option,
+        "resume": resume_option,
+        "allow_changes": allow_changes_option,
+        "overwrite": overwrite_option,
+        "as_json": json_option,
+        "quiet": verbosity,
+    }
+
+    def decorate(function: F) -> F:
+        @functools.wraps(function)
+        def command(**values: Any) -> Any:
+            work = WorkOptions(**{name: values.pop(name) for name in names})
+            return function(**values, work=work)
+
+        for name in reversed(names):
+            command = known[name](command)
+        return command  # type: ignore[return-value]
+
+    return decorate
+
+
+class InterruptedRunError(MtfError):
+    """Ctrl-C or SIGTERM: what was finished stands."""
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
 
 
 @contextlib.contextmanager
 def resumable(go_on_command: Callable[[], str]) -> Iterator[None]:
-    """Turn Ctrl-C into a sentence that says how to go on."""
+    """Turn Ctrl-C and SIGTERM into a sentence that says how to go on."""
     try:
         yield
     except KeyboardInterrupt as error:
         raise InterruptedRunError(
-            f"interrupted; every finished stage and epoch is kept. Go on with: {go_on_command()}"
+            f"interrupted; every finished stage and epoch is kept. Go on with: {go_on_command()}",
+            exit_code_of(error),
         ) from error
 
 
@@ -104,62 +159,35 @@ def echo_json(value: Any) -> None:
     click.echo(json.dumps(value, indent=2, ensure_ascii=False))
 
 
-def make_overrides(section: str, values: dict[str, Any]) -> list[str]:
-    """Return the given options (not None) as `section.key=value` overrides of a recipe."""
-    prefix = f"{section}." if section else ""
-    return [
-        f"{prefix}{key}={toml_value(value)}" for key, value in values.items() if value is not None
-    ]
-
-
-def toml_value(value: Any) -> str:
-    """Write an option's value as TOML."""
-    if isinstance(value, tuple):
-        return "[" + ", ".join(toml_value(item) for item in value) + "]"
-    if isinstance(value, (bool, str)):
-        return json.dumps(value)
-    return str(value)
-
-
 def run_verb(
-    stage: str,
-    folder: Path,
-    overrides: list[str],
-    *,
-    data_dir: Path | None,
-    resume: bool,
-    overwrite: bool,
-    as_json: bool,
-    quiet: bool,
-    following: str | None,
-    allow_changes: bool = False,
+    stage: str, folder: Path, given: Mapping[str, Any], work: WorkOptions, following: str | None
 ) -> None:
     """Run one stage of an existing run, with the run's own settings where none are given."""
-    from mobilenet_tf.pipeline.plan import Rerun, make_plan
+    from mobilenet_tf.recipe import replace_settings
     from mobilenet_tf.runs.folder import RunFolder
 
     run = RunFolder(folder)
-    plan = make_plan(run, run.load_recipe(tuple(overrides)), data_dir=data_dir)
-    rerun = Rerun(resume, overwrite, allow_changes)
-    run_stage(stage, plan, rerun, as_json=as_json, quiet=quiet, following=following)
+    run_stage(stage, run, replace_settings(run.load_recipe(), given), work, following)
 
 
 def run_stage(
-    stage: str, plan: Plan, rerun: Rerun, *, as_json: bool, quiet: bool, following: str | None
+    stage: str, run: RunFolder, recipe: Recipe, work: WorkOptions, following: str | None
 ) -> None:
-    """Run one stage of a plan, and print what came of it."""
+    """Run one stage of a run, and print what came of it and the command that comes next."""
+    from mobilenet_tf.pipeline.plan import make_plan
     from mobilenet_tf.pipeline.runner import go_on_command, run_one
 
+    plan = make_plan(run, recipe, data_dir=work.data_dir)
     with (
-        resumable(partial(go_on_command, stage, plan)),
-        terminal.set_up(quiet=quiet, as_json=as_json),
-        plan.run.lock(plan.recipe),
+        resumable(lambda: go_on_command(stage, plan)),
+        terminal.set_up(quiet=work.quiet, as_json=work.as_json),
+        run.lock(recipe),
     ):
-        result = run_one(stage, plan, rerun)
-    echo_stage(plan.run.path, result, as_json, following)
+        result = run_one(stage, plan, work.rerun)
+    echo_stage(plan, result, work.as_json, following)
 
 
-def echo_stage(folder: Path, result: Any, as_json: bool, following: str | None) -> None:
+def echo_stage(plan: Plan, result: StageResult[Any], as_json: bool, following: str | None) -> None:
     """Print what a stage left, and the command that comes next."""
     import msgspec
 
@@ -168,9 +196,49 @@ def echo_stage(folder: Path, result: Any, as_json: bool, following: str | None) 
     if as_json:
         echo_json(msgspec.to_builtins(result))
         return
-    click.echo(f"{result.stage}: {folder / result.stage} ({format_duration(result.wall_time_s)})")
-    for name, record in result.files.items():
-        if not name.startswith("tensorboard/"):
-            click.echo(f"  {name}  {record.size_bytes:,} bytes")
+    took = format_duration(result.wall_time_s)
+    lines = [f"{result.stage}: {plan.run.path / result.stage} ({took})"]
+    lines += [
+        f"  {name}  {record.size_bytes:,} bytes"
+        for name, record in result.files.items()
+        if not name.startswith("tensorboard/")
+    ]
+    if result.stage == "benchmark":
+        lines = [*_list_figures(plan), "", *lines]
     if following:
-        click.echo(f"Next: {following}")
+        lines.append(f"Next: {following}")
+    terminal.echo("\n".join(lines))
+
+
+def _list_figures(plan: Plan) -> list[str]:
+    """Return the table and the verdict of a run."""
+    from mobilenet_tf.pipeline.stages import describe_run
+    from mobilenet_tf.report import format_stages
+
+    return ["", *format_stages(describe_run(plan.run, plan.recipe)).split("\n")]
+
+
+def echo_run(plan: Plan, as_json: bool) -> None:
+    """Print what a finished run ends with: the table, where things are, what comes next."""
+    import msgspec
+
+    from mobilenet_tf.pipeline.stages import describe_run
+    from mobilenet_tf.recipe import QUANTIZATIONS
+
+    record = describe_run(plan.run, plan.recipe)
+    if as_json:
+        echo_json(msgspec.to_builtins(record))
+        return
+    assert record.stages.export is not None  # noqa: S101  # a finished run has all stages
+    files = {file.quantization: file.file for file in record.stages.export.metrics.files}
+    for_app = next(files[name] for name in reversed(QUANTIZATIONS) if name in files)
+    file = plan.run.stage("export") / for_app
+    first_try = plan.dataset.name != "cifar10"
+    lines = [
+        *_list_figures(plan),
+        "",
+        f"File for the app: {file}",
+        f"Report:           {plan.run.stage('report') / 'report.html'}",
+        f"Next:             {'mtf run cifar10' if first_try else f'mtf predict {file} IMAGE'}",
+    ]
+    terminal.echo("\n".join(lines))

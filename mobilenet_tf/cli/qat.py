@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
 from mobilenet_tf.cli import options
+from mobilenet_tf.cli.settings import setting_options
 from mobilenet_tf.errors import UsageError
 
 DISTILL_SHARE = 0.5  # of --distill, where the run's own qat.distill_share is 0
@@ -14,42 +16,26 @@ DISTILL_SHARE = 0.5  # of --distill, where the run's own qat.distill_share is 0
 
 @click.command(short_help="Fine-tune the network of RUN with fake quantization.")
 @options.run_argument
-@click.option("--epochs", type=click.IntRange(min=1), help="Passes over the training images.")
-@click.option("--batch-size", type=int, help="Images a step.")
-@click.option("--learning-rate", type=float, help="The highest of the schedule.")
-@click.option("--optimizer", help="sgd (with Nesterov momentum) or adamw.")
-@click.option("--schedule", help="one_cycle, cosine or step.")
-@click.option("--calibration-count", type=int, help="Training images for the first ranges.")
+@setting_options(
+    "qat",
+    "epochs",
+    "batch_size",
+    "learning_rate",
+    "optimizer",
+    "schedule",
+    "calibration_count",
+    fallback="the run's own",
+)
 @click.option(
     "--distill/--no-distill",
     default=None,
-    help="Learn from the float network's probabilities too (half, unless the run says another"
-    " share), or from the labels alone.",
+    help="Also learn from the float network's probabilities, or from the labels alone."
+    f"  [default: as the run does, else not; --distill alone is a share of {DISTILL_SHARE}]",
 )
-@click.option("--temperature", type=float, help="What distillation divides the logits by.")
-@options.data_dir_option
-@options.resume_option
-@options.allow_changes_option
-@options.overwrite_option
-@options.json_option
-@options.verbosity
+@setting_options("qat", "distill_temperature", fallback="the run's own")
+@options.work_options("data_dir", "resume", "allow_changes", "overwrite", "as_json", "quiet")
 def command(
-    *,
-    run: Path,
-    epochs: int | None,
-    batch_size: int | None,
-    learning_rate: float | None,
-    optimizer: str | None,
-    schedule: str | None,
-    calibration_count: int | None,
-    distill: bool | None,
-    temperature: float | None,
-    data_dir: Path | None,
-    resume: bool,
-    allow_changes: bool,
-    overwrite: bool,
-    as_json: bool,
-    quiet: bool,
+    *, run: Path, distill: bool | None, given: dict[str, Any], work: options.WorkOptions
 ) -> None:
     """Fine-tune the network of RUN with fake quantization.
 
@@ -66,27 +52,9 @@ def command(
     share = RunFolder(run).load_recipe().qat.distill_share
     if distill is not None:
         share = (share or DISTILL_SHARE) if distill else 0.0
-    if temperature is not None and not share:
-        raise UsageError(f"--temperature {temperature:g} is for distillation; give --distill too")
-    values = {
-        "epochs": epochs,
-        "batch_size": batch_size,
-        "learning_rate": learning_rate,
-        "optimizer": optimizer,
-        "schedule": schedule,
-        "calibration_count": calibration_count,
-        "distill_share": None if distill is None else share,
-        "distill_temperature": temperature,
-    }
-    options.run_verb(
-        "qat",
-        run,
-        options.make_overrides("qat", values),
-        data_dir=data_dir,
-        resume=resume,
-        allow_changes=allow_changes,
-        overwrite=overwrite,
-        as_json=as_json,
-        quiet=quiet,
-        following=f"mtf export-tflite {run}",
-    )
+        given["qat.distill_share"] = share
+    if "qat.distill_temperature" in given and not share:
+        raise UsageError("--temperature is for distillation; give --distill too")
+    if given.get("qat.epochs") == 0:
+        raise UsageError("--epochs 0 leaves nothing to do; give at least 1")
+    options.run_verb("qat", run, given, work, following=f"mtf export-tflite {run}")

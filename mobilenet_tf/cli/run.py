@@ -4,75 +4,55 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
+from typing import Any
 
 import click
 
 from mobilenet_tf.cli import options
+from mobilenet_tf.cli.completion import complete_recipe
+from mobilenet_tf.cli.settings import set_option
+from mobilenet_tf.recipe import format_value, recipe_names
 from mobilenet_tf.system import terminal
 
 
 @click.command(short_help="Run the whole pipeline, as RECIPE says.")
-@click.argument("recipe", default="quickstart")
-@click.option(
-    "--set",
-    "overrides",
-    multiple=True,
-    metavar="SECTION.KEY=VALUE",
-    help="Override a setting of the recipe; may be given several times.",
-)
+@click.argument("recipe", default="quickstart", shell_complete=complete_recipe)
+@set_option
 @options.out_option("artifacts/RECIPE")
-@options.data_dir_option
-@options.allow_changes_option
-@options.overwrite_option
-@options.json_option
-@options.verbosity
+@options.work_options("data_dir", "allow_changes", "overwrite", "as_json", "quiet")
 def command(
-    *,
-    recipe: str,
-    overrides: tuple[str, ...],
-    out: Path | None,
-    data_dir: Path | None,
-    allow_changes: bool,
-    overwrite: bool,
-    as_json: bool,
-    quiet: bool,
+    *, recipe: str, out: Path | None, given: dict[str, Any], work: options.WorkOptions
 ) -> None:
     """Train, quantize, export, benchmark and report, as RECIPE says.
 
-    RECIPE is a .toml file or the name of one that ships: quickstart (the default: embedded
-    images, nothing to download), cifar10 (MobileNetV1), cifar10_v2_050, cifar10_v2_100,
-    cifar10_v3_small, cifar10_v3_large, cifar10_v4_small, cifar10_v4_enhanced, cifar10_alexnet,
-    cifar100, cifar100_v1_010, cifar100_v2_010, cifar100_v2_050. Run it again after an
-    interruption or a change: only what is missing or out of date is done.
+    RECIPE is a .toml file or the name of one that ships: RECIPES. The default is quickstart, with
+    embedded images and nothing to download. Run it again after an interruption or a change: only
+    what is missing or out of date is done.
 
     \b
     Example:
       mtf run
       mtf run cifar10 --set model.alpha=0.25 --out artifacts/cifar10_quarter
     """
-    import msgspec
-
-    from mobilenet_tf.pipeline.plan import Rerun, make_plan
+    from mobilenet_tf.pipeline.plan import make_plan
     from mobilenet_tf.pipeline.runner import run_pipeline
-    from mobilenet_tf.pipeline.stages import describe_run
-    from mobilenet_tf.recipe import load_recipe
-    from mobilenet_tf.report import format_stages
+    from mobilenet_tf.recipe import load_recipe, replace_settings
     from mobilenet_tf.runs.folder import RunFolder
 
     run = RunFolder(out or Path("artifacts") / Path(recipe).stem)
-    plan = make_plan(run, load_recipe(recipe, overrides), data_dir=data_dir)
-    words = ["mtf", "run", recipe, *(word for o in overrides for word in ("--set", o))]
-    words += ["--out", str(run.path), *(("--data-dir", str(data_dir)) if data_dir else ())]
-    words += ["--allow-changes"] if allow_changes else []
+    plan = make_plan(run, replace_settings(load_recipe(recipe), given), data_dir=work.data_dir)
+    again = ["mtf", "run", recipe]
+    again += [word for key in given for word in ("--set", f"{key}={format_value(given[key])}")]
+    again += ["--out", str(run.path)]
+    again += ["--data-dir", str(work.data_dir)] if work.data_dir else []
+    again += ["--allow-changes"] if work.allow_changes else []
     with (
-        options.resumable(lambda: shlex.join(words)),
-        terminal.set_up(quiet=quiet, as_json=as_json),
+        options.resumable(lambda: shlex.join(again)),
+        terminal.set_up(quiet=work.quiet, as_json=work.as_json),
         run.lock(plan.recipe),
     ):
-        run_pipeline(plan, Rerun(overwrite=overwrite, allow_changes=allow_changes))
-    record = describe_run(run, plan.recipe)
-    if as_json:
-        options.echo_json(msgspec.to_builtins(record))
-    else:
-        click.echo(f"\n{format_stages(record)}\n")
-        click.echo(f"Report: {run.stage('report') / 'report.html'}")
+        run_pipeline(plan, work.rerun)
+    options.echo_run(plan, work.as_json)
+
+
+command.help = (command.help or "").replace("RECIPES", ", ".join(recipe_names()))

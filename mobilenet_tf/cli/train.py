@@ -3,90 +3,48 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
 from mobilenet_tf.cli import options
+from mobilenet_tf.cli.completion import complete_recipe
+from mobilenet_tf.cli.settings import set_option, setting_options
+
+RECIPES = "the recipe's"
 
 
 @click.command(short_help="Train a float network.")
-@click.option("--recipe", help="Recipe to start from.  [default: the one of the dataset]")
-@click.option("--dataset", help="See mtf datasets.  [default: the recipe's, else cifar10]")
-@click.option("--model", help="See mtf models.  [default: the recipe's]")
-@click.option("--alpha", type=float, help="Width multiplier, in (0, 1.5].")
-@click.option("--resolution", type=int, help="Side of the input in pixels.")
-@click.option("--stride-plan", help="cifar keeps small images large; imagenet is the paper's.")
-@click.option("--activation", help="relu, relu6, silu or hard_swish everywhere.")
-@click.option("--squeeze-excitation", help="on: in every bottleneck that takes it; off: in none.")
-@click.option("--stochastic-depth", type=float, help="Share of samples that skip the last block.")
-@click.option("--head-units", type=int, help="Width of a hidden layer before the classes.")
-@click.option("--block-count", type=int, help="Only the first so many blocks: a smaller file.")
-@click.option("--validation", type=int, help="Training images held out; 0 trains on all.")
-@click.option("--epochs", type=int, help="Passes over the training images.")
-@click.option("--batch-size", type=int, help="Images a step.")
-@click.option("--learning-rate", type=float, help="The highest of the schedule.")
-@click.option("--optimizer", help="sgd (with Nesterov momentum) or adamw.")
-@click.option("--schedule", help="one_cycle, cosine or step.")
-@click.option("--teacher", metavar="RUN", help="Finished run that this one learns from, too.")
-@click.option("--precision", help="float32, bfloat16, or auto: what is faster, layer by layer.")
-@click.option("--weights", help="Start from: a name of mtf zoo, its data, a .safetensors file.")
-@click.option("--seed", type=int, help="Of the held-out images, weights, order, augmentation.")
 @click.option(
-    "--deterministic",
-    is_flag=True,
-    default=None,
-    help="Bit-equal weights for the same seed and machine; slower.",
+    "--recipe",
+    metavar="NAME|FILE",
+    help="Recipe to start from.  [default: the dataset's]",
+    shell_complete=complete_recipe,
 )
-@click.option(
-    "--set",
-    "overrides",
-    multiple=True,
-    metavar="SECTION.KEY=VALUE",
-    help="Any other setting of the recipe; may be given several times.",
+@setting_options("data", "name", "validation_count", fallback=RECIPES)
+@setting_options("model", fallback=RECIPES)
+@setting_options(
+    "train",
+    "epochs",
+    "batch_size",
+    "learning_rate",
+    "optimizer",
+    "schedule",
+    "teacher",
+    "precision",
+    "weights",
+    fallback=RECIPES,
 )
+@setting_options("", "seed", "deterministic", fallback=RECIPES)
+@set_option
 @options.out_option("artifacts/DATASET_VARIANT")
-@options.data_dir_option
-@options.resume_option
-@options.allow_changes_option
-@options.overwrite_option
-@options.json_option
-@options.verbosity
+@options.work_options("data_dir", "resume", "allow_changes", "overwrite", "as_json", "quiet")
 def command(
-    *,
-    recipe: str | None,
-    dataset: str | None,
-    model: str | None,
-    alpha: float | None,
-    resolution: int | None,
-    stride_plan: str | None,
-    activation: str | None,
-    squeeze_excitation: str | None,
-    stochastic_depth: float | None,
-    head_units: int | None,
-    block_count: int | None,
-    validation: int | None,
-    epochs: int | None,
-    batch_size: int | None,
-    learning_rate: float | None,
-    optimizer: str | None,
-    schedule: str | None,
-    teacher: str | None,
-    precision: str | None,
-    weights: str | None,
-    seed: int | None,
-    deterministic: bool | None,
-    overrides: tuple[str, ...],
-    out: Path | None,
-    data_dir: Path | None,
-    resume: bool,
-    allow_changes: bool,
-    overwrite: bool,
-    as_json: bool,
-    quiet: bool,
+    *, recipe: str | None, out: Path | None, given: dict[str, Any], work: options.WorkOptions
 ) -> None:
-    """Train a float network; the best epoch on validation images is kept.
+    """Train a float network, and keep the epoch that is best on validation images.
 
-    With --resume and --out, options left out are those that the run was begun with.
+    With --resume and --out, options left out are those that the run started with.
 
     \b
     Example:
@@ -98,49 +56,15 @@ def command(
       mtf train --out artifacts/digits --resume
     """
     from mobilenet_tf.data.catalog import dataset_info
-    from mobilenet_tf.pipeline.plan import Rerun, make_plan
-    from mobilenet_tf.recipe import load_recipe
+    from mobilenet_tf.recipe import load_recipe, replace_settings
     from mobilenet_tf.runs.folder import RunFolder
     from mobilenet_tf.runs.names import default_run_name
 
-    fit = {
-        "epochs": epochs,
-        "batch_size": batch_size,
-        "learning_rate": learning_rate,
-        "optimizer": optimizer,
-        "schedule": schedule,
-        "teacher": teacher,
-        "precision": precision,
-        "weights": weights,
-    }
-    network = {
-        "name": model,
-        "alpha": alpha,
-        "resolution_px": resolution,
-        "stride_plan": stride_plan,
-        "activation": activation,
-        "squeeze_excitation": squeeze_excitation,
-        "stochastic_depth": stochastic_depth,
-        "head_units": head_units,
-        "block_count": block_count,
-    }
-    given = [
-        *options.make_overrides("", {"seed": seed, "deterministic": deterministic}),
-        *options.make_overrides("data", {"name": dataset, "validation_count": validation}),
-        *options.make_overrides("model", network),
-        *options.make_overrides("train", fit),
-        *overrides,
-    ]
-    if resume and out and recipe is None and (not given or RunFolder(out).has_recipe()):
-        settings = RunFolder(out).load_recipe(tuple(given))
+    held = RunFolder(out) if out else None
+    if work.resume and held and recipe is None and (not given or held.has_recipe()):
+        start = held.load_recipe()
     else:
-        settings = load_recipe(recipe or dataset_info(dataset or "cifar10").recipe, tuple(given))
-    run = RunFolder(out or Path("artifacts") / default_run_name(settings))
-    options.run_stage(
-        "train",
-        make_plan(run, settings, data_dir=data_dir),
-        Rerun(resume, overwrite, allow_changes),
-        as_json=as_json,
-        quiet=quiet,
-        following=f"mtf qat {run.path}",
-    )
+        start = load_recipe(recipe or dataset_info(given.get("data.name", "cifar10")).recipe)
+    settings = replace_settings(start, given)
+    run = held or RunFolder(Path("artifacts") / default_run_name(settings))
+    options.run_stage("train", run, settings, work, following=f"mtf qat {run.path}")

@@ -13,9 +13,10 @@ from mobilenet_tf.keras import keras
 from mobilenet_tf.models.activations import Scale, Shift
 from mobilenet_tf.models.assembly import Assembler
 from mobilenet_tf.models.dropout import SeededDropout, StochasticDepth
-from mobilenet_tf.models.options import Options, check_share
+from mobilenet_tf.models.options import Options
 from mobilenet_tf.models.variant import Variant, make_variant
 from mobilenet_tf.models.weights import load_weights
+from mobilenet_tf.recipe import check_setting
 
 BATCH_NORM_EPSILON = 1e-3  # as tf_keras.applications
 
@@ -93,8 +94,8 @@ def build_variant(
 ) -> keras.Model:
     """Build a checked variant; arguments and errors as in `build_model`."""
     dropout = variant.table.dropout if dropout is None else dropout
-    check_share("dropout", dropout)
-    check_share("batch_norm_momentum", batch_norm_momentum)
+    check_setting("model.dropout", dropout)
+    check_setting("model.batch_norm_momentum", batch_norm_momentum)
     _check_activation(activation)
     image = keras.Input(variant.input_shape, batch_size=batch_size, name="image")
     x = Assembler(variant, _KerasOps(seed, batch_norm_momentum), dropout).run(image)

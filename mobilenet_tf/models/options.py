@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from numbers import Integral, Real
-from typing import Any
 
-from mobilenet_tf.errors import UsageError, suggest
+from mobilenet_tf.errors import UsageError
 from mobilenet_tf.models.blocks import ModelTable
-from mobilenet_tf.recipe import (
-    ACTIVATIONS,
-    HEAD_UNITS_MAX,
-    SQUEEZE_EXCITATIONS,
-    ActivationName,
-)
+from mobilenet_tf.recipe import Options, check_setting
+
+__all__ = ["INT8_NOTES", "PAPER", "Options", "check_options", "list_suffixes"]
 
 INT8_NOTES = {  # what an option becomes in the int8 file; docs/quantization.md has what it costs
     "relu": "fused into the convolution",
@@ -25,40 +19,19 @@ INT8_NOTES = {  # what an option becomes in the int8 file; docs/quantization.md 
 }
 
 
-@dataclass(frozen=True)
-class Options:
-    """Departures from the paper's table; the defaults are none.
-
-    `squeeze_excitation` "on" puts it into every bottleneck with a depthwise convolution (arXiv
-    1905.02244, section 5.3), "off" into none. `stochastic_depth` is the share of steps in which a
-    sample would skip the last bottleneck, in proportion less for those before it (Huang 2016, arXiv
-    1603.09382, equation 4); only those with a residual connection are skipped. `head_units` is the
-    width of a hidden layer before the classes, 0 for none, and `head_dropout` the share of its
-    outputs dropped in training. `block_count` keeps only the first blocks between stem and head, 0
-    all of them: the "shallow" network of arXiv 1704.04861, table 5, but cut at the end.
-    """
-
-    activation: ActivationName = "paper"
-    squeeze_excitation: str = "paper"
-    stochastic_depth: float = 0.0
-    head_units: int = 0
-    head_dropout: float = 0.0
-    block_count: int = 0
-
-    @property
-    def suffixes(self) -> Iterator[str]:
-        """What they add to the name of a variant: those that change its shape or function."""
-        if self.activation != "paper":
-            yield self.activation.replace("_", "")
-        if self.squeeze_excitation != "paper":
-            yield "se" if self.squeeze_excitation == "on" else "nose"
-        if self.head_units:
-            yield f"h{self.head_units}"
-        if self.block_count:
-            yield f"b{self.block_count}"
-
-
 PAPER = Options()
+
+
+def list_suffixes(options: Options) -> Iterator[str]:
+    """Yield what options add to the name of a variant: those that change its shape or function."""
+    if options.activation != "paper":
+        yield options.activation.replace("_", "")
+    if options.squeeze_excitation != "paper":
+        yield "se" if options.squeeze_excitation == "on" else "nose"
+    if options.head_units:
+        yield f"h{options.head_units}"
+    if options.block_count:
+        yield f"b{options.block_count}"
 
 
 def check_options(table: ModelTable, options: Options) -> None:
@@ -67,41 +40,17 @@ def check_options(table: ModelTable, options: Options) -> None:
     Raises:
         UsageError: with the option, its value, and the reason.
     """
-    for name, value, known in (
-        ("activation", options.activation, ACTIVATIONS),
-        ("squeeze_excitation", options.squeeze_excitation, SQUEEZE_EXCITATIONS),
-    ):
-        if value not in known:
-            raise UsageError(f"unknown {name} {value!r}; {suggest(str(value), known)}")
-    check_share("stochastic_depth", options.stochastic_depth)
-    check_share("head_dropout", options.head_dropout)
-    check_count("head_units", options.head_units, HEAD_UNITS_MAX)
-    asked = {
-        "squeeze_excitation": options.squeeze_excitation == "on",
-        "stochastic_depth": options.stochastic_depth > 0,
-        "head_units": options.head_units > 0,
-        "block_count": options.block_count != 0,
-    }
-    for name, wanted in asked.items():
-        if wanted and name in table.cannot:
+    for name in Options.__struct_fields__:
+        value = check_setting(f"model.{name}", getattr(options, name))
+        if name in table.cannot and value not in (getattr(PAPER, name), "off"):
             raise UsageError(f"{table.name} cannot take {name}: {table.cannot[name]}")
-    check_count("block_count", options.block_count, table.block_count, f" (all of {table.name})")
+    if options.block_count > table.block_count:
+        raise UsageError(
+            f"model.block_count is {options.block_count}; {table.name} has {table.block_count}"
+            " blocks, give at most that"
+        )
     if options.head_dropout and not options.head_units:
         raise UsageError(
-            f"head_dropout {options.head_dropout:g} drops outputs of the hidden head layer, and"
-            " head_units is 0; give head_units too, or use dropout"
+            f"model.head_dropout is {options.head_dropout:g}, which drops outputs of the hidden"
+            " head layer, and model.head_units is 0; give head_units too, or use dropout"
         )
-
-
-def check_count(name: str, value: Any, highest: int, what: str = "") -> None:
-    """Refuse what is no whole number from 0 to `highest`."""
-    is_whole = isinstance(value, Integral) and not isinstance(value, bool)
-    if not is_whole or not 0 <= value <= highest:
-        raise UsageError(f"{name} {value!r} is not a whole number from 0 to {highest}{what}")
-
-
-def check_share(name: str, value: Any) -> None:
-    """Refuse what is no share in [0, 1); NaN fails the comparison."""
-    is_number = isinstance(value, Real) and not isinstance(value, bool)
-    if not is_number or not 0 <= value < 1:
-        raise UsageError(f"{name} {value!r} is not in [0, 1)")

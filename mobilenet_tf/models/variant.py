@@ -5,15 +5,16 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from decimal import Decimal
-from numbers import Integral, Real
+from numbers import Integral
 
-from mobilenet_tf.errors import UsageError, suggest
+from mobilenet_tf.errors import UsageError
 from mobilenet_tf.models.blocks import ModelTable
 from mobilenet_tf.models.catalog import model_table
-from mobilenet_tf.models.options import PAPER, Options, check_options
-from mobilenet_tf.recipe import ALPHA_MAX, STRIDE_PLANS, StridePlan
+from mobilenet_tf.models.options import PAPER, Options, check_options, list_suffixes
+from mobilenet_tf.recipe import StridePlan, check_setting
 
 CHANNEL_DIVISOR = 8
+CLASSES_MIN, CLASSES_MAX = 2, 100_000
 IMAGE_CHANNELS = 3
 
 
@@ -43,7 +44,12 @@ class Variant:
         side = str(self.height_px)
         if self.width_px != self.height_px:
             side += f"x{self.width_px}"
-        parts = (self.table.alias, _alpha_digits(self.alpha), f"r{side}", *self.options.suffixes)
+        parts = (
+            self.table.alias,
+            _alpha_digits(self.alpha),
+            f"r{side}",
+            *list_suffixes(self.options),
+        )
         return "_".join(parts)
 
     def channels(self, filters: int) -> int:
@@ -65,8 +71,9 @@ def make_variant(
     Args:
         name: a name of `catalog.model_names()`.
         alpha: width multiplier, in (0, 1.5].
-        resolution_px: side of the square input, or (height, width); at least the plan's stride.
-        classes: number of outputs, at least 1.
+        resolution_px: side of the square input, or (height, width); 8 to 1024, and at least the
+            plan's stride.
+        classes: number of outputs, 2 to 100,000.
         stride_plan: "cifar" or "imagenet".
         options: departures from the paper's table.
 
@@ -79,17 +86,19 @@ def make_variant(
     if options.block_count:
         table = table.first(options.block_count)
     alpha = _check_alpha(table, alpha)
-    plan = next((plan for plan in STRIDE_PLANS if plan == stride_plan), None)
-    if plan is None:
-        raise UsageError(
-            f"unknown stride plan {stride_plan!r}; {suggest(str(stride_plan), STRIDE_PLANS)}"
-        )
+    plan: StridePlan = check_setting("model.stride_plan", stride_plan)
     sides_px = resolution_px if isinstance(resolution_px, tuple) else (resolution_px,) * 2
     if len(sides_px) != 2:
         raise UsageError(f"resolution {resolution_px} is neither one side nor (height, width)")
     height_px, width_px = (_check_side(table, plan, side) for side in sides_px)
-    if not isinstance(classes, Integral) or isinstance(classes, bool) or classes < 1:
-        raise UsageError(f"classes {classes!r} is not a whole number of at least 1")
+    if (
+        not isinstance(classes, Integral)
+        or isinstance(classes, bool)
+        or (not CLASSES_MIN <= classes <= CLASSES_MAX)
+    ):
+        raise UsageError(
+            f"classes is {classes!r}; give a whole number from {CLASSES_MIN} to {CLASSES_MAX:,}"
+        )
     return Variant(table, alpha, height_px, width_px, int(classes), plan, options)
 
 
@@ -105,34 +114,28 @@ def round_channels(channels: float) -> int:
 
 
 def _check_alpha(table: ModelTable, alpha: float) -> float:
-    is_number = isinstance(alpha, Real) and not isinstance(alpha, bool)
-    if not is_number or not 0 < alpha <= ALPHA_MAX:  # NaN fails both comparisons
-        raise UsageError(
-            f"alpha {alpha!r} is not in (0, {ALPHA_MAX}]; usual values are 0.25, 0.5, 0.75 and 1.0"
-        )
+    alpha = float(check_setting("model.alpha", alpha))
     if alpha * table.narrowest < 0.5:
         smallest = math.ceil(50 / table.narrowest) / 100
         raise UsageError(
-            f"alpha {float(alpha):g} leaves no channel of the {table.narrowest} of"
+            f"alpha {alpha:g} leaves no channel of the {table.narrowest} of"
             f" {table.name}'s narrowest layer; use at least {smallest:g}"
         )
-    return float(alpha)
+    return alpha
 
 
-def _check_side(table: ModelTable, plan: StridePlan, side_px: object) -> int:
-    if not isinstance(side_px, Integral) or isinstance(side_px, bool):
-        raise UsageError(f"resolution {side_px!r} is not a whole number of pixels")
-    side_px = int(side_px)
+def _check_side(table: ModelTable, plan: StridePlan, side_px: int) -> int:
+    side_px = int(check_setting("model.resolution_px", side_px))
     smallest_px = table.total_stride(plan)
     if side_px < smallest_px:
-        way_out = (
+        alternative = (
             ", or the cifar stride plan"
             if plan != "cifar" and side_px >= table.total_stride("cifar")
             else ""
         )
         raise UsageError(
             f"resolution {side_px} is too small for {table.name} with the {plan} stride plan: "
-            f"use at least {smallest_px} pixels{way_out}"
+            f"use at least {smallest_px} pixels{alternative}"
         )
     return side_px
 

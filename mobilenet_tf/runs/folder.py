@@ -23,7 +23,6 @@ from mobilenet_tf.errors import MtfError, UsageError
 from mobilenet_tf.files import hash_file, remove_leftovers, write_bytes, write_error
 from mobilenet_tf.recipe import (
     Recipe,
-    apply_override,
     list_differences,
     parse_recipe,
     settings_of,
@@ -90,8 +89,8 @@ class RunFolder:
         """Tell whether this is the folder of a run."""
         return (self.path / RECIPE_FILE).is_file()
 
-    def load_recipe(self, overrides: tuple[str, ...] = ()) -> Recipe:
-        """Return the recipe of the run, with `section.key=value` overrides.
+    def load_recipe(self) -> Recipe:
+        """Return the recipe of the run.
 
         Raises:
             UsageError: the folder is missing, or no run.
@@ -113,17 +112,12 @@ class RunFolder:
         if not isinstance(content, dict):
             raise MtfError(f"{file} is damaged (not an object); start the run in another folder")
         try:
-            held = parse_recipe(content, origin=str(file))
+            return parse_recipe(content, origin=str(file))
         except UsageError as error:
             raise MtfError(
                 f"{error}; another version of mobilenet-tf wrote it, or it was edited: use that"
                 " version, correct the file, or start the run in another folder"
             ) from error
-        if not overrides:
-            return held
-        for override in overrides:
-            apply_override(content, override)
-        return parse_recipe(content, origin=f"run {self.path}")
 
     def save_recipe(self, recipe: Recipe) -> None:
         """Write the settings that the next stage runs with."""

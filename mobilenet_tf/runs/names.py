@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Literal
 
 from mobilenet_tf.data.catalog import dataset_info
-from mobilenet_tf.models.options import Options
 from mobilenet_tf.models.variant import Variant, make_variant
 from mobilenet_tf.recipe import Recipe
 
@@ -22,14 +21,7 @@ def recipe_variant(recipe: Recipe) -> Variant:
         resolution_px=recipe.model.resolution_px,
         classes=dataset_info(recipe.data.name).class_count,
         stride_plan=recipe.model.stride_plan,
-        options=Options(
-            activation=recipe.model.activation,
-            squeeze_excitation=recipe.model.squeeze_excitation,
-            stochastic_depth=recipe.model.stochastic_depth,
-            head_units=recipe.model.head_units,
-            head_dropout=recipe.model.head_dropout,
-            block_count=recipe.model.block_count,
-        ),
+        options=recipe.model.options,
     )
 
 

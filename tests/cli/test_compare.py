@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 from pathlib import Path
@@ -113,22 +114,33 @@ def test_other_files_and_data_are_said(finished_run: Path, tmp_path: Path, capsy
     assert "Different data, so accuracies do not compare" in text
 
 
-def test_a_run_without_figures_names_the_command(finished_run: Path, capsys: Capture) -> None:
-    shutil.rmtree(finished_run / "benchmark")
-    assert run_command(["compare", str(finished_run)]) == 2
-    assert f"run mtf benchmark {finished_run}" in capsys.readouterr().err
-
-
-def test_no_run_is_named(tmp_path: Path, capsys: Capture) -> None:
-    assert run_command(["compare", str(tmp_path)]) == 2
-    assert "is not the folder of a run" in capsys.readouterr().err
+def test_what_is_not_finished_is_left_out_with_a_warning(
+    finished_run: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    unfinished = Path(shutil.copytree(finished_run, tmp_path / "unfinished"))
+    shutil.rmtree(unfinished / "benchmark")
+    assert run_command(["compare", str(unfinished), str(finished_run), "--json"]) == 0
+    said = capsys.readouterr()
+    assert [row["run"] for row in json.loads(said.out)] == [finished_run.name]
+    assert f"mtf benchmark {unfinished}" in said.err
+    assert run_command(["compare", str(unfinished), str(tmp_path)]) == 2
     assert run_command(["compare"]) == 2
 
 
-def test_a_benchmark_that_is_out_of_date_is_refused(finished_run: Path, capsys: Capture) -> None:
+def test_a_benchmark_that_is_out_of_date_is_left_out(finished_run: Path, capsys: Capture) -> None:
     result = finished_run / "qat" / "result.json"
     result.write_text(result.read_text().replace('"wall_time_s": ', '"wall_time_s": 1'))
     assert run_command(["compare", str(finished_run)]) == 2
-    said = capsys.readouterr().err
-    assert "is out of date (qat was made again)" in said
-    assert f"mtf benchmark {finished_run}" in said
+    assert f"mtf benchmark {finished_run}" in capsys.readouterr().err
+
+
+def test_a_page_replaces_no_link_and_no_device(finished_run: Path, tmp_path: Path) -> None:
+    target, link, pipe = tmp_path / "target", tmp_path / "link.html", tmp_path / "pipe"
+    target.write_text("precious")
+    link.symlink_to(target)
+    os.mkfifo(pipe)
+    for place in (link, pipe, Path(os.devnull)):
+        assert run_command(["compare", str(finished_run), "--html", str(place)]) == 2
+    assert target.read_text() == "precious"
+    assert link.is_symlink()
+    assert pipe.is_fifo()

@@ -4,12 +4,21 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Literal
 
 import click
+import msgspec
 import pytest
+from click.shell_completion import ShellComplete
 
+from mobilenet_tf.cli import settings as cli_settings
 from mobilenet_tf.cli.main import VERBS, mtf, run_command
-from mobilenet_tf.errors import suggest
+from mobilenet_tf.errors import nearest
+from mobilenet_tf.recipe import all_settings, describe_settings
+from mobilenet_tf.recipe import settings as recipe_settings
+from mobilenet_tf.recipe.settings import list_settings
+from mobilenet_tf.zoo import shelf
 
 HEAVY = (
     "tensorflow",
@@ -86,15 +95,99 @@ def test_the_promised_options_are_there() -> None:
         assert "--json" in options, verb
 
 
-def test_a_mistyped_verb_or_option_is_answered_with_the_nearest(
-    capsys: pytest.CaptureFixture[str],
+@pytest.mark.parametrize(
+    ("arguments", "near"),
+    [
+        (["trian"], "train"),
+        (["train", "--aplha", "1"], "--alpha"),
+        (["train", "--lr", "1"], "--learning-rate"),
+        (["run", "--sett", "a=1"], "--set"),
+        (["run", "cifar"], "cifar10"),
+        (["run", "--set", "epochs=3"], "train.epochs"),
+        (["train", "--model", "mobilenetv3"], "mobilenet_v3_small"),
+        (["train", "--recipe", "cifar"], "cifar10"),
+        (["train", "--optimizer", "sdg"], "sgd"),
+    ],
+)
+def test_a_mistyped_word_is_answered_with_the_nearest(
+    arguments: list[str], near: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run_command(["trian"]) == 2
-    assert "did you mean 'train'" in capsys.readouterr().err
-    assert run_command(["train", "--aplha", "1"]) == 2
-    assert "--alpha" in capsys.readouterr().err
-    assert "known: a, b" in suggest("zzz", ["b", "a"])
-    assert "did you mean 'net_v3_small'" in suggest("net_v3", ["net_v1", "net_v3_small"])
+    assert run_command(arguments) == 2
+    assert f"did you mean '{near}'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "choices", "near"),
+    [
+        ("zzz", ["b", "a"], None),
+        ("net_v3", ["net_v1", "net_v3_small"], "net_v3_small"),
+        ("cifar10_v1_50", list(shelf.model_names()), "cifar10_v1_050_r32"),
+        ("", ["a"], None),
+    ],
+)
+def test_the_nearest_is_close_or_none(name: str, choices: list[str], near: str | None) -> None:
+    assert nearest(name, choices) == near
+
+
+@pytest.mark.parametrize("words", COMMANDS)
+def test_every_option_that_takes_a_value_shows_its_default(words: str) -> None:
+    if words not in ("train", "qat", "export-tflite", "benchmark"):
+        return
+    for parameter in COMMANDS[words].params:
+        if isinstance(parameter, click.Option) and not parameter.is_flag and not parameter.multiple:
+            assert "default: " in (parameter.help or ""), parameter.name
+
+
+def test_a_new_setting_is_an_option_and_a_row_of_the_table(monkeypatch) -> None:
+    class Toy(msgspec.Struct, frozen=True, kw_only=True):
+        width: Annotated[int, msgspec.Meta(ge=1, le=9, description="Width of the toy.")] = 4
+        colour: Annotated[
+            Literal["red", "blue"], msgspec.Meta(description="Colour of the toy.")
+        ] = "red"
+
+    added = {setting.key: setting for setting in list_settings(Toy, "toy.")}
+    everything = {**all_settings(), **added}
+    for module in (recipe_settings, cli_settings):
+        monkeypatch.setattr(module, "all_settings", lambda: everything)
+    seen: list[dict[str, object]] = []
+
+    @click.command()
+    @cli_settings.setting_options("toy", fallback="the toy's own")
+    def play(*, given: dict[str, object]) -> None:
+        seen.append(given)
+
+    play.main(["--width", "7"], standalone_mode=False)
+    play.main([], standalone_mode=False)
+    assert seen == [{"toy.width": 7}, {}]
+    text = play.get_help(click.Context(play))
+    for words in ("--width INTEGER", "Width of the toy.", "from 1 to 9", "the toy's own, else 4"):
+        assert words in re.sub(r"\s+", " ", text)
+    for bad in (["--width", "10"], ["--width", "0"], ["--width", "x"], ["--colour", "green"]):
+        with pytest.raises(click.UsageError):
+            play.main(bad, standalone_mode=False)
+    rows = {row.key: row for row in describe_settings()}
+    assert rows["toy.width"][1:] == ("4", "a whole number from 1 to 9", "Width of the toy.")
+
+
+def complete(*words: str) -> list[str]:
+    *args, incomplete = words
+    shell = ShellComplete(mtf, {}, "mtf", "_MTF_COMPLETE")
+    return [item.value for item in shell.get_completions(args, incomplete)]
+
+
+def test_values_are_completed(tmp_path: Path, monkeypatch) -> None:
+    assert complete("tra") == ["train"]
+    assert "cifar100" in complete("train", "--dataset", "cif")
+    assert set(complete("train", "--optimizer", "")) == {"sgd", "adamw"}
+    assert "mobilenet_v3_small" in complete("train", "--model", "mobilenet_v3")
+    assert "cifar10_v1_050_r32" in complete("train", "--weights", "cifar10_v1")
+    assert complete("run", "quick") == ["quickstart"]
+    assert complete("run", "--set", "train.ep") == ["train.epochs="]
+    monkeypatch.chdir(tmp_path)
+    for name in ("one", "two"):
+        (tmp_path / "artifacts" / name).mkdir(parents=True)
+        (tmp_path / "artifacts" / name / "recipe.json").touch()
+    assert complete("qat", "artifacts/o") == ["artifacts/one"]
 
 
 def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:

@@ -45,7 +45,7 @@ def test_no_run_at_all(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
         (["--learning-rate", "nan"], "qat.learning_rate is nan"),
         (["--learning-rate", "0"], "qat.learning_rate is 0"),
         (["--temperature", "4"], "give --distill too"),
-        (["--distill", "--temperature", "0"], "qat.distill_temperature is 0"),
+        (["--distill", "--temperature", "0"], "qat.distill_temperature"),
         (["--batch-size", "500"], "qat.batch_size 500 is larger than the 448 training images"),
     ],
 )

@@ -47,8 +47,10 @@ def files_of(folder: Path) -> dict[str, bytes]:
 @pytest.mark.parametrize(
     ("setting", "words"),
     [
-        ("model.alpa=1", ("'model.alpa'", "'alpha'")),
-        ("model.alpha=wide", ("model.alpha", "'wide'", "float")),
+        ("model.alpa=1", ("'model.alpa'", "'model.alpha'")),
+        ("model.alpha=wide", ("model.alpha", "'wide'")),
+        ("train.epochs=1000000000000", ("train.epochs",)),
+        ("epochs=3", ("'train.epochs'",)),
         ("model.alpha=0", ("model.alpha is 0",)),
         ("model.alpha=-1", ("model.alpha is -1",)),
         ("model.alpha=nan", ("model.alpha is nan",)),
@@ -208,10 +210,10 @@ class Story:
                 return
         raise AssertionError(f"epoch {epoch} never came: {self.process.communicate()}")
 
-    def interrupt(self) -> tuple[int, str, str]:
+    def interrupt(self, number: int = signal.SIGINT) -> tuple[int, str, str]:
         """Press Ctrl-C, and again if it fell where Python drops exceptions (in a destructor)."""
         for _ in range(3):
-            self.process.send_signal(signal.SIGINT)
+            self.process.send_signal(number)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 out, err = self.process.communicate(timeout=3)
                 return self.process.returncode, out, err
@@ -222,6 +224,18 @@ class Story:
         return self.process.returncode, out, err
 
 
+@pytest.mark.slow
+def test_sigterm_says_how_to_go_on_and_ends_with_143(tmp_path: Path) -> None:
+    options = ["--dataset", "synthetic", "--alpha", "0.05", "--epochs", "50", "--validation", "64"]
+    story = Story("train", *options, "--batch-size", "32", "--out", str(tmp_path / "run"))
+    story.wait_for_epoch(1)
+    code, _, said = story.interrupt(signal.SIGTERM)
+    assert code == 143, said
+    assert f"mtf train --out {tmp_path / 'run'} --resume" in said
+    assert "Traceback" not in said
+
+
+@pytest.mark.slow
 def test_interrupted_then_killed_then_resumed_ends_with_equal_bytes(tmp_path: Path) -> None:
     options = ["--deterministic", "--dataset", "synthetic", "--alpha", "0.05", "--epochs", "16"]
     options += ["--validation", "64", "--batch-size", "32", "--seed", "3"]

@@ -7,6 +7,9 @@ import pytest
 
 from mobilenet_tf.cli import main as cli
 from mobilenet_tf.system.interrupt import (
+    SIGNALS,
+    Terminated,
+    exit_code_of,
     ignore_interrupts,
     raise_if_interrupted,
     remember_interrupts,
@@ -15,10 +18,21 @@ from mobilenet_tf.system.interrupt import (
 
 @pytest.fixture(autouse=True)
 def handler() -> Iterator[None]:
-    before = signal.getsignal(signal.SIGINT)
+    before = {number: signal.getsignal(number) for number in SIGNALS}
     remember_interrupts()
     yield
-    signal.signal(signal.SIGINT, before)
+    for number, what in before.items():
+        signal.signal(number, what)
+
+
+def test_sigterm_is_an_interrupt_with_a_code_of_its_own() -> None:
+    with pytest.raises(KeyboardInterrupt) as caught:
+        signal.raise_signal(signal.SIGTERM)
+    assert exit_code_of(caught.value) == 143
+    assert exit_code_of(KeyboardInterrupt()) == 130
+    with pytest.raises(Terminated):
+        raise_if_interrupted()
+    raise_if_interrupted()
 
 
 class Dropping:
@@ -60,7 +74,7 @@ def test_pressed_again_while_the_first_is_reported_it_still_ends_with_130(monkey
     monkeypatch.setattr(cli.os, "_exit", leave)
     with pytest.raises(SystemExit) as ended:
         cli.main()
-    assert ended.value.code == cli.INTERRUPTED_EXIT_CODE
+    assert ended.value.code == 130
     with pytest.raises(KeyboardInterrupt):  # the first one is remembered still
         raise_if_interrupted()
 
@@ -77,11 +91,11 @@ def test_pressed_again_after_the_first_was_reported_it_still_ends_with_130(monke
         signal.raise_signal(signal.SIGINT)
         raise SystemExit(code)
 
-    monkeypatch.setattr(cli, "run_command", lambda arguments: cli.INTERRUPTED_EXIT_CODE)
+    monkeypatch.setattr(cli, "run_command", lambda arguments: 130)
     monkeypatch.setattr(cli, "ignore_interrupts", ignore)
     monkeypatch.setattr(cli.os, "_exit", leave)
     with pytest.raises(SystemExit) as ended:
         cli.main()
-    assert ended.value.code == cli.INTERRUPTED_EXIT_CODE
+    assert ended.value.code == 130
     with pytest.raises(KeyboardInterrupt):
         raise_if_interrupted()

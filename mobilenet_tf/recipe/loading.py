@@ -1,0 +1,121 @@
+"""Recipes from files and from the command line."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from mobilenet_tf.errors import UsageError, suggest
+from mobilenet_tf.recipe.sections import Recipe
+from mobilenet_tf.recipe.settings import check_setting, replace_settings, show
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+LARGEST_BYTES = 1_000_000
+
+
+def pipelines_folder() -> Path:
+    """Return the folder of the recipes that ship: inside the wheel, or beside the package."""
+    package = Path(__file__).parents[1]
+    installed = package / "pipelines"
+    return installed if installed.is_dir() else package.parent / "pipelines"
+
+
+def recipe_names() -> list[str]:
+    """Return the names of the recipes that ship, sorted."""
+    return sorted(path.stem for path in pipelines_folder().glob("*.toml"))
+
+
+def load_recipe(name_or_path: str, overrides: Iterable[str] = ()) -> Recipe:
+    """Read a recipe by the name of one that ships or by its file, and apply `section.key=value`s.
+
+    Raises:
+        UsageError: no such recipe, a folder, not TOML, an unknown key, a value out of its range.
+    """
+    path = find_recipe(name_or_path)
+    try:
+        with path.open("rb") as file:
+            read = file.read(LARGEST_BYTES + 1)
+        if len(read) > LARGEST_BYTES:
+            raise UsageError(f"{path} is larger than {LARGEST_BYTES:,} bytes: it is no recipe")
+        content = tomllib.loads(read.decode("utf-8-sig"))
+    except (ValueError, RecursionError) as error:  # not UTF-8, not TOML, 5,000 digits, deep nesting
+        raise UsageError(f"{path} is not a recipe in TOML: {error}") from error
+    except OSError as error:
+        raise UsageError(f"cannot read the recipe {path}: {error.strerror}") from error
+    recipe = parse_recipe(content, origin=f"recipe {name_or_path}")
+    return replace_settings(recipe, parse_overrides(overrides))
+
+
+def find_recipe(name_or_path: str) -> Path:
+    """Return the file of a recipe given by name or by path."""
+    shipped = pipelines_folder() / f"{name_or_path}.toml"
+    if name_or_path in recipe_names():
+        return shipped
+    path = Path(name_or_path)
+    with contextlib.suppress(OSError):  # a name too long for the file system is no file either
+        if name_or_path and path.is_dir():
+            raise UsageError(f"the recipe {path} is a folder; give a .toml file or a name")
+        if path.is_file():
+            return path
+    raise UsageError(
+        f"no recipe {name_or_path!r}, neither a file nor a name;"
+        f" {suggest(name_or_path, recipe_names())}"
+    )
+
+
+def parse_overrides(texts: Iterable[str]) -> dict[str, Any]:
+    """Return `section.key=value` texts (or `seed=value`) as checked settings; the last one wins.
+
+    A value is read as TOML, and as plain text where it is not TOML (`data.name=digits`).
+
+    Raises:
+        UsageError: another form, no such setting, or a value of another type or out of its range.
+    """
+    given = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        key = ".".join(part.strip() for part in key.split("."))
+        if not equals or not all(key.split(".")) or key.count(".") > 1:
+            raise UsageError(f"--set {show(text)} is not of the form section.key=value")
+        try:
+            given[key] = check_setting(key, parse_value(value.strip()))
+        except UsageError as error:
+            raise UsageError(f"--set: {error}") from error
+    return given
+
+
+def parse_value(text: str) -> Any:
+    """Return `text` read as a TOML value, or as it stands."""
+    try:
+        read = tomllib.loads(f"value = {text}")
+    except (ValueError, RecursionError):  # not TOML, 5,000 digits, deep nesting
+        return text
+    return read["value"] if len(read) == 1 else text  # more lines are more keys, not this value
+
+
+def parse_recipe(content: dict[str, Any], origin: str) -> Recipe:
+    """Check the content of a recipe and return it frozen; `origin` names it in errors.
+
+    Raises:
+        UsageError: an unknown key, or a value of another type or out of its range.
+    """
+    sections = set(Recipe.__struct_fields__) - {"seed", "deterministic"}
+    given: dict[str, Any] = {}
+    for name, value in content.items():
+        if name not in sections:
+            given[name] = value
+        elif isinstance(value, dict):
+            given |= {f"{name}.{key}": item for key, item in value.items()}
+        else:
+            raise UsageError(f"{origin}: {name} is {show(value)}; it is a section, with settings")
+    try:
+        return replace_settings(Recipe(), given)
+    except UsageError as error:
+        raise UsageError(f"{origin}: {error}") from error
