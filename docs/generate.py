@@ -41,7 +41,7 @@ def settings_tables(previous: str) -> str:
     try:
         from mobilenet_tf.recipe import describe_settings
     except ImportError:  # until settings carry their descriptions
-        return previous
+        return previous.rstrip()
     lines = []
     for section, rows in groupby(describe_settings(), lambda row: row.key.rpartition(".")[0]):
         title = TITLES.get(section, section.capitalize())
@@ -51,7 +51,7 @@ def settings_tables(previous: str) -> str:
             f"| `{row.key}` | `{row.default}` | {row.range} | {row.description} |" for row in rows
         ]
         lines.append("")
-    return "\n".join(lines)
+    return "\n".join(lines).rstrip()
 
 
 def section_summary(section: str) -> list[str]:
