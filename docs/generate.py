@@ -1,4 +1,4 @@
-"""The generated parts of README and docs; `cog -r README.md docs/**/*.md` writes them anew."""
+"""The generated parts of README and docs; `cog -r -I docs *.md docs/reference/*.md` updates them."""
 
 from __future__ import annotations
 
