@@ -1,4 +1,4 @@
-"""The generated parts of README and docs; `cog -r -I docs *.md docs/reference/*.md` updates them."""
+"""The generated parts of README and docs: `cog -r -I docs *.md docs/reference/*.md`."""
 
 from __future__ import annotations
 

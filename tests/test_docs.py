@@ -95,7 +95,7 @@ def test_every_page_is_in_the_navigation(page: Path) -> None:
 def test_generated_parts_are_up_to_date() -> None:
     command = [sys.executable, "-m", "cogapp", "--check", "-I", str(DOCS), *map(str, GENERATED)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
-    assert done.returncode == 0, f"run cog -r -I docs on the changed pages\n{done.stdout}{done.stderr}"
+    assert done.returncode == 0, f"run cog -r -I docs FILE\n{done.stdout}{done.stderr}"
 
 
 def test_the_settings_table_is_complete_and_true() -> None:
