@@ -6,7 +6,7 @@ The only reader of the test split. Keras models and files go through one metric 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -32,7 +32,7 @@ from mobilenet_tf.models.cost import count_variant_costs
 from mobilenet_tf.pipeline.networks import build_float_model, build_quantized_model
 from mobilenet_tf.pipeline.plan import Plan
 from mobilenet_tf.pipeline.stages import Outcome, Work
-from mobilenet_tf.recipe import BenchmarkSettings, Quantization, Recipe
+from mobilenet_tf.recipe import Quantization, Recipe
 from mobilenet_tf.runs.names import artifact_name, weights_name
 from mobilenet_tf.runs.results import (
     AugmentedScore,
