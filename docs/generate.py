@@ -38,10 +38,8 @@ def zoo_table() -> str:
 
 def settings_tables(previous: str) -> str:
     """Return a table of settings for each section of a recipe."""
-    try:
-        from mobilenet_tf.recipe import describe_settings
-    except ImportError:  # until settings carry their descriptions
-        return previous.rstrip()
+    from mobilenet_tf.recipe import describe_settings
+
     lines = []
     for section, rows in groupby(describe_settings(), lambda row: row.key.rpartition(".")[0]):
         title = TITLES.get(section, section.capitalize())

@@ -128,7 +128,7 @@ def predict(model: Any, images: Any, *, top: int = 5) -> Any:
 def _predict_fn(model: Any) -> tuple[Any, int | None]:
     """Return what maps bytes to probabilities, and the side that it takes images of."""
     if isinstance(model, (str, Path)):
-        from mobilenet_tf.pipeline.export import to_probabilities
+        from mobilenet_tf.evaluation.predict import to_probabilities
         from mobilenet_tf.tflite.interpreter import Classifier
 
         classifier = Classifier.load(find_tflite(Path(model)))

@@ -115,7 +115,7 @@ def train(
         UsageError: the model ends in a softmax or has another number of classes.
         MtfError: the loss is no longer finite.
     """
-    from mobilenet_tf.training.fit import seed_everything
+    from mobilenet_tf.training.trainer import seed_everything
 
     _check_trainable(model, data, "train")
     fit_settings = msgspec.structs.replace(
@@ -163,7 +163,7 @@ def quantize(
         set_mode,
         set_norms,
     )
-    from mobilenet_tf.training.fit import seed_everything
+    from mobilenet_tf.training.trainer import seed_everything
 
     _check_trainable(model, data, "quantize")
     qat = msgspec.structs.replace(
@@ -222,22 +222,18 @@ def _fit(
     phase: Any = None,
 ) -> None:
     """Fit a model with the one training loop, in `out` or in a folder that goes away."""
-    from mobilenet_tf.training.fit import fit
+    from mobilenet_tf.training.loop import FitPlan, fit
 
     with _work_folder(out) as folder:
-        fit(
-            model,
-            data.train,
-            data.validation,
-            augmentation,
-            settings,
+        plan = FitPlan(
+            label="qat" if phase else "train",
+            settings=settings,
+            augmentation=augmentation,
             seed=seed,
             folder=folder,
-            label="qat" if phase else "train",
-            echo=lambda message: None,
-            progress=False,
             phase=phase,
         )
+        fit(model, data.train, data.validation, plan)
 
 
 @contextlib.contextmanager

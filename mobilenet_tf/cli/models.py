@@ -183,8 +183,9 @@ def _list_measured(dataset: str) -> list[dict[str, Any]]:
 
     cards = [card for card in load_cards() if card.dataset == dataset]
     keys = ("parameters", "macs", "size_bytes", "top1")
-    found = [(card.name, card.measured("tflite", "int8_qat")) for card in cards]
-    return [{"name": name, **{key: row[key] for key in keys}} for name, row in found]
+    return [
+        {"name": card.name, **{key: getattr(card.int8_row, key) for key in keys}} for card in cards
+    ]
 
 
 def _format_families(rows: list[dict[str, Any]]) -> str:
@@ -260,7 +261,7 @@ def _list_notes() -> list[str]:
     from mobilenet_tf.models.options import INT8_NOTES
 
     return [
-        "Options in the int8 file (measured in docs/quantization.md):",
+        "Options in the int8 file (measured in docs/notebook/models.md):",
         *(f"  {option}: {note}" for option, note in INT8_NOTES.items()),
     ]
 

@@ -107,7 +107,7 @@ def set_option(function: F) -> F:
         "overrides",
         multiple=True,
         metavar="SECTION.KEY=VALUE",
-        help="Any setting of the recipe (docs/recipes.md), such as train.epochs=10; can be"
+        help="Any setting of the recipe (docs/reference/settings.md), such as train.epochs=10; can be"
         " repeated.",
         shell_complete=_complete_key,
     )

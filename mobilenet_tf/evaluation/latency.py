@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from mobilenet_tf.recipe import BenchmarkSettings
+from mobilenet_tf.system import terminal
 
 BLOCK_RUNS = 10  # consecutive runs of one model before the next has its turn
 
@@ -23,14 +24,12 @@ def time_interleaved(
         for _ in range(settings.latency_warmup_runs):
             run_once()
     latencies: list[list[float]] = [[] for _ in runs]
-    left = settings.latency_runs
-    while left > 0:
-        block = min(BLOCK_RUNS, left)
-        left -= block
-        for run_once, taken in zip(runs, latencies, strict=True):
+    for done in terminal.track(range(0, settings.latency_runs, BLOCK_RUNS), "measuring latency"):
+        block = min(BLOCK_RUNS, settings.latency_runs - done)
+        for run_once, measured_ms in zip(runs, latencies, strict=True):
             run_once()  # brings its weights back into the cache
             for _ in range(block):
                 start = time.perf_counter()
                 run_once()
-                taken.append((time.perf_counter() - start) * 1e3)
+                measured_ms.append((time.perf_counter() - start) * 1e3)
     return latencies

@@ -10,7 +10,7 @@ from mobilenet_tf.recipe import Options, check_setting
 
 __all__ = ["INT8_NOTES", "PAPER", "Options", "check_options", "list_suffixes"]
 
-INT8_NOTES = {  # what an option becomes in the int8 file; docs/quantization.md has what it costs
+INT8_NOTES = {  # what an option becomes in the int8 file; docs/notebook/models.md has what it costs
     "relu": "fused into the convolution",
     "relu6": "fused into the convolution",
     "silu": "LOGISTIC and MUL: 8 to 18 % slower than relu or relu6",

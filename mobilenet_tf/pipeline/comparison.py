@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from mobilenet_tf.errors import UsageError
 from mobilenet_tf.models.cost import count_variant_costs
 from mobilenet_tf.pipeline.freshness import find_stale_input
+from mobilenet_tf.pipeline.plan import make_plan
 from mobilenet_tf.pipeline.stages import find_stage
 from mobilenet_tf.report.comparison import ComparisonRow
 from mobilenet_tf.runs.folder import RunFolder
@@ -29,7 +30,7 @@ def _describe(run: RunFolder) -> ComparisonRow:
     if not run.is_finished("benchmark"):
         raise UsageError(f"{run.path} has no benchmark yet; run mtf benchmark {run.path}")
     benchmark: StageResult[BenchmarkMetrics] = run.load_stage("benchmark", verify=False)
-    stale = find_stale_input(find_stage("benchmark"), run, recipe, benchmark)
+    stale = find_stale_input(find_stage("benchmark"), make_plan(run, recipe), benchmark)
     if stale:
         raise UsageError(
             f"the benchmark of {run.path} is out of date ({stale}); run mtf benchmark {run.path}"

@@ -119,10 +119,9 @@ def find_weights_file(recipe: Recipe, variant: Variant) -> Path:
     card, file = shelf.find_weights(
         recipe.train.weights, variant=variant.name, stride_plan=variant.stride_plan
     )
-    of_card = card.recipe["model"] if card else {}
+    of_weights = card.recipe.model if card else recipe.model
     for name in SHAPING:
-        ours = getattr(recipe.model, name)
-        theirs = of_card.get(name, ours)
+        ours, theirs = getattr(recipe.model, name), getattr(of_weights, name)
         if theirs != ours:
             raise UsageError(
                 f"train.weights {recipe.train.weights} are of another network: they have"

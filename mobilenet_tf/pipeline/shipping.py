@@ -9,12 +9,14 @@ from typing import Any
 
 from mobilenet_tf.errors import MtfError, UsageError
 from mobilenet_tf.evaluation.metrics import make_keras_predict_fn
+from mobilenet_tf.evaluation.predict import to_probabilities
 from mobilenet_tf.files import hash_file
 from mobilenet_tf.models.weights import load_weights, round_weights
 from mobilenet_tf.pipeline.benchmark import score_on_test
-from mobilenet_tf.pipeline.export import to_probabilities
-from mobilenet_tf.pipeline.freshness import WEIGHTS, check_state
+from mobilenet_tf.pipeline.freshness import check_state
 from mobilenet_tf.pipeline.networks import build_float_model
+from mobilenet_tf.pipeline.origins import WEIGHTS
+from mobilenet_tf.pipeline.plan import make_plan
 from mobilenet_tf.pipeline.runner import resume_command
 from mobilenet_tf.pipeline.stages import find_stage
 from mobilenet_tf.recipe import Recipe
@@ -93,8 +95,9 @@ def load_finished(run: RunFolder, recipe: Recipe) -> dict[str, StageResult[Any]]
             f"{run.path} leaves quantization-aware training out (qat.epochs is 0) and the zoo"
             f" ships int8 files after it; run mtf qat {run.path} --epochs 3, and what follows"
         )
+    plan = make_plan(run, recipe)
     for name in PACKAGED_STAGES:
-        state = check_state(find_stage(name), run, recipe)
+        state = check_state(find_stage(name), plan)
         if not state.up_to_date:
             raise UsageError(
                 f"{name} of {run.path} is not ready for the zoo ({state.reason});"

@@ -1,6 +1,6 @@
 """The sections of a recipe: every setting's name, type, range, default and help, once.
 
-Options of the command line, the table in docs/recipes.md and all checks are derived from here.
+Options of the command line, the table in docs/reference/settings.md and all checks are derived from here.
 Units are in the names.
 """
 

@@ -186,7 +186,7 @@ def _explain_unknown(key: str) -> str:
         alike = [near] if (near := nearest(key, settings)) else []
     hint = f"did you mean {' or '.join(map(repr, alike))}? " if alike else ""
     known = f"known: {_listed(section)}" if _listed(section) else ""
-    return f"unknown setting {show(key)}; {hint}{known or 'docs/recipes.md lists all'}"
+    return f"unknown setting {show(key)}; {hint}{known or 'docs/reference/settings.md lists all'}"
 
 
 def _listed(section: str) -> str:

@@ -45,7 +45,9 @@ def randomise(model: Any, seed: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "alpha", "make_reference"), REFERENCES, ids=lambda value: str(value)[:40]
+    ("name", "alpha", "make_reference"),
+    REFERENCES,
+    ids=lambda value: getattr(value, "__name__", str(value)),
 )
 def test_same_outputs_as_keras_applications(name: str, alpha: float, make_reference: Any) -> None:
     side_px = 64
