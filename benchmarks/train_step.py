@@ -43,7 +43,7 @@ from mobilenet_tf.recipe import Recipe, load_recipe
 from mobilenet_tf.runs.names import recipe_variant
 from mobilenet_tf.runs.provenance import describe_versions, find_commit
 from mobilenet_tf.system.hardware import describe_machine
-from mobilenet_tf.training import fit
+from mobilenet_tf.training import trainer
 from mobilenet_tf.training.precision import choose_precision, describe_precision
 from mobilenet_tf.training.trainer import Trainer
 from stock import quantize_stock
@@ -167,7 +167,7 @@ def build_steps(recipe: Recipe) -> tuple[dict[str, Any], str]:
         ),
         "conv2d": Trainer(model, recipe.train),
     }
-    with mock.patch.object(fit, "as_products", return_value=contextlib.nullcontext()):
+    with mock.patch.object(trainer, "as_products", return_value=contextlib.nullcontext()):
         trainers["conv2d"].step(*batch)  # traced now, as Keras computes it
     for part in ("live", "frozen"):
         quantized = quantize_for_training(model)

@@ -107,7 +107,7 @@ def test_a_run_does_not_teach_itself(bench: Any) -> None:
     ],
 )
 def test_who_cannot_teach_is_refused_before_anything_is_begun(
-    change: str, words: str, bench: Any
+    change: str, words: str, bench: Any, make_teacher: Any
 ) -> None:
     path = bench.run.path.parent / "teacher"
     if change == "empty":
