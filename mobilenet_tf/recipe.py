@@ -39,6 +39,25 @@ class DataSettings(Settings, frozen=True, kw_only=True):
 
     name: str = "cifar10"
     validation_count: Count = 5000
+    path: Annotated[
+        str, Meta(description="Folder of images, or CSV file, to use in place of a named dataset.")
+    ] = ""
+    resize: Annotated[
+        Literal["crop", "pad", "stretch"],
+        Meta(description="How photographs become square: centre crop, grey bars or squeezed."),
+    ] = "crop"
+    holdout_share: Annotated[
+        float,
+        Meta(
+            ge=0,
+            lt=0.5,
+            description="Share of a folder's images held out for validation, and again for test,"
+            " where it has none; 0 follows their number.",
+        ),
+    ] = 0.0
+    unreadable_share: Annotated[
+        float, Meta(ge=0, le=1, description="Share of unreadable images above which a run stops.")
+    ] = 0.01
 
 
 ActivationName = Literal["paper", "relu", "relu6", "silu", "hard_swish"]
@@ -86,6 +105,18 @@ class AugmentationSettings(Settings, frozen=True, kw_only=True):
     mixup_alpha: NonNegative = 0.0
     cutmix_alpha: NonNegative = 0.0
     strong_share: Share = 1.0
+    random_resized_crop_scale: Annotated[
+        float,
+        Meta(
+            ge=0, le=1, description="Smallest share of the area that a random crop keeps; 0: off."
+        ),
+    ] = 0.0
+    trivial_augment: Annotated[
+        bool, Meta(description="One random change of geometry or colour for each image.")
+    ] = False
+    erasing_probability: Annotated[
+        float, Meta(ge=0, le=1, description="Probability that a rectangle is erased; 0: off.")
+    ] = 0.0
 
 
 class FitSettings(Settings, frozen=True, kw_only=True):

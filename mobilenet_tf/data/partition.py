@@ -67,7 +67,8 @@ def partition(
         for still_missing, part in zip(range(len(missing), 0, -1), missing, strict=True):
             chosen = _choose(free, wanted, spare=still_missing)
             parts[rows[np.isin(groups[rows], [group for group, _ in chosen])]] = part
-            free = [entry for entry in free if entry not in chosen]
+            taken = set(chosen)
+            free = [entry for entry in free if entry not in taken]
     return replace(index, parts=parts)
 
 

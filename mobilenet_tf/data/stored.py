@@ -14,7 +14,7 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -32,7 +32,7 @@ from mobilenet_tf.system.terminal import bar, escape
 
 log = logging.getLogger(__name__)
 _FORMAT = 1  # changes with what the bytes of a record are
-_SHARD_BYTES = 128 * 2**20
+_SHARD_BYTES = 32 * 2**20
 _SPARE_BYTES = 2**30  # stays free on the disk
 _NAMED = 5
 
@@ -100,13 +100,12 @@ def store_images(
     missing = [start for start in starts if not _shard(folder, start // per_shard).is_file()]
     _check_space(cache, sum(min(per_shard, len(index) - s) for s in missing) * record_bytes)
     load = partial(_load, side_px=resolution_px, rule=rule)
-    with bar("decoding images", len(index)) as advance:
-        for start in starts:
-            paths = [index.path(row) for row in range(start, min(start + per_shard, len(index)))]
-            if start in missing:
-                _write_shard(folder, start // per_shard, paths, load, record_bytes, advance)
-            else:
-                advance(len(paths))
+    rows = [range(start, min(start + per_shard, len(index))) for start in missing]
+    with bar("decoding images", sum(map(len, rows))) as advance:
+        for these in rows:
+            images = map_in_threads(load, map(index.path, these))
+            _write_shard(folder, these.start // per_shard, images, record_bytes)
+            advance(len(these))
     reasons = {
         start + int(row): reason
         for start in starts
@@ -185,19 +184,18 @@ def _load(path: Path, side_px: int, rule: ResizeRule) -> NDArray[np.uint8] | str
 
 
 def _write_shard(
-    folder: Path, number: int, paths: Sequence[Path], load: Any, record_bytes: int, advance: Any
+    folder: Path, number: int, images: Iterable[NDArray[np.uint8] | str], record_bytes: int
 ) -> None:
     """Write one shard; what cannot be read holds zeros, and its reason stands beside the shard."""
     reasons = {}
     with atomic_path(_shard(folder, number)) as temporary:
         with temporary.open("wb") as file:
-            for row, image in enumerate(map_in_threads(load, paths)):
+            for row, image in enumerate(images):
                 if isinstance(image, str):
                     reasons[row] = image
                     file.write(bytes(record_bytes))
                 else:
                     file.write(image.data)
-                advance()
         if reasons:  # before the shard takes its name: it is never there without them
             write_text(_reasons_file(folder, number), json.dumps(reasons))
 
