@@ -25,6 +25,7 @@ VERBS = (  # in the order of the work
     "predict",
     "models",
     "zoo",
+    "data",
     "datasets",
     "doctor",
 )
