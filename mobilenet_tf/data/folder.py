@@ -27,6 +27,7 @@ from mobilenet_tf.data.index import (
 from mobilenet_tf.errors import UsageError
 from mobilenet_tf.system.terminal import escape
 
+_LOOKED_AT = 5000  # entries, before a folder is said to hold no image
 _WANTED = "wanted: FOLDER/CLASS/IMAGE, or FOLDER/train/CLASS/IMAGE beside validation/ and test/"
 
 
@@ -45,6 +46,19 @@ def index_images(origin: Path) -> ImageIndex:
         return _index_csv(origin)
     unpack = "; unpack it first" if origin.suffix.lower() in (".zip", ".tar", ".gz", ".tgz") else ""
     raise UsageError(f"{origin} is neither a folder nor a .csv file{unpack}. {_WANTED}")
+
+
+def holds_images(folder: Path) -> bool:
+    """Say whether images lie in a folder, in its folders or in theirs, by a short look."""
+    looked = 0
+    for depth in ("*", "*/*", "*/*/*"):
+        for path in folder.glob(depth):
+            if is_image_name(path.name) and not path.name.startswith("."):
+                return True
+            looked += 1
+            if looked > _LOOKED_AT:
+                return False
+    return False
 
 
 @dataclass
