@@ -161,7 +161,7 @@ class _Walk:
         )
 
     def _explain_nothing(self) -> str:
-        loose = [name for name in self.ignored if is_image_name(name)]
+        loose = [name for name in sorted(self.ignored) if is_image_name(name)]
         if loose:
             return (
                 f"{self.root} holds images without folders, such as {escape(loose[0])}: their"
