@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from mobilenet_tf.data.index import PART_NAMES, PARTS
-from mobilenet_tf.data.photographs import CACHE_FOLDER
 from mobilenet_tf.data.sources import (
     default_data_dir,
     download,
@@ -21,6 +20,7 @@ from mobilenet_tf.data.sources import (
     prepared_folder,
     refuse_photographs,
 )
+from mobilenet_tf.data.stored import CACHE_FOLDER
 from mobilenet_tf.errors import MtfError, UsageError
 from mobilenet_tf.files import write_text
 from mobilenet_tf.system.terminal import escape, track
@@ -47,9 +47,7 @@ def export_images(name: str, data_dir: Path | None = None) -> Path:
     if folder is None:
         refuse_photographs(root)
         if data_dir is not None:
-            raise UsageError(
-                f"{data_dir} lacks {name}; leave --data-dir out to download it"
-            )
+            raise UsageError(f"{data_dir} lacks {name}; leave --data-dir out to download it")
         download(name, root)
         folder = prepared_folder(name, root)
     if folder is None:

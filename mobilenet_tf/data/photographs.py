@@ -8,23 +8,26 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
+from mobilenet_tf.data.catalog import DatasetInfo
 from mobilenet_tf.data.duplicates import group_alike
+from mobilenet_tf.data.exported import PREFIX, export_images
 from mobilenet_tf.data.folder import index_images
 from mobilenet_tf.data.image import ResizeRule
 from mobilenet_tf.data.index import PARTS, TEST, TRAIN, VALIDATION, ImageIndex
 from mobilenet_tf.data.partition import SMALL_TEST_COUNT, format_split, partition
 from mobilenet_tf.data.splits import Split
-from mobilenet_tf.data.stored import check_unreadable, store_images, store_key
+from mobilenet_tf.data.stored import CACHE_FOLDER, check_unreadable, store_images, store_key
 from mobilenet_tf.data.survey import survey_images
 from mobilenet_tf.files import write_text
+from mobilenet_tf.recipe import DataSettings, Recipe
 
 log = logging.getLogger(__name__)
-CACHE_FOLDER = "mobilenet_tf_images"  # in the folder of datasets
 TRAINING_MARGIN = 1.15
 
 
@@ -73,6 +76,49 @@ class Photographs:
         record = f"{stored.folder.name}\n{format_split(read)}"
         digest = hashlib.sha256(record.encode(errors="surrogateescape")).hexdigest()
         return Split(stored, read.labels), digest
+
+
+def find_source(data: DataSettings, data_dir: Path | None) -> Path | None:
+    """Return the folder or CSV file that a recipe names; None for a dataset of the catalog.
+
+    A set of tensorflow-datasets ("tfds:NAME") is written as files the first time.
+
+    Raises:
+        as `exported.export_images` does.
+    """
+    if data.path:
+        return Path(data.path).expanduser()
+    return export_images(data.name, data_dir) if data.name.startswith(PREFIX) else None
+
+
+def describe_source(index: ImageIndex, resolution_px: int) -> DatasetInfo:
+    """Return what the catalog would say of a folder, as it stands before it is split."""
+    origin = index.origin.resolve()
+    name = origin.parent.name if origin.name == "images.csv" else origin.stem
+    return DatasetInfo(
+        name=re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_") or "images",
+        description=f"{len(index):,} images of {len(index.classes)} classes from {index.origin}",
+        classes=index.classes,
+        image_shape=(resolution_px, resolution_px, 3),
+        train_count=len(index.rows(TRAIN)) + len(index.rows(VALIDATION)),
+        test_count=len(index.rows(TEST)),
+        source="folder",
+        download_bytes=0,
+        flip_safe=True,
+        recipe="",
+    )
+
+
+def make_settings(recipe: Recipe, source: Path) -> FolderSettings:
+    """Return the settings of a folder that a recipe gives."""
+    return FolderSettings(
+        path=source,
+        seed=recipe.seed,
+        resolution_px=recipe.model.resolution_px,
+        resize=recipe.data.resize,
+        holdout_share=recipe.data.holdout_share,
+        unreadable_share=recipe.data.unreadable_share,
+    )
 
 
 def open_photographs(settings: FolderSettings, data_dir: Path) -> Photographs:

@@ -31,6 +31,7 @@ from mobilenet_tf.files import atomic_path, write_text
 from mobilenet_tf.system.terminal import bar, escape
 
 log = logging.getLogger(__name__)
+CACHE_FOLDER = "mobilenet_tf_images"  # in the folder of datasets
 _FORMAT = 1  # changes with what the bytes of a record are
 _SHARD_BYTES = 32 * 2**20
 _SPARE_BYTES = 2**30  # stays free on the disk

@@ -16,12 +16,18 @@ from mobilenet_tf.data.folder import index_images
 from mobilenet_tf.data.image import load_image
 from mobilenet_tf.data.index import TEST, TRAIN, VALIDATION
 from mobilenet_tf.data.partition import default_share, format_split, partition
-from mobilenet_tf.data.photographs import FolderSettings, open_photographs
+from mobilenet_tf.data.photographs import (
+    FolderSettings,
+    describe_source,
+    find_source,
+    make_settings,
+    open_photographs,
+)
 from mobilenet_tf.data.pipeline import make_training_batches
 from mobilenet_tf.data.splits import Split
 from mobilenet_tf.data.survey import survey_images
 from mobilenet_tf.errors import MtfError, UsageError
-from mobilenet_tf.recipe import AugmentationSettings
+from mobilenet_tf.recipe import AugmentationSettings, load_recipe
 
 Make = Callable[..., Path]
 
@@ -223,3 +229,25 @@ def test_batches_from_disk_equal_batches_from_memory(alike: Path, tmp_path: Path
     for (images, targets), (others, their) in zip(*batches, strict=True):
         np.testing.assert_array_equal(images, others)
         np.testing.assert_array_equal(targets, their)
+
+
+def test_a_recipe_names_its_images_by_path(alike: Path) -> None:
+    recipe = load_recipe("quickstart", (f"data.path={alike}", "data.resize=pad", "seed=7"))
+    source = find_source(recipe.data, None)
+    assert source == alike
+    assert find_source(load_recipe("quickstart").data, None) is None
+    chosen = make_settings(recipe, source)
+    assert (chosen.seed, chosen.resize) == (7, "pad")
+    info = describe_source(index_images(source), 32)
+    assert (info.name, info.classes) == ("alike", ("a", "b"))
+    assert (info.train_count, info.test_count, info.source) == (15, 0, "folder")
+
+
+@pytest.mark.slow
+def test_real_photographs_hold_a_pair_under_two_labels(clothing_dir: Path) -> None:
+    survey = survey_images(index_images(clothing_dir))
+    assert survey.readable.all()
+    pairs = find_near_pairs(survey)
+    assert len(pairs) == 2
+    labels = survey.index.labels[pairs]
+    assert (labels[:, 0] != labels[:, 1]).sum() == 1
