@@ -79,7 +79,8 @@ def fit_image(
         scale = min(width / width_px, height / height_px)
         width, height = _clip(width_px * scale, width), _clip(height_px * scale, height)
         left, top = (image.width - width) // 2, (image.height - height) // 2
-        image = image.crop((left, top, left + width, top + height))
+        if (width, height) != image.size:  # a crop is a copy, and the whole may be huge
+            image = image.crop((left, top, left + width, top + height))
     elif rule == "pad":
         scale = min(width_px / width, height_px / height)
         inner = _clip(width * scale, width_px), _clip(height * scale, height_px)
@@ -141,7 +142,7 @@ def _explain(error: Exception, path: Path) -> MtfError:
 def _turn_upright(image: Image.Image) -> Image.Image:
     try:
         turned = image.getexif().get(ExifTags.Base.Orientation, 1) in range(2, 9)
-        upright: Image.Image = ImageOps.exif_transpose(image)
+        upright: Image.Image = ImageOps.exif_transpose(image) if turned else image
     except Exception:  # damaged EXIF, with many kinds of failure, says nothing on orientation
         return image
     upright.info[TURNED] = turned
