@@ -41,6 +41,7 @@ DOORS = {  # a library -> the modules that may import it
     "ai_edge_litert": ("tflite",),
     "ai_edge_litert.interpreter": ("tflite/interpreter",),
     "PIL": ("data/image",),
+    "imagehash": ("data/survey",),
     "flatbuffers": ("tflite/schema",),
     "filelock": ("runs/folder", "zoo/folder"),
 }

@@ -26,6 +26,7 @@ VERBS = (  # in the order of the work
     "predict",
     "models",
     "zoo",
+    "data",
     "datasets",
     "doctor",
 )

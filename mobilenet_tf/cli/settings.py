@@ -107,8 +107,8 @@ def set_option(function: F) -> F:
         "overrides",
         multiple=True,
         metavar="SECTION.KEY=VALUE",
-        help="Any setting of the recipe (docs/reference/settings.md), such as train.epochs=10; can be"
-        " repeated.",
+        help="Any setting of the recipe (docs/reference/settings.md), such as train.epochs=10;"
+        " can be repeated.",
         shell_complete=_complete_key,
     )
     return option(command)  # type: ignore[return-value]

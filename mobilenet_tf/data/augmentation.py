@@ -58,8 +58,8 @@ def cut_out(images: Any, seed: Any, size_px: int) -> Any:
     unit = tf.random.stateless_uniform((batch, 2, 1), seed, alg="philox")
     sides = tf.constant([[height], [width]], tf.float32)
     first = tf.cast(unit * sides, tf.int32) - size_px // 2  # (B, 2, 1), may be negative
-    rows = _within(tf.range(height), first[:, 0], size_px)  # (B, H)
-    columns = _within(tf.range(width), first[:, 1], size_px)  # (B, W)
+    rows = within(tf.range(height), first[:, 0], size_px)  # (B, H)
+    columns = within(tf.range(width), first[:, 1], size_px)  # (B, W)
     square = rows[:, :, tf.newaxis] & columns[:, tf.newaxis, :]
     return tf.where(square[..., tf.newaxis], tf.constant(GREY, tf.uint8), images)
 
@@ -136,7 +136,7 @@ def cut_mix(images: Any, targets: Any, seed: Any, alpha: float) -> tuple[Any, An
     for length, centre in ((height, unit[0]), (width, unit[1])):
         size = tf.cast(tf.round(side * length), tf.int32)
         first = tf.cast(centre * length, tf.int32) - size // 2
-        masks.append(_within(tf.range(length), first, size))
+        masks.append(within(tf.range(length), first, size))
     inside = masks[0][:, tf.newaxis] & masks[1]  # (H, W)
     share = tf.reduce_mean(tf.cast(inside, targets.dtype))
     return (
@@ -164,7 +164,8 @@ def _reflect(positions: Any, size: int) -> Any:
     return tf.minimum(positions, 2 * (size - 1) - positions)
 
 
-def _within(positions: Any, first: Any, size: int) -> Any:
+def within(positions: Any, first: Any, size: Any) -> Any:
+    """Return which positions lie in first..first + size - 1, bool."""
     return (positions >= first) & (positions < first + size)
 
 

@@ -23,7 +23,7 @@ class DatasetInfo:
     image_shape: tuple[int, int, int]
     train_count: int
     test_count: int
-    source: Literal["tensorflow-datasets", "scikit-learn", "generated"]
+    source: Literal["tensorflow-datasets", "scikit-learn", "generated", "folder"]
     download_bytes: int
     flip_safe: bool
     recipe: str

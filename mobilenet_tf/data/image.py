@@ -1,40 +1,103 @@
-"""One image file of any size and kind as the bytes that a model takes."""
+"""One image file of any size and kind as the bytes that a model takes.
+
+The only way from a file to bytes: training, validation, test and prediction all come here, so that
+a model is measured on what it will be shown.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import threading
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from mobilenet_tf.errors import MtfError, UsageError
 
+ResizeRule = Literal["crop", "pad", "stretch"]
+RESIZE_RULES: tuple[ResizeRule, ...] = get_args(ResizeRule)
+TURNED = "turned_by_exif"  # in an opened image's `info`: whether EXIF said so
+GREY = (128, 128, 128)  # what normalisation makes 0
 _WHITE = (255, 255, 255, 255)
 _GREY_16_MAX = 65535
+_LARGE_PIXELS = 24_000_000  # from here on one image at a time, and JPEGs decoded smaller
+_SPARE = 4  # a JPEG is decoded smaller only where it stays this much larger than needed
+_one_large_image = threading.Lock()
+# Pillow warns from 89 million pixels on, which cameras reach, and of every flaw that it gets over.
+# For good, as `warnings.catch_warnings` is of no use where threads decode.
+warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
-def load_image(path: Path, height_px: int, width_px: int) -> NDArray[np.uint8]:
+def load_image(
+    path: Path, height_px: int, width_px: int, rule: ResizeRule = "crop"
+) -> NDArray[np.uint8]:
     """Return the image in a file as uint8 (height_px, width_px, 3), red first.
 
-    The first frame is taken, turned as its EXIF orientation says, what is transparent becomes
-    white, greys of 16 and 32 bits are scaled to bytes. Then the largest centred part of the
-    model's aspect ratio is resized: bilinear, with antialiasing when it shrinks, as in training.
+    The image is the first frame, turned as its EXIF orientation says, in RGB as `to_rgb` gives it,
+    and resized by `rule`: "crop" takes the largest
+    centred part of the model's aspect ratio, "pad" the whole image between bars of grey, "stretch"
+    the whole image squeezed. Bilinear, with antialiasing when it shrinks.
 
     Raises:
         UsageError: there is no such file, or it is a folder or no image.
         MtfError: the image is damaged, cut off or far too large, or cannot be read.
     """
-    with warnings.catch_warnings():
-        # Pillow warns from 89 million pixels on and refuses from twice as many; cameras get there.
-        warnings.simplefilter("ignore")
-        image = _to_rgb(_open(path), path)
-    return np.asarray(_fit(image, height_px, width_px), np.uint8)
+    with open_image(path, needed_px=max(height_px, width_px)) as image:
+        return np.asarray(fit_image(to_rgb(image, path), height_px, width_px, rule), np.uint8)
 
 
-def _open(path: Path) -> Image.Image:
-    """Return the first frame, decoded and upright."""
+@contextlib.contextmanager
+def open_image(path: Path, needed_px: int = 0) -> Iterator[Image.Image]:
+    """Yield the first frame of an image file, decoded and upright, in its own colour mode.
+
+    A JPEG of more than 24 million pixels is decoded at a half, a quarter or an eighth of its size
+    where that is at least four times `needed_px` (0: at full size). Such images, which take up to
+    half a gigabyte each, are held one at a time.
+
+    Raises:
+        as `load_image` does.
+    """
+    with _opened(path) as image:
+        large = image.width * image.height > _LARGE_PIXELS
+        with _one_large_image if large else contextlib.nullcontext():
+            if large and needed_px:
+                image.draft(image.mode, (_SPARE * needed_px, _SPARE * needed_px))
+            yield _decode(image, path)
+
+
+def fit_image(
+    image: Image.Image, height_px: int, width_px: int, rule: ResizeRule = "crop"
+) -> Image.Image:
+    """Return an image resized by a rule of `load_image`."""
+    width, height = image.size
+    if rule == "crop":
+        scale = min(width / width_px, height / height_px)
+        width, height = _clip(width_px * scale, width), _clip(height_px * scale, height)
+        left, top = (image.width - width) // 2, (image.height - height) // 2
+        if (width, height) != image.size:  # a crop is a copy, and the whole may be huge
+            image = image.crop((left, top, left + width, top + height))
+    elif rule == "pad":
+        scale = min(width_px / width, height_px / height)
+        inner = _clip(width * scale, width_px), _clip(height * scale, height_px)
+        padded = Image.new("RGB", (width_px, height_px), GREY)
+        corner = (width_px - inner[0]) // 2, (height_px - inner[1]) // 2
+        padded.paste(image.resize(inner, Image.Resampling.BILINEAR), corner)
+        return padded
+    return image.resize((width_px, height_px), Image.Resampling.BILINEAR)
+
+
+def _clip(length: float, most: int) -> int:
+    return min(most, max(1, round(length)))
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
+    """Yield an image file of which the header alone has been read."""
     if not path.is_file():
         what = "does not exist"
         if path.is_dir():
@@ -43,38 +106,60 @@ def _open(path: Path) -> Image.Image:
             what = "is no file; name an image file"
         raise UsageError(f"{path} {what}")
     try:
-        image: Image.Image = Image.open(path)
+        image = Image.open(path)
+    except Exception as error:  # each format's decoder has its own kinds of failure
+        raise _explain(error, path) from error
+    with image:
+        yield image
+
+
+def _decode(image: Image.Image, path: Path) -> Image.Image:
+    try:
         image.load()
-    except UnidentifiedImageError as error:
+    except Exception as error:  # as above
+        raise _explain(error, path) from error
+    return _turn_upright(image)
+
+
+def _explain(error: Exception, path: Path) -> MtfError:
+    if isinstance(error, UnidentifiedImageError):
         what = "is no image that can be read" if path.stat().st_size else "is empty"
-        raise UsageError(
+        return UsageError(
             f"{path} {what}; give PNG, JPEG, WebP, GIF, BMP or TIFF, or convert it to one"
-        ) from error
-    except Image.DecompressionBombError as error:
-        raise MtfError(
+        )
+    if isinstance(error, Image.DecompressionBombError):
+        return MtfError(
             f"{path} has more than {2 * (Image.MAX_IMAGE_PIXELS or 0) / 1e6:.0f} million pixels;"
             " make a smaller copy of it first"
-        ) from error
-    except PermissionError as error:
-        raise MtfError(f"cannot read {path}: {error.strerror}; check its permissions") from error
-    except Exception as error:  # each format's decoder has its own kinds of failure
-        raise MtfError(
-            f"{path} is a damaged or cut-off image ({_first_line(error)}); copy or save it again"
-        ) from error
-    return _turn_upright(image)
+        )
+    if isinstance(error, PermissionError):
+        return MtfError(f"cannot read {path}: {error.strerror}; check its permissions")
+    return MtfError(
+        f"{path} is a damaged or cut-off image ({_first_line(error)}); copy or save it again"
+    )
 
 
 def _turn_upright(image: Image.Image) -> Image.Image:
     try:
-        return ImageOps.exif_transpose(image)
+        turned = image.getexif().get(ExifTags.Base.Orientation, 1) in range(2, 9)
+        upright: Image.Image = ImageOps.exif_transpose(image) if turned else image
     except Exception:  # damaged EXIF, with many kinds of failure, says nothing on orientation
         return image
+    upright.info[TURNED] = turned
+    return upright
 
 
-def _to_rgb(image: Image.Image, path: Path) -> Image.Image:
+def to_rgb(image: Image.Image, path: Path) -> Image.Image:
+    """Return an image as RGB: transparent becomes white, deep greys are scaled to bytes.
+
+    Raises:
+        MtfError: there is no way from its colour mode to RGB.
+    """
     if image.mode.startswith("I;16") or image.mode in ("I", "F"):
         return _scale_grey(image).convert("RGB")
     try:
+        if image.mode == "RGB" and "transparency" not in image.info:
+            return image
         if "a" not in image.mode.lower() and "transparency" not in image.info:
             return image.convert("RGB")
         if image.mode == "La":  # premultiplied grey: Pillow has no direct way
@@ -100,16 +185,6 @@ def _scale_grey(image: Image.Image) -> Image.Image:
     if isinstance(transparent, int):
         grey[values == transparent] = 255
     return Image.fromarray(grey.astype(np.uint8))
-
-
-def _fit(image: Image.Image, height_px: int, width_px: int) -> Image.Image:
-    """Crop the largest centred part of the wanted aspect ratio, to whole pixels, and resize it."""
-    scale = min(image.width / width_px, image.height / height_px)
-    width = min(image.width, max(1, round(width_px * scale)))
-    height = min(image.height, max(1, round(height_px * scale)))
-    left, top = (image.width - width) // 2, (image.height - height) // 2
-    part = image.crop((left, top, left + width, top + height))
-    return part.resize((width_px, height_px), Image.Resampling.BILINEAR)
 
 
 def _first_line(error: Exception) -> str:

@@ -6,13 +6,14 @@ uint8, and one cast makes the floats.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mobilenet_tf.data import augmentation
-from mobilenet_tf.data.splits import Split, check_labels
+from mobilenet_tf.data import augmentation, photographic
+from mobilenet_tf.data.splits import Images, Split, check_labels
 from mobilenet_tf.errors import UsageError
 from mobilenet_tf.keras import tf
 from mobilenet_tf.recipe import AugmentationSettings
@@ -86,8 +87,8 @@ def make_training_batches(
     """
     steps = steps_per_epoch(len(split), batch_size)
     check_labels(split, class_count, "training images")
-    # Captured tensors, not constants of the graph: held once, whatever their size.
-    images, labels = tf.constant(split.images), tf.constant(split.labels)
+    gather_images = _make_gather(split.images)
+    labels = tf.constant(split.labels)  # captured, not a constant of the graph: held once
     mirrored_first = augmentation.toss_coins(len(split), tf.constant([seed, 1], tf.int32))
 
     def make_epoch(epoch: Any) -> tf.data.Dataset:
@@ -104,7 +105,7 @@ def make_training_batches(
         def make_batch(epoch: Any, step: Any, indices: Any) -> tuple[Any, Any]:
             step_seed = tf.random.fold_in(_epoch_seeds(seed, epoch, 2)[1], step, alg="philox")
             shape = (batch_size, *split.images.shape[1:])
-            batch = tf.ensure_shape(tf.gather(images, indices), shape)
+            batch = tf.ensure_shape(gather_images(indices), shape)
             targets = tf.one_hot(tf.gather(labels, indices), class_count)
             mirrored = tf.gather(mirrored_first, indices) ^ (epoch % 2 == 1)
             return _augment(
@@ -127,9 +128,23 @@ def make_training_batches(
     return batches.prefetch(2)
 
 
+def _make_gather(images: Images) -> Callable[[Any], Any]:
+    """Return a function from int32 (B,) to the images at these places, held or read from disk."""
+    if isinstance(images, np.ndarray):
+        held = tf.constant(images)
+        return lambda indices: tf.gather(held, indices)
+    return lambda indices: tf.numpy_function(
+        lambda rows: images[rows], [indices], tf.uint8, stateful=False
+    )
+
+
 def calm(settings: AugmentationSettings) -> AugmentationSettings:
-    """Return what is left of the settings in the epochs after `strong_share`: crop and flip."""
-    return AugmentationSettings(crop_padding_px=settings.crop_padding_px, flip=settings.flip)
+    """Return what is left of the settings in the epochs after `strong_share`: crops and flip."""
+    return AugmentationSettings(
+        crop_padding_px=settings.crop_padding_px,
+        flip=settings.flip,
+        random_resized_crop_scale=settings.random_resized_crop_scale,
+    )
 
 
 def ended(settings: AugmentationSettings) -> AugmentationSettings:
@@ -151,7 +166,14 @@ def _augment(
     `mirrored`, bool (B,), are the images that an alternating flip mirrors in this epoch.
     """
     seeds = tf.random.split(seed, 4, alg="philox")
-    if settings.crop_padding_px:
+    if settings.random_resized_crop_scale:
+        images = photographic.random_resized_crop(
+            images,
+            tf.random.fold_in(seed, 6, alg="philox"),
+            settings.random_resized_crop_scale,
+            resolution_px,
+        )
+    elif settings.crop_padding_px:
         images = augmentation.crop_with_reflection(images, seeds[0], settings.crop_padding_px)
     if settings.flip:
         if settings.flip is True:
@@ -165,8 +187,13 @@ def _augment(
     if settings.color_jitter:
         color_seed = tf.random.fold_in(seed, 5, alg="philox")
         images = augmentation.jitter_colors(images, color_seed, settings.color_jitter)
+    if settings.trivial_augment:
+        images = photographic.trivial_augment(images, tf.random.fold_in(seed, 7, alg="philox"))
     if settings.cutout_px:
         images = augmentation.cut_out(images, seeds[2], settings.cutout_px)
+    if settings.erasing_probability:
+        erase_seed = tf.random.fold_in(seed, 8, alg="philox")
+        images = photographic.erase(images, erase_seed, settings.erasing_probability)
     floats = normalise(resize_batch(images, resolution_px))
     return _mix(floats, targets, settings, seeds[3])
 

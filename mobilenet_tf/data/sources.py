@@ -21,6 +21,7 @@ import numpy as np
 
 from mobilenet_tf.data.catalog import DatasetInfo, dataset_info
 from mobilenet_tf.data.embedded import load_digits, load_synthetic
+from mobilenet_tf.data.folder import holds_images
 from mobilenet_tf.data.splits import Split, check_labels
 from mobilenet_tf.errors import MtfError, UsageError
 
@@ -63,7 +64,7 @@ def find_dataset(name: str, data_dir: Path | None = None) -> DatasetStatus:
     """Say whether dataset `name` is on this machine, by a look at the folders alone.
 
     Raises:
-        UsageError: there is no dataset of that name.
+        UsageError: there is no dataset of that name, or `data_dir` holds images instead.
     """
     info = dataset_info(name)
     if not info.needs_download:
@@ -71,9 +72,10 @@ def find_dataset(name: str, data_dir: Path | None = None) -> DatasetStatus:
             name=name, ready=True, path=None, detail=f"comes with {_origin(info)}; no download"
         )
     root = default_data_dir() if data_dir is None else data_dir
-    folder = _prepared_folder(name, root)
+    folder = prepared_folder(name, root)
     if folder is not None:
         return DatasetStatus(name=name, ready=True, path=folder, detail=f"prepared in {folder}")
+    refuse_photographs(root)
     option = "" if data_dir is None else f" --data-dir {data_dir}"
     return DatasetStatus(
         name=name,
@@ -118,7 +120,7 @@ def prepare_dataset(name: str, data_dir: Path | None = None) -> DatasetStatus:
     root = default_data_dir() if data_dir is None else data_dir
     if root.exists() and not root.is_dir():
         raise UsageError(f"{root} is a file; name a folder for datasets with --data-dir")
-    _download(dataset_info(name), root)
+    download(name, root)
     status = find_dataset(name, data_dir)
     if not status.ready:
         raise MtfError(f"{name} was downloaded, but {root} does not hold it; try another folder")
@@ -129,7 +131,20 @@ def _origin(info: DatasetInfo) -> str:
     return "scikit-learn" if info.source == "scikit-learn" else "mobilenet-tf"
 
 
-def _prepared_folder(name: str, root: Path) -> Path | None:
+def refuse_photographs(root: Path) -> None:
+    """Refuse a folder of images where a folder of prepared datasets is meant.
+
+    Raises:
+        UsageError: images lie in it; the message says how to train on them.
+    """
+    if holds_images(root):
+        raise UsageError(
+            f"{root} holds images, not prepared datasets, and nothing will be downloaded into it;"
+            f" to train on these images use --set data.path={root}, or give another --data-dir"
+        )
+
+
+def prepared_folder(name: str, root: Path) -> Path | None:
     """Return the newest finished version folder of `name` under `root`, if there is one."""
     try:
         folders = [
@@ -161,7 +176,7 @@ def _load(name: str, part: str, data_dir: Path | None) -> Split:
 
 def _read(info: DatasetInfo, part: str, folder: Path) -> Split:
     """Return the split `part` ("train" or "test") of the prepared dataset in `folder`."""
-    tfds = _tensorflow_datasets()
+    tfds = import_tfds()
     try:
         builder = tfds.builder_from_directory(str(folder))
         _check_classes(info, builder.info.features["label"].names, folder)
@@ -209,18 +224,27 @@ def _damaged(info: DatasetInfo, folder: Path, reason: str) -> MtfError:
     )
 
 
-def _download(info: DatasetInfo, root: Path) -> None:
-    """Download and prepare `info` into `root` with tensorflow-datasets and its progress bar."""
-    tfds = _tensorflow_datasets()
+def download(name: str, root: Path) -> None:
+    """Download and prepare a dataset into `root` with tensorflow-datasets and its progress bar.
+
+    Raises:
+        UsageError: tensorflow-datasets has none of that name.
+        MtfError: no network, no space, or what came is damaged.
+    """
+    tfds = import_tfds()
     try:
-        builder = tfds.builder(info.name, data_dir=str(root), try_gcs=False)
+        builder = tfds.builder(name, data_dir=str(root), try_gcs=False)
         for url in builder.url_infos or {}:
-            _check_reachable(info, url)
+            _check_reachable(name, url)
         builder.download_and_prepare(
             download_config=tfds.download.DownloadConfig(try_download_gcs=False)
         )
     except MtfError:
         raise
+    except tfds.core.DatasetNotFoundError as error:
+        raise UsageError(
+            f"tensorflow-datasets has no {name!r}; its catalogue is tensorflow.org/datasets/catalog"
+        ) from error
     except Exception as error:  # network, checksum, archive and disk fail in many ways
         if isinstance(error, OSError) and error.errno in (
             errno.ENOSPC,
@@ -230,15 +254,15 @@ def _download(info: DatasetInfo, root: Path) -> None:
             errno.EROFS,
         ):
             raise MtfError(
-                f"cannot write {info.name} to {root}: {error.strerror}; make the folder writable,"
+                f"cannot write {name} to {root}: {error.strerror}; make the folder writable,"
                 " free some space, or choose another folder with --data-dir"
             ) from error
         raise MtfError(
-            f"could not download {info.name} to {root}: {_first_line(error)}; {_ways_out(info)}"
+            f"could not download {name} to {root}: {_first_line(error)}; {_ways_out(name)}"
         ) from error
 
 
-def _check_reachable(info: DatasetInfo, url: str) -> None:
+def _check_reachable(name: str, url: str) -> None:
     """Fail within seconds where there is no network.
 
     tensorflow-datasets retries a failed connection ten times, waiting longer each time, and says
@@ -255,14 +279,14 @@ def _check_reachable(info: DatasetInfo, url: str) -> None:
         if isinstance(reason, ssl.SSLError):
             return  # certificates may be set for the download alone (REQUESTS_CA_BUNDLE)
         raise MtfError(
-            f"{info.name} is not on this machine and {url} cannot be reached ({reason});"
-            f" {_ways_out(info)}"
+            f"{name} is not on this machine and {url} cannot be reached ({reason});"
+            f" {_ways_out(name)}"
         ) from error
 
 
-def _ways_out(info: DatasetInfo) -> str:
+def _ways_out(name: str) -> str:
     return (
-        f"try again with a network, or copy a prepared {info.name} folder from another machine and"
+        f"try again with a network, or copy a prepared {name} folder from another machine and"
         " name its parent with --data-dir or TFDS_DATA_DIR; `mtf run quickstart` needs no download"
     )
 
@@ -272,7 +296,7 @@ def _first_line(error: Exception) -> str:
     return lines[0] if lines else type(error).__name__
 
 
-def _tensorflow_datasets() -> Any:
+def import_tfds() -> Any:
     """Return the module tensorflow_datasets, with its and TensorFlow's logs kept to errors."""
     import mobilenet_tf.keras  # noqa: F401  # must come first
 

@@ -4,22 +4,47 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mobilenet_tf.errors import MtfError, UsageError
 
+_HASHED_AT_ONCE = 1000  # images
+
+
+class Images(Protocol):
+    """Images uint8 (N, H, W, 3): an array, or what reads them when it is indexed."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape, (N, H, W, 3)."""
+
+    @property
+    def ndim(self) -> int:
+        """The number of dimensions, 4."""
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The type of the values, uint8."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, key: Any, /) -> Any: ...
+
 
 @dataclass(frozen=True, eq=False)
 class Split:
     """Labelled images: `images` uint8 (N, H, W, 3), `labels` int64 (N,).
 
+    Where `images` are no array, they stay on disk: indexing reads what is asked for.
+
     Raises:
         MtfError: the arrays have another type or shape, or differ in length.
     """
 
-    images: NDArray[np.uint8]
+    images: Images
     labels: NDArray[np.int64]
 
     def __post_init__(self) -> None:
@@ -111,6 +136,7 @@ def largest_remainders(count: int, weights: NDArray[np.int64]) -> NDArray[np.int
 def fingerprint(split: Split) -> str:
     """Return a SHA-256, in hex, of the images, their labels, order and shape."""
     digest = hashlib.sha256(f"uint8 {split.images.shape} int64\n".encode())
-    digest.update(np.ascontiguousarray(split.images).data)
+    for start in range(0, len(split), _HASHED_AT_ONCE):
+        digest.update(np.ascontiguousarray(split.images[start : start + _HASHED_AT_ONCE]).data)
     digest.update(np.ascontiguousarray(split.labels, dtype="<i8").data)
     return digest.hexdigest()

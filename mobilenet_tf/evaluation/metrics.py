@@ -9,6 +9,7 @@ import numpy as np
 
 from mobilenet_tf.data.pipeline import normalise, resize_bytes
 from mobilenet_tf.data.sources import Split
+from mobilenet_tf.data.splits import Images
 from mobilenet_tf.evaluation.test_time import PredictFn
 from mobilenet_tf.keras import tf
 from mobilenet_tf.system import terminal
@@ -47,7 +48,7 @@ def evaluate(
 
 def predict_all(
     predict: PredictFn,
-    images: np.ndarray,
+    images: Images,
     *,
     resolution_px: int | None = None,
     batch_size: int = 250,

@@ -1,7 +1,7 @@
 """The sections of a recipe: every setting's name, type, range, default and help, once.
 
-Options of the command line, the table in docs/reference/settings.md and all checks are derived from here.
-Units are in the names.
+Options of the command line, the table in docs/reference/settings.md and all checks are derived
+from here. Units are in the names.
 """
 
 from __future__ import annotations
@@ -38,6 +38,29 @@ class DataSettings(Settings, frozen=True, kw_only=True):
             " all and keeps the last epoch.",
         ),
     ] = 5000
+    path: Annotated[
+        str,
+        TEXT,
+        Meta(description="Folder of images, or CSV file, in place of a named dataset."),
+    ] = ""
+    resize: Annotated[
+        Literal["crop", "pad", "stretch"],
+        Meta(description="How photographs become square: centre crop, grey bars or squeezed."),
+    ] = "crop"
+    holdout_share: Annotated[
+        float,
+        Meta(
+            ge=0,
+            lt=0.5,
+            description="Share of a folder's images held out for validation, and again for test,"
+            " where it has none; 0 follows their number.",
+        ),
+    ] = 0.0
+    unreadable_share: Annotated[
+        float,
+        SHARE,
+        Meta(description="Share of unreadable images above which a run stops."),
+    ] = 0.01
 
 
 class Options(Settings, frozen=True, kw_only=True):
@@ -199,6 +222,17 @@ class AugmentationSettings(Settings, frozen=True, kw_only=True):
             " in QAT too."
         ),
     ] = 1.0
+    random_resized_crop_scale: Annotated[
+        float,
+        SHARE,
+        Meta(description="Smallest share of the area that a random crop keeps; 0 for none."),
+    ] = 0.0
+    trivial_augment: Annotated[
+        bool, Meta(description="One random change of geometry or colour for each image.")
+    ] = False
+    erasing_probability: Annotated[
+        float, SHARE, Meta(description="Probability that a rectangle is erased; 0 for none.")
+    ] = 0.0
 
 
 class ExportSettings(Settings, frozen=True, kw_only=True):

@@ -3,12 +3,13 @@ from __future__ import annotations
 import struct
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from mobilenet_tf.data.image import load_image
+from mobilenet_tf.data.image import fit_image, load_image, open_image
 from mobilenet_tf.errors import MtfError, UsageError
 
 RED = (255, 0, 0)
@@ -219,3 +220,46 @@ def test_a_missing_image_and_a_folder_are_named(tmp_path: Path) -> None:
         load_image(tmp_path / "cat.png", 32, 32)
     with pytest.raises(UsageError, match="is a folder"):
         load_image(tmp_path, 32, 32)
+
+
+@pytest.mark.parametrize(("width", "height"), [(90, 30), (30, 90)])
+def test_padding_keeps_the_whole_image_between_grey_bars(
+    tmp_path: Path, width: int, height: int
+) -> None:
+    path = save(tmp_path / "a.png", Image.new("RGB", (width, height), RED))
+    loaded = load_image(path, 30, 30, "pad")
+    if height > width:
+        loaded = loaded.transpose(1, 0, 2)
+    assert (loaded[:10] == 128).all()
+    assert (loaded[10:20] == RED).all()
+    assert (loaded[20:] == 128).all()
+
+
+def test_stretching_shows_all_of_the_image(tmp_path: Path) -> None:
+    loaded = load_image(save(tmp_path / "a.png", quadrants(80, 20)), 20, 20, "stretch")
+    assert loaded[2, 2].tolist() == [255, 0, 0]
+    assert loaded[2, -2].tolist() == [0, 255, 0]
+    assert loaded[-2, 2].tolist() == [0, 0, 255]
+
+
+@pytest.mark.parametrize("rule", ["crop", "pad", "stretch"])
+def test_every_rule_leaves_a_square_image_of_the_models_size_alone(
+    tmp_path: Path, rule: Any
+) -> None:
+    pixels = np.random.RandomState(0).randint(0, 256, (24, 24, 3)).astype(np.uint8)
+    path = save(tmp_path / "a.png", Image.fromarray(pixels))
+    np.testing.assert_array_equal(load_image(path, 24, 24, rule), pixels)
+
+
+@pytest.mark.slow
+def test_a_huge_jpeg_is_decoded_smaller_and_looks_the_same(tmp_path: Path) -> None:
+    huge = quadrants(16, 16).resize((6000, 5000), Image.Resampling.BICUBIC)
+    path = save(tmp_path / "a.jpg", huge, quality=90)
+    with open_image(path, needed_px=96) as image:
+        assert image.size == (750, 625)
+    with open_image(path) as image:
+        assert image.size == (6000, 5000)
+        exact = np.asarray(fit_image(image, 96, 96), int)
+    difference = np.abs(load_image(path, 96, 96).astype(int) - exact)
+    assert difference.max() <= 8  # at the edges between colours
+    assert difference.mean() < 0.5

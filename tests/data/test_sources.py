@@ -41,13 +41,13 @@ class Download:
         random = np.random.RandomState(0)
         # six files as in the original: five for training, one for test, 4 images each
         self.labels = random.randint(0, 10, (6, 4)).astype(np.uint8)
-        self.images = random.randint(0, 256, (6, 4, 3, 32, 32)).astype(np.uint8)
+        self.planes = random.randint(0, 256, (6, 4, 3, 32, 32)).astype(np.uint8)
 
     def write_archive(self) -> bytes:
         """Write a tiny archive in CIFAR-10's binary layout: label, then red, green, blue planes."""
         names = [f"data_batch_{number}.bin" for number in range(1, 6)] + ["test_batch.bin"]
         members = {"batches.meta.txt": "\n".join(CLASSES).encode() + b"\n\n"}
-        for name, labels, images in zip(names, self.labels, self.images, strict=True):
+        for name, labels, images in zip(names, self.labels, self.planes, strict=True):
             members[name] = b"".join(
                 bytes([label]) + image.tobytes()
                 for label, image in zip(labels, images, strict=True)
@@ -63,7 +63,7 @@ class Download:
         return archive.getvalue()
 
     def images(self, files: slice) -> dict[bytes, int]:
-        planes = self.images[files].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
+        planes = self.planes[files].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
         labels = self.labels[files].ravel()
         return {p.tobytes(): int(label) for p, label in zip(planes, labels, strict=True)}
 
@@ -101,7 +101,7 @@ def redirect(monkeypatch: pytest.MonkeyPatch) -> Any:
         monkeypatch.delenv(name.lower(), raising=False)
 
     def apply(url: str, content: bytes) -> None:
-        tfds = sources._tensorflow_datasets()
+        tfds = sources.import_tfds()
         from tensorflow_datasets.image_classification import cifar
 
         original = cifar.Cifar10._cifar_info.fget
@@ -160,7 +160,7 @@ def test_the_first_use_downloads_and_prepares_once(
 def test_a_given_folder_without_the_dataset_is_refused_before_any_download(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sources, "_download", lambda *_: pytest.fail("tried to download"))
+    monkeypatch.setattr(sources, "download", lambda *_: pytest.fail("tried to download"))
     unfinished = tmp_path / "cifar10" / "3.0.2.incompleteAB12"
     unfinished.mkdir(parents=True)
     (unfinished / "dataset_info.json").write_text("{}")
@@ -312,7 +312,7 @@ def test_embedded_sets_alone_are_ready_anywhere(
 
 
 def test_the_catalog_agrees_with_tensorflow_datasets(tmp_path: Path) -> None:
-    tfds = sources._tensorflow_datasets()
+    tfds = sources.import_tfds()
     for name in ("cifar10", "cifar100"):
         builder = tfds.builder(name, data_dir=str(tmp_path), try_gcs=False)
         info = dataset_info(name)

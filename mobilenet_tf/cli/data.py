@@ -1,0 +1,157 @@
+"""`mtf data`: look at a dataset of your own before anything is trained on it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mobilenet_tf.cli.options import json_option, verbosity
+from mobilenet_tf.errors import MtfError
+
+if TYPE_CHECKING:
+    from mobilenet_tf.data.check import DataCheck, Finding
+
+_NAMED = 5
+
+
+class RepairNeededError(MtfError):
+    """The dataset was checked, and something must be repaired."""
+
+
+@click.group(short_help="Check a folder of your own images.")
+def command() -> None:
+    """Check a dataset of your own: a folder with one folder for each class, or a CSV file.
+
+    \b
+    Example:
+      mtf data check flowers/
+    """
+
+
+@command.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option(
+    "--fix",
+    is_flag=True,
+    help="Move what must go to FOLDER-removed; nothing is deleted. Of a CSV file, write"
+    " NAME.checked.csv instead.",
+)
+@click.option("--undo", is_flag=True, help="Move back what --fix has moved, and stop.")
+@click.option(
+    "--html",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write a page with thumbnails of what was found and of each class.",
+)
+@json_option
+@verbosity
+def check(
+    *, folder: Path, fix: bool, undo: bool, html: Path | None, as_json: bool, quiet: bool
+) -> None:
+    """Read every image of FOLDER, and say what is wrong and what to do about it.
+
+    FOLDER holds one folder of images for each class, or train/, validation/ and test/ with those
+    inside; or it is a CSV file (path,label[,split]). Found are images that cannot be read, equal
+    and similar ones, the same image under two labels or on both sides of a split, classes that
+    are too small or uneven. The exit code is 1 while something must be repaired.
+
+    \b
+    Example:
+      mtf data check flowers/ --html flowers.html
+      mtf data check flowers/ --fix
+    """
+    from mobilenet_tf.data.check import check_images
+    from mobilenet_tf.data.folder import index_images
+    from mobilenet_tf.data.survey import survey_images
+    from mobilenet_tf.system import terminal
+
+    if undo:
+        _undo(folder)
+        return
+    with terminal.set_up(quiet=quiet, as_json=as_json):
+        survey = survey_images(index_images(folder))
+        result = check_images(survey)
+        if html is not None:
+            from mobilenet_tf.data.contact_sheet import render_contact_sheet
+            from mobilenet_tf.files import write_text
+
+            write_text(html, render_contact_sheet(result, survey))
+    moved = _fix(folder, result) if fix else []
+    if as_json:
+        terminal.echo_json(_describe(result, moved))
+    else:
+        terminal.echo(_format(result, folder, moved))
+        if html is not None:
+            terminal.echo(f"Page: {html}")
+    left = [f for f in result.findings if f.severity == "error" and not (fix and f.removed)]
+    if left:
+        count = f"{len(left)} thing{'s' if len(left) > 1 else ''}"
+        raise RepairNeededError(f"{count} must be repaired before {folder} is trained on")
+
+
+def _fix(folder: Path, result: DataCheck) -> list[tuple[Path, Path]]:
+    from mobilenet_tf.data.repair import list_removals, move_out, write_clean_csv
+
+    paths = [path for path, _ in list_removals(result)]
+    if not paths:
+        return []
+    if folder.is_dir():
+        return move_out(folder, paths)
+    return [(folder, write_clean_csv(folder, paths))]
+
+
+def _undo(folder: Path) -> None:
+    from mobilenet_tf.data.repair import move_back
+    from mobilenet_tf.system import terminal
+
+    for source, target in move_back(folder):
+        terminal.echo(
+            f"moved {terminal.escape(str(source))} back to {terminal.escape(str(target))}"
+        )
+
+
+def _format(result: DataCheck, folder: Path, moved: list[tuple[Path, Path]]) -> str:
+    from mobilenet_tf.report.tables import Column, format_table
+    from mobilenet_tf.system.terminal import escape
+
+    names = ("train", "validation", "test")
+    columns = [Column("class", align="left"), *map(Column, names)]
+    rows = [
+        (escape(c.name), *(f"{getattr(c, name):,}" if getattr(c, name) else "-" for name in names))
+        for c in result.classes
+    ]
+    sizes = [f"{w}x{h}" for w, h in (result.smallest_px, result.median_px, result.largest_px)]
+    modes = ", ".join(f"{mode} {count:,}" for mode, count in result.modes.items())
+    lines = [
+        f"{escape(result.origin)}: {result.image_count:,} images of {len(result.classes)} classes",
+        f"sizes: {sizes[0]} to {sizes[2]} px, median {sizes[1]}; modes: {modes or '-'}",
+        "",
+        format_table(columns, rows),
+    ]
+    for finding in result.findings:
+        lines += ["", *map(escape, _format_finding(finding))]
+    if not result.findings:
+        lines += ["", "nothing to do"]
+    for source, target in moved:
+        done = "moved" if folder.is_dir() else "wrote, from"
+        lines.append(f"{done} {escape(str(source))} to {escape(str(target))}")
+    if moved and folder.is_dir():
+        lines.append(f"`mtf data check {folder} --undo` moves all of it back")
+    return "\n".join(lines)
+
+
+def _format_finding(finding: Finding) -> list[str]:
+    lines = [f"{finding.severity}: {finding.what}", f"  {finding.advice}"]
+    lines += [f"    {'  =  '.join(group)}" for group in finding.groups[:_NAMED]]
+    more = len(finding.groups) - _NAMED
+    return lines + ([f"    and {more:,} more (--json lists all)"] if more > 0 else [])
+
+
+def _describe(result: DataCheck, moved: list[tuple[Path, Path]]) -> dict[str, Any]:
+    import msgspec
+
+    described: dict[str, Any] = msgspec.to_builtins(result)
+    described["must_be_repaired"] = result.must_be_repaired
+    described["moved"] = [[str(source), str(target)] for source, target in moved]
+    return described
