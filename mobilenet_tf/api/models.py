@@ -7,7 +7,7 @@ from numbers import Integral
 from pathlib import Path
 from typing import Any
 
-from mobilenet_tf.data.catalog import dataset_info
+from mobilenet_tf.data.catalog import recipe_dataset
 from mobilenet_tf.errors import UsageError
 from mobilenet_tf.models.blocks import SMALL_SIDE_PX
 from mobilenet_tf.models.catalog import MODELS, model_table
@@ -166,7 +166,7 @@ def _recipe_of(weights: str | Path) -> Recipe | None:
 
 def _count_classes(weights: str | Path | None, source: Recipe | None) -> int:
     if source is not None:
-        return dataset_info(source.data.name).class_count
+        return recipe_dataset(source).class_count
     for card in load_cards() if weights is not None else ():
         if card.dataset == str(weights):
             return len(card.classes)

@@ -233,7 +233,7 @@ def echo_run(plan: Plan, as_json: bool) -> None:
     files = {file.quantization: file.file for file in record.stages.export.metrics.files}
     for_app = next(files[name] for name in reversed(QUANTIZATIONS) if name in files)
     file = plan.run.stage("export") / for_app
-    first_try = plan.dataset.name != "cifar10"
+    first_try = plan.dataset.recipe == "quickstart"
     lines = [
         *_list_figures(plan),
         "",

@@ -16,31 +16,45 @@ from mobilenet_tf.system import terminal
 
 
 @click.command(short_help="Run the whole pipeline, as RECIPE says.")
-@click.argument("recipe", default="quickstart", shell_complete=complete_recipe)
+@click.argument("recipe", metavar="[RECIPE|FOLDER]", required=False, shell_complete=complete_recipe)
 @set_option
 @options.out_option("artifacts/RECIPE")
 @options.work_options("data_dir", "allow_changes", "overwrite", "as_json", "quiet")
 def command(
-    *, recipe: str, out: Path | None, given: dict[str, Any], work: options.WorkOptions
+    *, recipe: str | None, out: Path | None, given: dict[str, Any], work: options.WorkOptions
 ) -> None:
-    """Train, quantize, export, benchmark and report, as RECIPE says.
+    """Train, quantize, export, benchmark and report, as RECIPE says or with images of your own.
 
     RECIPE is a .toml file or the name of one that ships: RECIPES. The default is quickstart, with
     embedded images and nothing to download. Run it again after an interruption or a change: only
     what is missing or out of date is done.
 
+    FOLDER holds one folder of images for each class, or train/, validation/ and test/ with those
+    inside; a CSV file (path,label[,split]) will do too. Resolution, batches and epochs follow the
+    number of images (recipe: folder).
+
     \b
     Example:
       mtf run
       mtf run cifar10 --set model.alpha=0.25 --out artifacts/cifar10_quarter
+      mtf run flowers/
     """
+    from mobilenet_tf.data.photographs import choose_recipe, is_source, settle_source
     from mobilenet_tf.pipeline.plan import make_plan
     from mobilenet_tf.pipeline.runner import run_pipeline
     from mobilenet_tf.recipe import load_recipe, replace_settings
     from mobilenet_tf.runs.folder import RunFolder
 
-    run = RunFolder(out or Path("artifacts") / Path(recipe).stem)
-    plan = make_plan(run, replace_settings(load_recipe(recipe), given), data_dir=work.data_dir)
+    if recipe is None:
+        recipe = str(given.get("data.path", "quickstart"))
+    if is_source(recipe):
+        settings = replace_settings(choose_recipe(Path(recipe)), given)
+        settings = settle_source(settings, work.data_dir)
+        name = settings.data.name
+    else:
+        settings, name = replace_settings(load_recipe(recipe), given), Path(recipe).stem
+    run = RunFolder(out or Path("artifacts") / name)
+    plan = make_plan(run, settings, data_dir=work.data_dir)
     again = ["mtf", "run", recipe]
     again += [word for key in given for word in ("--set", f"{key}={format_value(given[key])}")]
     again += ["--out", str(run.path)]

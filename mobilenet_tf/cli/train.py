@@ -56,6 +56,7 @@ def command(
       mtf train --out artifacts/digits --resume
     """
     from mobilenet_tf.data.catalog import dataset_info
+    from mobilenet_tf.data.photographs import settle_source
     from mobilenet_tf.recipe import load_recipe, replace_settings
     from mobilenet_tf.runs.folder import RunFolder
     from mobilenet_tf.runs.names import default_run_name
@@ -64,7 +65,8 @@ def command(
     if work.resume and held and recipe is None and (not given or held.has_recipe()):
         start = held.load_recipe()
     else:
-        start = load_recipe(recipe or dataset_info(given.get("data.name", "cifar10")).recipe)
-    settings = replace_settings(start, given)
+        own = "folder" if given.get("data.path") else ""
+        start = load_recipe(recipe or own or dataset_info(given.get("data.name", "cifar10")).recipe)
+    settings = settle_source(replace_settings(start, given), work.data_dir)
     run = held or RunFolder(Path("artifacts") / default_run_name(settings))
     options.run_stage("train", run, settings, work, following=f"mtf qat {run.path}")

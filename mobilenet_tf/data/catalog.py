@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from mobilenet_tf.errors import UsageError, suggest
+from mobilenet_tf.recipe import Recipe
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,4 +143,34 @@ def dataset_info(name: str) -> DatasetInfo:
     try:
         return DATASETS[name]
     except KeyError:
+        if name and Path(name).exists():
+            raise UsageError(
+                f"{name} is no dataset's name but a path; to train on the images there: mtf run"
+                f" {name}, or --set data.path={name}"
+            ) from None
         raise UsageError(f"unknown dataset {name!r}: {suggest(name, DATASETS)}") from None
+
+
+def recipe_dataset(recipe: Recipe) -> DatasetInfo:
+    """Return the dataset of a recipe: the catalog's, or what the recipe notes of a folder.
+
+    The number of a folder's images is not noted, and given as 0.
+
+    Raises:
+        UsageError: there is no such dataset.
+    """
+    data, side_px = recipe.data, recipe.model.resolution_px
+    if not data.classes:
+        return dataset_info(data.name)
+    return DatasetInfo(
+        name=data.name,
+        description=f"images of {len(data.classes)} classes from {data.path}",
+        classes=data.classes,
+        image_shape=(side_px, side_px, 3),
+        train_count=0,
+        test_count=0,
+        source="folder",
+        download_bytes=0,
+        flip_safe=True,
+        recipe="folder",
+    )

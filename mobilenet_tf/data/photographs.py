@@ -13,38 +13,25 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from msgspec import structs
 
-from mobilenet_tf.data.catalog import DatasetInfo
 from mobilenet_tf.data.duplicates import group_alike
 from mobilenet_tf.data.exported import PREFIX, export_images
 from mobilenet_tf.data.folder import index_images
-from mobilenet_tf.data.image import ResizeRule
 from mobilenet_tf.data.index import PARTS, TEST, TRAIN, VALIDATION, ImageIndex
-from mobilenet_tf.data.partition import SMALL_TEST_COUNT, format_split, partition
+from mobilenet_tf.data.partition import SMALL_TEST_COUNT, default_share, format_split, partition
+from mobilenet_tf.data.sources import default_data_dir, refuse_photographs
 from mobilenet_tf.data.splits import Split
 from mobilenet_tf.data.stored import CACHE_FOLDER, check_unreadable, store_images, store_key
 from mobilenet_tf.data.survey import survey_images
+from mobilenet_tf.errors import UsageError
 from mobilenet_tf.files import write_text
-from mobilenet_tf.recipe import DataSettings, Recipe
+from mobilenet_tf.recipe import DataSettings, Recipe, load_recipe, recipe_names, replace_settings
 
 log = logging.getLogger(__name__)
 TRAINING_MARGIN = 1.15
-
-
-@dataclass(frozen=True)
-class FolderSettings:
-    """What decides which images of a folder are in which part, and as which bytes.
-
-    `holdout_share` 0 follows the number of images; more than `unreadable_share` of images that
-    cannot be read is an error.
-    """
-
-    path: Path
-    seed: int
-    resolution_px: int
-    resize: ResizeRule = "crop"
-    holdout_share: float = 0.0
-    unreadable_share: float = 0.01
+PASSED_IMAGES = 150_000  # that a training from scratch sees, whatever the number of images
+EPOCHS_MIN, EPOCHS_MAX = 15, 80
 
 
 @dataclass(frozen=True)
@@ -52,7 +39,7 @@ class Photographs:
     """The images of a folder, every part known, ready to be stored and read."""
 
     index: ImageIndex
-    settings: FolderSettings
+    recipe: Recipe
     cache: Path
 
     def split(self, part: int) -> tuple[Split, str]:
@@ -61,17 +48,16 @@ class Photographs:
         Raises:
             MtfError: too many images cannot be read, or the disk is full.
         """
-        chosen = self.settings
-        side_px = chosen.resolution_px
+        data, side_px = self.recipe.data, self.recipe.model.resolution_px
         if part == TRAIN:
             side_px = round(TRAINING_MARGIN * side_px)
         rows = self.index.keep(self.index.parts == part)
         stored, read = store_images(
             rows,
             resolution_px=side_px,
-            rule=chosen.resize,
+            rule=data.resize,
             cache=self.cache,
-            unreadable_share=chosen.unreadable_share,
+            unreadable_share=data.unreadable_share,
         )
         record = f"{stored.folder.name}\n{format_split(read)}"
         digest = hashlib.sha256(record.encode(errors="surrogateescape")).hexdigest()
@@ -91,38 +77,71 @@ def find_source(data: DataSettings, data_dir: Path | None) -> Path | None:
     return export_images(data.name, data_dir) if data.name.startswith(PREFIX) else None
 
 
-def describe_source(index: ImageIndex, resolution_px: int) -> DatasetInfo:
-    """Return what the catalog would say of a folder, as it stands before it is split."""
-    origin = index.origin.resolve()
-    name = origin.parent.name if origin.name == "images.csv" else origin.stem
-    return DatasetInfo(
-        name=re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_") or "images",
-        description=f"{len(index):,} images of {len(index.classes)} classes from {index.origin}",
-        classes=index.classes,
-        image_shape=(resolution_px, resolution_px, 3),
-        train_count=len(index.rows(TRAIN)) + len(index.rows(VALIDATION)),
-        test_count=len(index.rows(TEST)),
-        source="folder",
-        download_bytes=0,
-        flip_safe=True,
-        recipe="",
+def is_source(name: str) -> bool:
+    """Say whether what may be a recipe's name is a folder, not of a run, or a CSV file."""
+    path = Path(name)
+    if name in recipe_names():
+        return False
+    try:
+        return path.suffix.lower() == ".csv" or (
+            path.is_dir() and not (path / "recipe.toml").exists()
+        )
+    except (OSError, ValueError):  # no path
+        return False
+
+
+def settle_source(recipe: Recipe, data_dir: Path | None) -> Recipe:
+    """Return a recipe that names a folder with its classes, its name and its absolute path noted.
+
+    From then on the recipe says enough of the folder for whoever reads a finished run. One that
+    has its classes, or is of a dataset of the catalog, is returned as it is.
+
+    Raises:
+        UsageError: the folder is not laid out as `folder.index_images` wants it.
+    """
+    source = None if recipe.data.classes else find_source(recipe.data, data_dir)
+    if source is None:
+        return recipe
+    index, source = index_images(source), source.resolve()
+    named = source.parent.name if source.name == "images.csv" else source.stem
+    name = re.sub(r"[^a-z0-9]+", "_", named.lower()).strip("_") or "images"
+    noted = {"name": name, "path": str(source), "classes": index.classes}
+    return structs.replace(recipe, data=structs.replace(recipe.data, **noted))
+
+
+def choose_recipe(source: Path) -> Recipe:
+    """Return the recipe `folder` for images, its batches and epochs following their number.
+
+    Few images need many passes in small batches; learning rates follow the batch size.
+
+    Raises:
+        UsageError: the folder is not laid out as `folder.index_images` wants it.
+    """
+    index = index_images(source)
+    count = len(index.rows(TRAIN))
+    for part in (VALIDATION, TEST):
+        if not index.has(part):
+            held_out = round(default_share(len(index.rows(TRAIN))) * len(index.rows(TRAIN)))
+            count -= max(held_out, len(index.classes))
+    batch_size = next((size for size in (64, 32, 16, 8) if count >= 8 * size), 2)
+    epochs = min(max(PASSED_IMAGES // max(count, 1), EPOCHS_MIN), EPOCHS_MAX)
+    start = load_recipe("folder")
+    return replace_settings(
+        start,
+        {
+            "data.path": str(source),
+            "train.batch_size": batch_size,
+            "train.learning_rate": start.train.learning_rate * batch_size / start.train.batch_size,
+            "train.epochs": epochs,
+            "qat.batch_size": batch_size,
+            "qat.learning_rate": start.qat.learning_rate * batch_size / start.qat.batch_size,
+            "qat.epochs": max(2, epochs // 10),
+        },
     )
 
 
-def make_settings(recipe: Recipe, source: Path) -> FolderSettings:
-    """Return the settings of a folder that a recipe gives."""
-    return FolderSettings(
-        path=source,
-        seed=recipe.seed,
-        resolution_px=recipe.model.resolution_px,
-        resize=recipe.data.resize,
-        holdout_share=recipe.data.holdout_share,
-        unreadable_share=recipe.data.unreadable_share,
-    )
-
-
-def open_photographs(settings: FolderSettings, data_dir: Path) -> Photographs:
-    """Return the images of a folder, split by the settings where it is not split already.
+def open_photographs(recipe: Recipe, data_dir: Path | None) -> Photographs:
+    """Return the images of a recipe's folder, split by its settings where they are not already.
 
     The first time, every image is read to keep near-duplicates together and to leave out what
     cannot be read; the split is remembered below `data_dir`, by the state of the files.
@@ -132,14 +151,21 @@ def open_photographs(settings: FolderSettings, data_dir: Path) -> Photographs:
             too few images to split.
         MtfError: too many images cannot be read.
     """
-    index = index_images(settings.path)
-    cache = data_dir / CACHE_FOLDER
+    source, root = Path(recipe.data.path), default_data_dir() if data_dir is None else data_dir
+    refuse_photographs(root)
+    index = index_images(source)
+    if index.classes != recipe.data.classes:
+        raise UsageError(
+            f"{source} now has {len(index.classes)} classes, other ones than the"
+            f" {len(recipe.data.classes)} that this run began with; begin another with --out"
+        )
+    cache = root / CACHE_FOLDER
     if not all(index.has(part) for part in (TRAIN, VALIDATION, TEST)):
-        index = _split_once(index, settings, cache)
+        index = _split_once(index, recipe, cache)
     counts = [int((index.parts == part).sum()) for part in range(len(PARTS))]
     log.info(
         "%s: %d classes; %s images",
-        settings.path,
+        source,
         len(index.classes),
         ", ".join(f"{count:,} {name}" for count, name in zip(counts, PARTS, strict=True)),
     )
@@ -150,12 +176,12 @@ def open_photographs(settings: FolderSettings, data_dir: Path) -> Photographs:
             counts[TEST],
             half_width,
         )
-    return Photographs(index, settings, cache)
+    return Photographs(index, recipe, cache)
 
 
-def _split_once(index: ImageIndex, settings: FolderSettings, cache: Path) -> ImageIndex:
+def _split_once(index: ImageIndex, recipe: Recipe, cache: Path) -> ImageIndex:
     """Return the index with every part filled, as remembered or newly made."""
-    state = f"{store_key(index, 0, 'crop')} {settings.seed} {settings.holdout_share}"
+    state = f"{store_key(index, 0, 'crop')} {recipe.seed} {recipe.data.holdout_share}"
     name = hashlib.sha256((state + format_split(index)).encode(errors="surrogateescape"))
     remembered = cache / f"split-{name.hexdigest()[:32]}.txt"
     if remembered.is_file():  # a digit for each row, X for what cannot be read
@@ -163,14 +189,15 @@ def _split_once(index: ImageIndex, settings: FolderSettings, cache: Path) -> Ima
         readable = digits != ord("X")
         parts = (digits - ord("0")).astype(np.int8)
     else:
+        log.info("`mtf data check %s` says what is wrong with images before training", index.origin)
         survey = survey_images(index)
-        check_unreadable(index, survey.reasons, settings.unreadable_share)
+        check_unreadable(index, survey.reasons, recipe.data.unreadable_share)
         readable = survey.readable
         divided = partition(
             index.keep(readable),
             group_alike(survey)[readable],
-            seed=settings.seed,
-            share=settings.holdout_share,
+            seed=recipe.seed,
+            share=recipe.data.holdout_share,
         )
         parts = np.zeros(len(index), np.int8)
         parts[readable] = divided.parts

@@ -7,6 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
+from mobilenet_tf.data.index import TRAIN, VALIDATION
+from mobilenet_tf.data.partition import format_split
+from mobilenet_tf.data.photographs import open_photographs
 from mobilenet_tf.data.pipeline import resize_bytes
 from mobilenet_tf.data.sources import load_training_split
 from mobilenet_tf.data.splits import Split, fingerprint, hold_out_validation
@@ -16,15 +19,25 @@ from mobilenet_tf.system import terminal
 
 @dataclass(frozen=True)
 class TrainingData:
-    """What training may see: never a test image."""
+    """What training may see: never a test image.
+
+    `split_csv` says which file of a folder is in which part; empty for a named dataset.
+    """
 
     train: Split
     validation: Split | None
     fingerprints: dict[str, str]
+    split_csv: str = ""
 
 
 def load_training_data(recipe: Recipe, data_dir: Path | None) -> TrainingData:
     """Load the training images and hold out the validation ones, as the recipe says."""
+    if recipe.data.path:
+        photographs = open_photographs(recipe, data_dir)
+        train, train_print = photographs.split(TRAIN)
+        validation, validation_print = photographs.split(VALIDATION)
+        fingerprints = {"train": train_print, "validation": validation_print}
+        return TrainingData(train, validation, fingerprints, format_split(photographs.index))
     with terminal.bar(f"loading {recipe.data.name}", None):
         images = load_training_split(recipe.data.name, data_dir)
     train, validation = hold_out_validation(images, recipe.data.validation_count, recipe.seed)

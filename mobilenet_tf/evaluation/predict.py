@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mobilenet_tf.data.image import load_image
+from mobilenet_tf.data.image import ResizeRule, load_image
 from mobilenet_tf.errors import MtfError
 from mobilenet_tf.tflite.audit import audit
 from mobilenet_tf.tflite.interpreter import Classifier
@@ -48,8 +48,10 @@ class Predictor:
     def __init__(self, model: Path, *, threads: int = 1) -> None:
         self._classifier = Classifier.load(model, threads=threads)
         self.warning = ""
+        self._rule: ResizeRule = "crop"
         metadata = self._classifier.metadata
         if metadata is not None:
+            self._rule = metadata.resize or "crop"
             self._last_op = "" if metadata.output == "logits" else "SOFTMAX"
         else:
             ops = [op.name for op in audit(model).ops if op.name not in ("QUANTIZE", "DEQUANTIZE")]
@@ -74,7 +76,7 @@ class Predictor:
         errors: dict[int, MtfError] = {}
         for position, path in enumerate(paths):
             try:
-                images.append(load_image(path, height_px, width_px))
+                images.append(load_image(path, height_px, width_px, self._rule))
             except MtfError as error:
                 errors[position] = error
             except OSError as error:  # a folder that may not be read, a name that is too long

@@ -13,6 +13,8 @@ from typing import Any, Literal
 
 import numpy as np
 
+from mobilenet_tf.data.index import TEST
+from mobilenet_tf.data.photographs import open_photographs
 from mobilenet_tf.data.pipeline import normalise, resize_bytes
 from mobilenet_tf.data.sources import Split, load_test_split
 from mobilenet_tf.data.splits import fingerprint
@@ -77,8 +79,7 @@ def run(work: Work) -> Outcome[BenchmarkMetrics]:
         MtfError: the data is not here.
     """
     recipe, info = work.plan.recipe, work.plan.dataset
-    with terminal.bar(f"loading {info.name}", None):
-        test = load_test_split(info.name, work.plan.data_dir)
+    test, digest = load_test_data(recipe, work.plan.data_dir)
     image = resize_bytes(test.images[:1], recipe.model.resolution_px)
     candidates = [
         *keras_candidates(recipe, work.inputs, image),
@@ -110,7 +111,16 @@ def run(work: Work) -> Outcome[BenchmarkMetrics]:
         threads=recipe.benchmark.threads,
         latency_runs=recipe.benchmark.latency_runs,
     )
-    return Outcome(metrics, {"test": fingerprint(test)})
+    return Outcome(metrics, {"test": digest})
+
+
+def load_test_data(recipe: Recipe, data_dir: Path | None) -> tuple[Split, str]:
+    """Return the test images of a recipe and their fingerprint."""
+    if recipe.data.path:
+        return open_photographs(recipe, data_dir).split(TEST)
+    with terminal.bar(f"loading {recipe.data.name}", None):
+        test = load_test_split(recipe.data.name, data_dir)
+    return test, fingerprint(test)
 
 
 def score_on_test(
@@ -125,7 +135,7 @@ def score_on_test(
 
     `label` is the name of the progress bar.
     """
-    test = load_test_split(recipe.data.name, data_dir)
+    test, _ = load_test_data(recipe, data_dir)
     shown = Split(test.images[:count], test.labels[:count])
     return evaluate(predict, shown, resolution_px=recipe.model.resolution_px, label=label)
 

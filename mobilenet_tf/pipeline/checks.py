@@ -26,7 +26,7 @@ def check_recipe(recipe: Recipe, variant: Variant, info: DatasetInfo) -> None:
             f" converter takes fake-quantized ones of at most {LARGEST_KERNEL:,}; lower model.alpha"
             " or model.resolution_px, or set qat.epochs=0 and export int8_ptq"
         )
-    if recipe.data.validation_count >= info.train_count:
+    if info.source != "folder" and recipe.data.validation_count >= info.train_count:
         raise UsageError(
             f"data.validation_count {recipe.data.validation_count} leaves nothing to train on:"
             f" {info.name} has {info.train_count:,} training images"
@@ -77,7 +77,7 @@ def _check_export(recipe: Recipe) -> None:
 def _check_fit(section: str, recipe: Recipe, info: DatasetInfo) -> None:
     fit: FitSettings = getattr(recipe, section)
     left = info.train_count - recipe.data.validation_count
-    if fit.batch_size > left:
+    if info.source != "folder" and fit.batch_size > left:
         raise UsageError(
             f"{section}.batch_size {fit.batch_size} is larger than the {left:,} training"
             f" images; give at most {left}, or lower data.validation_count"

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from msgspec.structs import replace
 
 from mobilenet_tf.data.pipeline import resize_bytes
 from mobilenet_tf.data.training import choose_calibration, load_training_data
@@ -25,6 +26,7 @@ from mobilenet_tf.runs.results import ExportedFile, ExportMetrics
 from mobilenet_tf.system import terminal
 from mobilenet_tf.tflite.convert import convert
 from mobilenet_tf.tflite.interpreter import Classifier
+from mobilenet_tf.tflite.metadata import embed_metadata, read_metadata
 
 log = logging.getLogger(__name__)
 COMPARED_COUNT = 1000
@@ -99,9 +101,9 @@ def convert_model(
     model: Any, plan: Plan, quantization: Quantization, calibration: np.ndarray
 ) -> bytes:
     """Return the `.tflite` file of a Keras model, audited; only int8_ptq is calibrated."""
-    settings = plan.recipe.export
+    settings, rule = plan.recipe.export, plan.recipe.data.resize
     with terminal.bar(f"converting to {quantization}", None):
-        return convert(
+        content = convert(
             model,
             quantization=quantization,
             classes=plan.dataset.classes,
@@ -110,6 +112,11 @@ def convert_model(
             logits=settings.logits,
             calibration_images=calibration if quantization == "int8_ptq" else None,
         )
+    if rule == "crop":
+        return content
+    metadata = read_metadata(content)
+    assert metadata is not None  # noqa: S101  # convert wrote it
+    return embed_metadata(content, replace(metadata, resize=rule))
 
 
 def select_quantizations(recipe: Recipe, *, has_qat: bool) -> list[Quantization]:

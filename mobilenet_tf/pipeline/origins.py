@@ -77,7 +77,7 @@ def check_teacher(teacher: RunFolder, run: RunFolder, recipe: Recipe) -> None:
             f" mtf train --out {teacher.path} --resume"
         )
     theirs = teacher.load_recipe()
-    if theirs.data.name != recipe.data.name:
+    if (theirs.data.name, theirs.data.classes) != (recipe.data.name, recipe.data.classes):
         raise UsageError(
             f"{named} was trained on {theirs.data.name}, and this run is on {recipe.data.name};"
             f" give a run on {recipe.data.name}"

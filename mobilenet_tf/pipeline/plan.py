@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from mobilenet_tf.data.catalog import DatasetInfo, dataset_info
+from mobilenet_tf.data.catalog import DatasetInfo, recipe_dataset
+from mobilenet_tf.data.photographs import settle_source
 from mobilenet_tf.models.variant import Variant
 from mobilenet_tf.pipeline.checks import check_machine, check_recipe
 from mobilenet_tf.pipeline.origins import TEACHER, WEIGHTS, Origin, find_teacher, find_weights
@@ -70,7 +71,8 @@ def make_plan(run: RunFolder, recipe: Recipe, *, data_dir: Path | None = None) -
             teacher, its weights or its precision cannot be used.
         MtfError: the teacher, or what an unfinished training left, is damaged.
     """
-    dataset = dataset_info(recipe.data.name)
+    recipe = settle_source(recipe, data_dir)
+    dataset = recipe_dataset(recipe)
     variant = recipe_variant(recipe)
     check_recipe(recipe, variant, dataset)
     plan = Plan(

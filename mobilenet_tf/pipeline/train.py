@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from mobilenet_tf.data.training import TrainingData, choose_calibration, load_training_data
 from mobilenet_tf.evaluation.metrics import evaluate, make_keras_predict_fn
-from mobilenet_tf.files import write_bytes
+from mobilenet_tf.files import write_bytes, write_text
 from mobilenet_tf.models.weights import (
     copy_weights,
     count_parameters,
@@ -43,6 +43,7 @@ from mobilenet_tf.training.schedule import resolution_at
 from mobilenet_tf.training.trainer import seed_everything
 
 log = logging.getLogger(__name__)
+SPLIT_FILE = "split.csv"
 F = TypeVar("F", bound=FitMetrics)
 
 
@@ -63,6 +64,8 @@ def run(work: Work) -> Outcome[TrainMetrics]:
     model = build_float_model(recipe)
     at_random = load_initial_weights(model, plan, work.folder)
     data = load_training_data(recipe, plan.data_dir)
+    if data.split_csv:
+        write_text(work.folder / SPLIT_FILE, data.split_csv)
     log.info(
         "train: %s, %s parameters, on %s images of %s%s",
         plan.variant.name,

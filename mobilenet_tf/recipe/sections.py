@@ -41,8 +41,15 @@ class DataSettings(Settings, frozen=True, kw_only=True):
     path: Annotated[
         str,
         TEXT,
-        Meta(description="Folder of images, or CSV file, in place of a named dataset."),
+        Meta(
+            description="Folder of images, or CSV file, in place of a named dataset; `name` and"
+            " `validation_count` are then ignored."
+        ),
     ] = ""
+    classes: Annotated[
+        tuple[str, ...],
+        Meta(description="Classes of that folder in label order; noted by the run itself."),
+    ] = ()
     resize: Annotated[
         Literal["crop", "pad", "stretch"],
         Meta(description="How photographs become square: centre crop, grey bars or squeezed."),

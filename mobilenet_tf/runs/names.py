@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from mobilenet_tf.data.catalog import dataset_info
+from mobilenet_tf.data.catalog import recipe_dataset
 from mobilenet_tf.models.variant import Variant, make_variant
 from mobilenet_tf.recipe import Recipe
 
@@ -19,7 +19,7 @@ def recipe_variant(recipe: Recipe) -> Variant:
         recipe.model.name,
         alpha=recipe.model.alpha,
         resolution_px=recipe.model.resolution_px,
-        classes=dataset_info(recipe.data.name).class_count,
+        classes=recipe_dataset(recipe).class_count,
         stride_plan=recipe.model.stride_plan,
         options=recipe.model.options,
     )

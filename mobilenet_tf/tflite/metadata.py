@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import numpy as np
@@ -31,6 +31,7 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True):
     output: str
     project_version: str
     normalisation: Normalisation = Normalisation()
+    resize: Literal["pad", "stretch"] | msgspec.UnsetType = msgspec.UNSET  # a centre crop if unset
 
 
 def embed_metadata(content: bytes, metadata: Metadata) -> bytes:

@@ -3,31 +3,34 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 from PIL import Image
 
 from mobilenet_tf.data import stored
+from mobilenet_tf.data.catalog import recipe_dataset
 from mobilenet_tf.data.duplicates import find_exact_pairs, find_near_pairs, group_alike, is_flat
 from mobilenet_tf.data.folder import index_images
 from mobilenet_tf.data.image import load_image
 from mobilenet_tf.data.index import TEST, TRAIN, VALIDATION
 from mobilenet_tf.data.partition import default_share, format_split, partition
 from mobilenet_tf.data.photographs import (
-    FolderSettings,
-    describe_source,
+    choose_recipe,
     find_source,
-    make_settings,
+    is_source,
     open_photographs,
+    settle_source,
 )
 from mobilenet_tf.data.pipeline import make_training_batches
 from mobilenet_tf.data.splits import Split
 from mobilenet_tf.data.survey import survey_images
 from mobilenet_tf.errors import MtfError, UsageError
-from mobilenet_tf.recipe import AugmentationSettings, load_recipe
+from mobilenet_tf.recipe import AugmentationSettings, Recipe, load_recipe, replace_settings
 
 Make = Callable[..., Path]
 
@@ -144,8 +147,10 @@ def test_the_share_held_out_follows_the_number_of_images(count: int, held_out: i
     assert round(default_share(count) * count) == held_out
 
 
-def settings(path: Path, **changes: object) -> FolderSettings:
-    return FolderSettings(**{"path": path, "seed": 1, "resolution_px": 20, **changes})
+def settings(path: Path, **changes: object) -> Recipe:
+    given = {f"data.{name}": value for name, value in changes.items()}
+    given |= {"data.path": str(path), "model.resolution_px": 20}
+    return settle_source(replace_settings(Recipe(), given), None)
 
 
 def test_validation_and_test_are_what_predict_sees_and_training_has_a_margin(
@@ -231,16 +236,53 @@ def test_batches_from_disk_equal_batches_from_memory(alike: Path, tmp_path: Path
         np.testing.assert_array_equal(targets, their)
 
 
-def test_a_recipe_names_its_images_by_path(alike: Path) -> None:
-    recipe = load_recipe("quickstart", (f"data.path={alike}", "data.resize=pad", "seed=7"))
-    source = find_source(recipe.data, None)
-    assert source == alike
-    assert find_source(load_recipe("quickstart").data, None) is None
-    chosen = make_settings(recipe, source)
-    assert (chosen.seed, chosen.resize) == (7, "pad")
-    info = describe_source(index_images(source), 32)
-    assert (info.name, info.classes) == ("alike", ("a", "b"))
-    assert (info.train_count, info.test_count, info.source) == (15, 0, "folder")
+def test_a_recipe_notes_what_must_be_known_of_its_folder(alike: Path) -> None:
+    recipe = load_recipe("quickstart", (f"data.path={alike}",))
+    settled = settle_source(recipe, None)
+    assert settled.data == replace(
+        recipe.data, name="alike", path=str(alike.resolve()), classes=("a", "b")
+    )
+    shutil.rmtree(alike)
+    assert settle_source(settled, None) is settled
+    info = recipe_dataset(settled)
+    assert (info.name, info.classes, info.source) == ("alike", ("a", "b"), "folder")
+    named = load_recipe("quickstart")
+    assert find_source(named.data, None) is None
+    assert settle_source(named, None) is named
+    assert recipe_dataset(named).name == "digits"
+
+
+def test_classes_that_changed_since_end_the_run(alike: Path, tmp_path: Path, save_photo) -> None:
+    recipe = settings(alike)
+    save_photo(alike / "c/0.png", 99)
+    with pytest.raises(UsageError, match="3 classes"):
+        open_photographs(recipe, tmp_path / "data")
+
+
+def test_batches_and_epochs_follow_the_number_of_images(tmp_path: Path) -> None:
+    chosen = []
+    for count in (2, 100, 2000):
+        root = tmp_path / str(count)
+        for name in "ab":
+            (root / name).mkdir(parents=True)
+            for number in range(count):
+                (root / name / f"{number}.jpg").touch()
+        recipe = choose_recipe(root)
+        assert recipe.data.path == str(root)
+        chosen.append((recipe.train.batch_size, recipe.train.epochs, recipe.qat.batch_size))
+    assert chosen == [(2, 80, 2), (16, 80, 16), (64, 46, 64)]
+
+
+def test_a_folder_of_images_is_told_from_a_recipe_and_from_a_run(
+    alike: Path,
+) -> None:
+    assert is_source(str(alike))
+    assert is_source("labels.csv")
+    assert not is_source("quickstart")
+    assert not is_source("missing.toml")
+    assert not is_source("x" * 5000)
+    (alike / "recipe.toml").touch()
+    assert not is_source(str(alike))
 
 
 @pytest.mark.slow
