@@ -47,12 +47,10 @@ def command(
 
     if recipe is None:
         recipe = str(given.get("data.path", "quickstart"))
-    if is_source(recipe):
-        settings = replace_settings(choose_recipe(Path(recipe)), given)
-        settings = settle_source(settings, work.data_dir)
-        name = settings.data.name
-    else:
-        settings, name = replace_settings(load_recipe(recipe), given), Path(recipe).stem
+    own = is_source(recipe) and not RunFolder(Path(recipe)).has_recipe()
+    start = choose_recipe(Path(recipe)) if own else load_recipe(recipe)
+    settings = settle_source(replace_settings(start, given), work.data_dir)
+    name = settings.data.name if own or "data.path" in given else Path(recipe).stem
     run = RunFolder(out or Path("artifacts") / name)
     plan = make_plan(run, settings, data_dir=work.data_dir)
     again = ["mtf", "run", recipe]

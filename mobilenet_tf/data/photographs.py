@@ -78,14 +78,12 @@ def find_source(data: DataSettings, data_dir: Path | None) -> Path | None:
 
 
 def is_source(name: str) -> bool:
-    """Say whether what may be a recipe's name is a folder, not of a run, or a CSV file."""
+    """Say whether what may be a recipe's name is a folder or a CSV file."""
     path = Path(name)
     if name in recipe_names():
         return False
     try:
-        return path.suffix.lower() == ".csv" or (
-            path.is_dir() and not (path / "recipe.toml").exists()
-        )
+        return path.suffix.lower() == ".csv" or path.is_dir()
     except (OSError, ValueError):  # no path
         return False
 

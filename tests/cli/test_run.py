@@ -71,7 +71,8 @@ def test_a_recipe_that_is_none(refused: Refused, tmp_path: Path) -> None:
     binary = tmp_path / "binary.toml"
     binary.write_bytes(bytes(range(256)))
     out = ("--out", tmp_path / "run")
-    refused("run", tmp_path, *out, code=2, words=("is a folder",))
+    refused("run", tmp_path, *out, code=2, words=("no folder of images",))
+    refused("run", "folder", *out, code=2, words=("FOLDER does not exist",))
     refused("run", binary, *out, code=2, words=("binary.toml is not a recipe in TOML",))
     refused("run", "quikstart", *out, code=2, words=("'quikstart'", "did you mean 'quickstart'"))
     refused("run", "x" * 5000, *out, code=2, words=("neither a file nor a name",))

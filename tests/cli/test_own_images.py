@@ -1,0 +1,100 @@
+"""Images of one's own: from a folder to a file that names its classes."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mobilenet_tf.cli.main import run_command
+from mobilenet_tf.tflite.metadata import read_metadata
+
+CLASSES = ("<script>", 'a "b"', "10 x")
+IN_ORDER = ("10 x", "<script>", 'a "b"')
+
+
+@pytest.fixture
+def flowers(tmp_path: Path) -> Path:
+    """Return a folder of three classes with ten small images each."""
+    random = np.random.RandomState(1)
+    for label, name in enumerate(CLASSES):
+        (tmp_path / "flowers" / name).mkdir(parents=True)
+        for number in range(10):
+            coarse = random.randint(0, 256, (5, 5, 3)).astype(np.uint8)
+            coarse[..., label] //= 4
+            image = Image.fromarray(coarse).resize((50, 40), Image.Resampling.BICUBIC)
+            image.save(tmp_path / "flowers" / name / f"{number}.png")
+    return tmp_path / "flowers"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("train", "--dataset", "flowers/"),
+        ("train", "--dataset", "cifar10", "--data-dir", "flowers"),
+        ("run", "--set", "data.name=flowers"),
+    ],
+)
+def test_a_folder_in_the_wrong_place_is_told_the_right_one(
+    arguments: tuple[str, ...],
+    flowers: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(flowers.parent)
+    assert run_command(list(arguments)) == 2
+    assert "--set data.path=flowers" in capsys.readouterr().err
+    assert sorted(p.name for p in flowers.iterdir()) == sorted(CLASSES)
+
+
+def test_a_folder_that_cannot_be_trained_on_leaves_no_run(
+    flowers: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in CLASSES[1:]:
+        shutil.rmtree(flowers / name)
+    monkeypatch.chdir(flowers.parent)
+    assert run_command(["run", "flowers"]) == 2
+    assert "one class" in capsys.readouterr().err
+    assert not (flowers.parent / "artifacts").exists()
+
+
+@pytest.mark.slow
+def test_a_folder_becomes_a_file_that_needs_the_folder_no_more(
+    flowers: Path, mtf: Callable, tmp_path: Path
+) -> None:
+    settings = {
+        "model.resolution_px": 32,
+        "model.alpha": 0.05,
+        "data.resize": "pad",
+        "train.epochs": 1,
+        "qat.epochs": 1,
+        "export.quantizations": '["int8_qat"]',
+        "benchmark.latency_runs": 2,
+    }
+    chosen = [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
+    run = ("run", "flowers", *chosen, "--data-dir", tmp_path / "cache")
+    done = mtf(*run, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "skipped" in mtf(*run, cwd=tmp_path).stdout
+    folder = tmp_path / "artifacts" / "flowers"
+    split = (folder / "train/split.csv").read_text("utf-8")
+    assert split.count(",train\n") == 18
+    assert split.count(",validation\n") == split.count(",test\n") == 6
+
+    image = shutil.copy(flowers / CLASSES[0] / "0.png", tmp_path / "one.png")
+    shutil.rmtree(flowers)
+    assert mtf("report", folder, "--overwrite", cwd=tmp_path).returncode == 0
+    assert "<td><script>" not in (folder / "report/report.html").read_text("utf-8")
+    report = json.loads((folder / "report/report.json").read_text("utf-8"))
+    assert tuple(report["classes"]) == IN_ORDER
+    (file,) = (folder / "export").glob("*.tflite")
+    metadata = read_metadata(file)
+    assert metadata is not None
+    assert (metadata.classes, metadata.resize) == (IN_ORDER, "pad")
+    predicted = json.loads(mtf("predict", file, image, "--json").stdout)
+    assert predicted["images"][0]["classes"][0]["name"] in CLASSES
