@@ -16,7 +16,7 @@ from mobilenet_tf.system import terminal
 
 
 @click.command(short_help="Run the whole pipeline, as RECIPE says.")
-@click.argument("recipe", metavar="[RECIPE|FOLDER]", required=False, shell_complete=complete_recipe)
+@click.argument("recipe", required=False, shell_complete=complete_recipe)
 @set_option
 @options.out_option("artifacts/RECIPE")
 @options.work_options("data_dir", "allow_changes", "overwrite", "as_json", "quiet")
@@ -29,7 +29,7 @@ def command(
     embedded images and nothing to download. Run it again after an interruption or a change: only
     what is missing or out of date is done.
 
-    FOLDER holds one folder of images for each class, or train/, validation/ and test/ with those
+    RECIPE may also be a FOLDER: it holds one folder of images for each class, or train/, validation/ and test/ with those
     inside; a CSV file (path,label[,split]) will do too. Resolution, batches and epochs follow the
     number of images (recipe: folder).
 
