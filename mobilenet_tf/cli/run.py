@@ -29,8 +29,8 @@ def command(
     embedded images and nothing to download. Run it again after an interruption or a change: only
     what is missing or out of date is done.
 
-    RECIPE may also be a FOLDER: it holds one folder of images for each class, or train/, validation/ and test/ with those
-    inside; a CSV file (path,label[,split]) will do too. Resolution, batches and epochs follow the
+    RECIPE may also be a folder with one folder of images for each class, or with train/,
+    validation/ and test/ that hold those; a CSV file (path,label[,split]) will do too. Resolution, batches and epochs follow the
     number of images (recipe: folder).
 
     \b
