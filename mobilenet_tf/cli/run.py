@@ -30,8 +30,8 @@ def command(
     what is missing or out of date is done.
 
     RECIPE may also be a folder with one folder of images for each class, or with train/,
-    validation/ and test/ that hold those; a CSV file (path,label[,split]) will do too. Resolution, batches and epochs follow the
-    number of images (recipe: folder).
+    validation/ and test/ that hold those; a CSV file (path,label[,split]) will do too. Resolution,
+    batches and epochs follow the number of images (recipe: folder).
 
     \b
     Example:
