@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 WIDTH_PX, HEIGHT_PX = 420.0, 300.0
-# name of a CSS variable -> the colour that stands in for it while matplotlib draws
+# the colours that stand in for CSS variables while matplotlib draws
 INK, MUTED, LINE, PANEL = "#010101", "#020202", "#030303", "#040404"
 FLOAT, INT8, SHADE, ON_SHADE, PAGE = "#050505", "#060606", "#070707", "#080808", "#090909"
 VARIABLES = {
@@ -68,9 +68,8 @@ def render_figure(
 def _clean(svg: str, told: str) -> str:
     """Return matplotlib's SVG for a page: its colours and font, short, with a text alternative."""
     svg = svg[svg.index("<svg ") :]
-    svg = re.sub(r"\s*<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
-    svg = re.sub(r"<!--.*?-->\n?", "", svg, flags=re.DOTALL)
-    svg = re.sub(r'<style type="text/css">.*?</style>', "", svg, flags=re.DOTALL)
+    left_out = r'\s*<metadata>.*?</metadata>|<!--.*?-->\n?|<style type="text/css">.*?</style>'
+    svg = re.sub(left_out, "", svg, flags=re.DOTALL)
     svg = re.sub(r'<g id="[^"]*">', "<g>", svg)
     for stand_in, name in VARIABLES.items():
         svg = svg.replace(stand_in, f"var(--{name})")

@@ -23,6 +23,12 @@ SIZE_LIMIT_SHARE = 0.30
 # an int32 bias has over a quarter of a float32 one; and the graph.
 CHANNEL_BYTES = 4 + 8 + 3
 GRAPH_BYTES = 24_000
+TOO_LARGE = "No, the int8 file is too large"
+SIZE_RULE = (
+    f"Small: at most {100 * SIZE_LIMIT_SHARE:.0f} % of the float32 file, or a quarter of it,"
+    f" {CHANNEL_BYTES} bytes a channel for scales and biases, and {format_size(GRAPH_BYTES)}"
+    " of graph."
+)
 
 Status = Literal["pass", "fail", "unknown"]
 
@@ -49,33 +55,18 @@ class ClassDifference:
         """The difference that was measured, in points."""
         return 100 * self.difference.estimate
 
-    @property
-    def is_worse(self) -> bool:
-        """Whether the whole interval lies below the limit of a class."""
-        return 100 * self.difference.high < -CLASS_LIMIT_POINTS
-
-    @property
-    def is_doubtful(self) -> bool:
-        """Whether accuracy was surely lost, by more than the limit as far as can be seen."""
-        return self.points < -CLASS_LIMIT_POINTS and self.difference.high < 0
-
 
 @dataclass(frozen=True)
 class Evidence:
     """The paired differences of an int8 file: of all test images, and class by class."""
 
     overall: Difference
-    classes: tuple[ClassDifference, ...]
-
-    @property
-    def worst(self) -> ClassDifference:
-        """The class that lost most."""
-        return min(self.classes, key=lambda c: c.points)
+    classes: tuple[ClassDifference, ...]  # the worst first
 
     @property
     def worse(self) -> list[ClassDifference]:
-        """The classes shown to be worse, the worst first."""
-        return sorted((c for c in self.classes if c.is_worse), key=lambda c: c.points)
+        """The classes whose whole interval lies below their limit."""
+        return [c for c in self.classes if 100 * c.difference.high < -CLASS_LIMIT_POINTS]
 
     @property
     def status(self) -> Status:
@@ -84,9 +75,11 @@ class Evidence:
         if self.worse or 100 * self.overall.high < -limit:
             return "fail"
         # 1e-9: a difference of exactly the limit is within it
-        if 100 * self.overall.low < -limit - 1e-9 or any(c.is_doubtful for c in self.classes):
-            return "unknown"
-        return "pass"
+        too_low = 100 * self.overall.low < -limit - 1e-9
+        doubtful = any(
+            c.points < -CLASS_LIMIT_POINTS and c.difference.high < 0 for c in self.classes
+        )
+        return "unknown" if too_low or doubtful else "pass"
 
 
 def weigh(row: BenchmarkRow, classes: Sequence[str]) -> Evidence | None:
@@ -103,19 +96,13 @@ def weigh(row: BenchmarkRow, classes: Sequence[str]) -> Evidence | None:
     seen = [cell for cell in cells if cell[1]]
     confidence = 1 - (1 - CONFIDENCE) / len(seen)
     enough = smallest_count(CLASS_LIMIT_POINTS / 100, confidence=confidence)
-    return Evidence(
-        estimate_difference(
-            sum(paired.lost), sum(paired.gained), sum(counts), confidence=CONFIDENCE
-        ),
-        tuple(
-            ClassDifference(
-                name,
-                estimate_difference(lost, gained, count, confidence=confidence),
-                count >= enough,
-            )
-            for name, count, lost, gained in seen
-        ),
-    )
+    by_class = []
+    for name, count, lost, gained in seen:
+        difference = estimate_difference(lost, gained, count, confidence=confidence)
+        by_class.append(ClassDifference(name, difference, count >= enough))
+    lost, gained = sum(paired.lost), sum(paired.gained)
+    overall = estimate_difference(lost, gained, sum(counts), confidence=CONFIDENCE)
+    return Evidence(overall, tuple(sorted(by_class, key=lambda c: c.points)))
 
 
 def judge(
@@ -134,9 +121,8 @@ def judge(
             "Train longer before judging what quantization costs.",
         )
     small = is_small(row, size_share)
-    size = f"{format_size(row.size_bytes)}"
-    size += "" if size_share is None else f" ({100 * size_share:.1f} % of float32)"
-    size += f", {format_ms(row.latency_median_ms)} ms an image"
+    share = "" if size_share is None else f" ({100 * size_share:.1f} % of float32)"
+    size = f"{format_size(row.size_bytes)}{share}, {format_ms(row.latency_median_ms)} ms an image"
     evidence = weigh(row, benchmark.classes)
     if evidence is None:
         opening = (
@@ -145,16 +131,17 @@ def judge(
         )
         return Verdict(
             "unknown" if small else "fail",
-            f"{opening if small else 'No, the int8 file is too large'}:"
+            f"{opening if small else TOO_LARGE}:"
             f" {100 * row.top1:.2f} % against {100 * reference.top1:.2f} % top-1 on"
             f" {benchmark.test_count:,} test images, {size}.",
             "Measure it again with mtf benchmark RUN --overwrite, which counts the images that one"
-            f" of the two has right and the other has not. {_size_rule()}",
+            f" of the two has right and the other has not. {SIZE_RULE}",
         )
-    status = evidence.status
-    sentence = f"{_opening(evidence, small)}: {_figures(evidence)}; {size}."
-    basis = f"{_accuracy_rule(evidence)} {_class_note(evidence)} {_size_rule()}"
-    return Verdict(status if small else "fail", sentence, basis)
+    return Verdict(
+        evidence.status if small else "fail",
+        f"{_opening(evidence, small)}: {_figures(evidence)}; {size}.",
+        f"{_accuracy_rule(evidence)} {_class_note(evidence)} {SIZE_RULE}",
+    )
 
 
 def is_small(row: BenchmarkRow, size_share: float | None) -> bool:
@@ -168,39 +155,27 @@ def is_small(row: BenchmarkRow, size_share: float | None) -> bool:
 
 
 def _opening(evidence: Evidence, small: bool) -> str:
-    status, points = evidence.status, 100 * evidence.overall.estimate
+    overall, status = evidence.overall, evidence.status
     if status == "pass":
-        return (
-            "Yes, the int8 file matches the float model"
-            if small
-            else "No, the int8 file is too large, although it matches the float model"
-        )
+        matches = "matches the float model"
+        return f"Yes, the int8 file {matches}" if small else f"{TOO_LARGE}, although it {matches}"
     if status == "unknown":
-        if not small:
-            return "No, the int8 file is too large"
-        return (
-            f"{evidence.overall.count:,} test images cannot tell whether the int8 file matches the"
-            " float model"
-        )
-    also = "" if small else " and too large"
-    if 100 * evidence.overall.high < -ACCURACY_LIMIT_POINTS:
-        return f"No, the int8 file is {-points:.2f} points less accurate than the float model{also}"
-    worst = evidence.worse[0]
-    return (
-        f"No, the int8 file is {-worst.points:.1f} points less accurate than the float model on the"
-        f" class {worst.name}{also}"
-    )
+        doubt = "test images cannot tell whether the int8 file matches the float model"
+        return f"{overall.count:,} {doubt}" if small else TOO_LARGE
+    points, where = -100 * overall.estimate, ""
+    if 100 * overall.high >= -ACCURACY_LIMIT_POINTS:
+        points, where = -evidence.worse[0].points, f" on the class {evidence.worse[0].name}"
+    lost = f"{points:.{1 if where else 2}f} points less accurate than the float model{where}"
+    return f"No, the int8 file is {lost}{'' if small else ' and too large'}"
 
 
 def _figures(evidence: Evidence) -> str:
-    overall, worst = evidence.overall, evidence.worst
-    figures = (
-        f"{signed(100 * overall.estimate)} points {_interval(overall)} on {overall.count:,} test"
-        " images"
-    )
+    overall, worst = evidence.overall, evidence.classes[0]
+    points = f"{signed(100 * overall.estimate)} points {_interval(overall)}"
+    named = f"worst class {worst.name} {signed(worst.points, 1)} points"
     if worst.points >= 0:
-        return f"{figures}, no class lost accuracy"
-    return f"{figures}, worst class {worst.name} {signed(worst.points, 1)} points"
+        named = "no class lost accuracy"
+    return f"{points} on {overall.count:,} test images, {named}"
 
 
 def _interval(difference: Difference, title: str = "95 % interval ") -> str:
@@ -224,21 +199,10 @@ def _class_note(evidence: Evidence) -> str:
     count = len(evidence.classes)
     corrected = f"corrected for {count} classes (Bonferroni)" if count > 1 else "of the one class"
     few = sum(not c.enough for c in evidence.classes)
-    worst = evidence.worst
-    note = (
-        f"Worst class: {worst.name}, {signed(worst.points, 1)} points on"
-        f" {worst.difference.count:,} images {_interval(worst.difference, 'interval ')},"
-        f" {corrected}."
-    )
+    worst = evidence.classes[0]
+    images = f"{worst.difference.count:,} images {_interval(worst.difference, 'interval ')}"
+    note = f"Worst class: {worst.name}, {signed(worst.points, 1)} points on {images}, {corrected}."
     if few:
         which = "Every class has" if few == count else f"{few} of {count} classes have"
         note += f" {which} too few images to be judged alone."
     return note
-
-
-def _size_rule() -> str:
-    return (
-        f"Small: at most {100 * SIZE_LIMIT_SHARE:.0f} % of the float32 file, or a quarter of it,"
-        f" {CHANNEL_BYTES} bytes a channel for scales and biases, and {format_size(GRAPH_BYTES)}"
-        " of graph."
-    )

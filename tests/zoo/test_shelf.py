@@ -77,6 +77,7 @@ def test_the_command_of_a_card_is_a_whole_recipe(name: str, tmp_path: Path) -> N
     assert recipe == card.recipe
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SHIPPED)
 def test_weights_are_loaded_by_the_data_they_come_from(name: str) -> None:
     card = zoo.load_card(name)
