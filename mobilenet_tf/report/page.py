@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from mobilenet_tf.files import write_text
-from mobilenet_tf.report import plots, provenance, tables, usage
+from mobilenet_tf.report import plots, provenance, sections, tables, usage
 from mobilenet_tf.report.summary import Summary, summarise
 from mobilenet_tf.report.templates import render
 from mobilenet_tf.report.units import accuracy_interval
@@ -49,7 +49,7 @@ def write_report(folder: Path, record: RunRecord) -> tuple[Path, ...]:
 def format_stages(record: RunRecord) -> str:
     """Return the stage table for a terminal and the verdict."""
     summary = summarise(record)
-    table = tables.stage_table(summary)
+    table = sections.stage_table(summary)
     text = f"{tables.format_table(table.columns, table.rows)}\n\n" if table.rows else ""
     return text + summary.verdict.sentence
 
@@ -74,7 +74,7 @@ def render_json(summary: Summary) -> str:
             "int8": summary.headline.label if summary.headline else None,
             "float": summary.reference.label if summary.reference else None,
         },
-        "classes": tables.class_names(summary),
+        "classes": sections.class_names(summary),
         "test_count": benchmark.test_count if benchmark else None,
         "rows": [
             {
@@ -102,12 +102,13 @@ def _values(summary: Summary) -> dict[str, Any]:
         "run": record.name,
         "command": record.command,
         "verdict": summary.verdict,
-        "facts": provenance.facts(summary),
+        "recipe": record.recipe,
+        "class_count": len(summary.classes),
         "reference": summary.reference,
         "lacking": _lacking(summary),
-        "stage_table": tables.stage_table(summary),
-        "class_table": tables.class_table(summary),
-        "confusion_pairs": tables.confusion_pairs(summary),
+        "stage_table": sections.stage_table(summary),
+        "class_table": sections.class_table(summary),
+        "confusion_pairs": sections.confusion_pairs(summary),
         "file": (file.file or file.artifact) if file else None,
         "usage_table": usage.mapping_table(summary),
         "python_example": usage.python_example(summary),

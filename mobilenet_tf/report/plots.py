@@ -20,8 +20,8 @@ from mobilenet_tf.report.figure import (
     WIDTH_PX,
     render_figure,
 )
+from mobilenet_tf.report.sections import class_names
 from mobilenet_tf.report.summary import Summary
-from mobilenet_tf.report.tables import class_names
 from mobilenet_tf.report.templates import STYLE
 from mobilenet_tf.report.units import format_size
 from mobilenet_tf.report.verdict import ACCURACY_LIMIT_POINTS

@@ -66,17 +66,14 @@ def environment_table(summary: Summary) -> Table | None:
     if not stages:
         return None
     stated: dict[str, dict[str, list[str]]] = {}
-
-    def state(name: str, value: object, stage: str) -> None:
-        if value:
-            stated.setdefault(name, {}).setdefault(str(value), []).append(stage)
-
-    for stage, record in stages:
-        state("commit", record.commit, stage)
-    for group in ("machine", "versions", "data"):
+    for group in ("commit", "machine", "versions", "data"):
         for stage, record in stages:
-            for name, value in msgspec.to_builtins(getattr(record, group)).items():
-                state(f"{group}: {name}", value, stage)
+            found = msgspec.to_builtins(getattr(record, group))
+            plain = found if isinstance(found, dict) else {"": found}
+            for key, value in plain.items():
+                name = f"{group}: {key}" if key else group
+                if value:
+                    stated.setdefault(name, {}).setdefault(str(value), []).append(stage)
     rows = [
         (name if len(values) == 1 else f"{name} ({', '.join(where)})", text)
         for name, values in stated.items()
@@ -109,21 +106,6 @@ def files_table(files: Mapping[str, FileRecord]) -> Table:
     )
     rows = [(name, f"{file.size_bytes:,}", file.sha256) for name, file in files.items()]
     return Table("Files", columns, tuple(rows))
-
-
-def facts(summary: Summary) -> list[tuple[str, str]]:
-    """Return the few facts that head a report: model, data and cost."""
-    recipe, reference = summary.record.recipe, summary.reference
-    model, side = recipe.model, recipe.model.resolution_px
-    classes = f", {len(summary.classes)} classes" if summary.classes else ""
-    shown = [
-        ("Model", f"{model.name}, alpha {model.alpha:g}, {side} x {side} px"),
-        ("Data", f"{recipe.data.name}{classes}"),
-    ]
-    if reference:
-        shown.append(("Parameters", f"{reference.row.parameters:,}"))
-        shown.append(("Multiply-adds", f"{reference.row.macs / 1e6:,.1f} million an image"))
-    return shown
 
 
 def format_toml(recipe: Recipe) -> str:

@@ -12,7 +12,7 @@ from mobilenet_tf.evaluation.paired import (
     mcnemar_p,
     smallest_count,
 )
-from mobilenet_tf.report.units import format_ms, format_size, signed
+from mobilenet_tf.report.templates import environment
 from mobilenet_tf.runs.results import BenchmarkMetrics, BenchmarkRow
 
 CONFIDENCE = 0.95
@@ -23,12 +23,13 @@ SIZE_LIMIT_SHARE = 0.30
 # an int32 bias has over a quarter of a float32 one; and the graph.
 CHANNEL_BYTES = 4 + 8 + 3
 GRAPH_BYTES = 24_000
-TOO_LARGE = "No, the int8 file is too large"
-SIZE_RULE = (
-    f"Small: at most {100 * SIZE_LIMIT_SHARE:.0f} % of the float32 file, or a quarter of it,"
-    f" {CHANNEL_BYTES} bytes a channel for scales and biases, and {format_size(GRAPH_BYTES)}"
-    " of graph."
-)
+LIMITS = {
+    "points": ACCURACY_LIMIT_POINTS,
+    "class_points": CLASS_LIMIT_POINTS,
+    "size_share": SIZE_LIMIT_SHARE,
+    "channel_bytes": CHANNEL_BYTES,
+    "graph_bytes": GRAPH_BYTES,
+}
 
 Status = Literal["pass", "fail", "unknown"]
 
@@ -121,27 +122,30 @@ def judge(
             "Train longer before judging what quantization costs.",
         )
     small = is_small(row, size_share)
-    share = "" if size_share is None else f" ({100 * size_share:.1f} % of float32)"
-    size = f"{format_size(row.size_bytes)}{share}, {format_ms(row.latency_median_ms)} ms an image"
     evidence = weigh(row, benchmark.classes)
-    if evidence is None:
-        opening = (
-            "The evidence cannot be judged: this benchmark does not compare the int8 file with the"
-            " float model image by image"
+    overall = evidence.overall if evidence else None
+    words = (
+        environment()
+        .get_template("verdict.jinja")
+        .make_module(
+            {
+                "row": row,
+                "reference": reference,
+                "test_count": benchmark.test_count,
+                "size_share": size_share,
+                "small": small,
+                "evidence": evidence,
+                "limits": LIMITS,
+                "p_value": mcnemar_p(overall.lost, overall.gained) if overall else None,
+                "least_count": smallest_count(ACCURACY_LIMIT_POINTS / 100, confidence=CONFIDENCE),
+            }
         )
-        return Verdict(
-            "unknown" if small else "fail",
-            f"{opening if small else TOO_LARGE}:"
-            f" {100 * row.top1:.2f} % against {100 * reference.top1:.2f} % top-1 on"
-            f" {benchmark.test_count:,} test images, {size}.",
-            "Measure it again with mtf benchmark RUN --overwrite, which counts the images that one"
-            f" of the two has right and the other has not. {SIZE_RULE}",
-        )
-    return Verdict(
-        evidence.status if small else "fail",
-        f"{_opening(evidence, small)}: {_figures(evidence)}; {size}.",
-        f"{_accuracy_rule(evidence)} {_class_note(evidence)} {SIZE_RULE}",
     )
+    status = evidence.status if evidence else "unknown"
+    sentence, basis = (
+        " ".join(str(getattr(words, part)).split()) for part in ("sentence", "basis")
+    )
+    return Verdict(status if small else "fail", sentence, basis)
 
 
 def is_small(row: BenchmarkRow, size_share: float | None) -> bool:
@@ -152,57 +156,3 @@ def is_small(row: BenchmarkRow, size_share: float | None) -> bool:
         return False
     quarter_bytes = 0.25 * row.size_bytes / size_share
     return row.size_bytes <= quarter_bytes + CHANNEL_BYTES * row.channels + GRAPH_BYTES + 1e-3
-
-
-def _opening(evidence: Evidence, small: bool) -> str:
-    overall, status = evidence.overall, evidence.status
-    if status == "pass":
-        matches = "matches the float model"
-        return f"Yes, the int8 file {matches}" if small else f"{TOO_LARGE}, although it {matches}"
-    if status == "unknown":
-        doubt = "test images cannot tell whether the int8 file matches the float model"
-        return f"{overall.count:,} {doubt}" if small else TOO_LARGE
-    points, where = -100 * overall.estimate, ""
-    if 100 * overall.high >= -ACCURACY_LIMIT_POINTS:
-        points, where = -evidence.worse[0].points, f" on the class {evidence.worse[0].name}"
-    lost = f"{points:.{1 if where else 2}f} points less accurate than the float model{where}"
-    return f"No, the int8 file is {lost}{'' if small else ' and too large'}"
-
-
-def _figures(evidence: Evidence) -> str:
-    overall, worst = evidence.overall, evidence.classes[0]
-    points = f"{signed(100 * overall.estimate)} points {_interval(overall)}"
-    named = f"worst class {worst.name} {signed(worst.points, 1)} points"
-    if worst.points >= 0:
-        named = "no class lost accuracy"
-    return f"{points} on {overall.count:,} test images, {named}"
-
-
-def _interval(difference: Difference, title: str = "95 % interval ") -> str:
-    return f"({title}{signed(100 * difference.low)} to {signed(100 * difference.high)})"
-
-
-def _accuracy_rule(evidence: Evidence) -> str:
-    overall = evidence.overall
-    least = smallest_count(ACCURACY_LIMIT_POINTS / 100, confidence=CONFIDENCE)
-    note = f" That takes at least {least:,} images." if overall.count < least else ""
-    p = mcnemar_p(overall.lost, overall.gained)
-    return (
-        f"The float model alone classifies {overall.lost:,} of the test images correctly, the int8"
-        f" file alone {overall.gained:,} (McNemar's exact p {p:.2g}). They match if the 95 %"
-        f" interval of the paired difference (Tango 1998) stays above -{ACCURACY_LIMIT_POINTS}"
-        f" points and no class loses more than {CLASS_LIMIT_POINTS:g}.{note}"
-    )
-
-
-def _class_note(evidence: Evidence) -> str:
-    count = len(evidence.classes)
-    corrected = f"corrected for {count} classes (Bonferroni)" if count > 1 else "of the one class"
-    few = sum(not c.enough for c in evidence.classes)
-    worst = evidence.classes[0]
-    images = f"{worst.difference.count:,} images {_interval(worst.difference, 'interval ')}"
-    note = f"Worst class: {worst.name}, {signed(worst.points, 1)} points on {images}, {corrected}."
-    if few:
-        which = "Every class has" if few == count else f"{few} of {count} classes have"
-        note += f" {which} too few images to be judged alone."
-    return note

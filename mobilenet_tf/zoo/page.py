@@ -13,7 +13,7 @@ import msgspec
 from mobilenet_tf.data.catalog import dataset_info
 from mobilenet_tf.models.catalog import model_table
 from mobilenet_tf.recipe import ModelSettings, Recipe
-from mobilenet_tf.report import Column, Summary, format_table, stage_table, summarise
+from mobilenet_tf.report import Column, Summary, format_table, summarise
 from mobilenet_tf.report.provenance import (
     environment_table,
     files_table,
@@ -21,7 +21,8 @@ from mobilenet_tf.report.provenance import (
     selection_note,
     stages_table,
 )
-from mobilenet_tf.report.tables import class_table, confusion_pairs, make_table
+from mobilenet_tf.report.sections import class_table, confusion_pairs, stage_table
+from mobilenet_tf.report.tables import make_table
 from mobilenet_tf.report.templates import environment
 from mobilenet_tf.report.units import fixed
 from mobilenet_tf.report.usage import mapping_table, python_example

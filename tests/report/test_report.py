@@ -16,7 +16,8 @@ from mobilenet_tf.errors import MtfError
 from mobilenet_tf.recipe import Recipe, parse_recipe
 from mobilenet_tf.report import Column, format_stages, format_table, plots, summarise, write_report
 from mobilenet_tf.report.provenance import environment_table, format_toml, run_files_table
-from mobilenet_tf.report.tables import class_table, confusion_pairs, escape_markdown, stage_table
+from mobilenet_tf.report.sections import class_table, confusion_pairs, stage_table
+from mobilenet_tf.report.tables import escape_markdown
 from mobilenet_tf.report.templates import POLICY
 from mobilenet_tf.report.usage import mapping_table, python_example
 from mobilenet_tf.runs.record import RunRecord
