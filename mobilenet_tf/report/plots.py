@@ -19,7 +19,7 @@ from mobilenet_tf.report.figure import (
     SHADE,
     WIDTH_PX,
     render_figure,
-)
+)  # fmt: skip
 from mobilenet_tf.report.sections import class_names
 from mobilenet_tf.report.summary import Summary
 from mobilenet_tf.report.templates import STYLE

@@ -46,9 +46,8 @@ _ROOTED_PATH = re.compile(r"(?<![\w.:/\\-])(?:~|[A-Za-z]:)?(?:[/\\][\w.@+-]+)+")
 class Shipment:
     """Everything that becomes a model of the zoo.
 
-    `files` are `tflite`, `weights` (rounded to float16) and, where the run started from a file,
-    `START_FILE`, each by the name that it gets, with the path that it is copied from.
-    `weights_top1` and `check` were measured on the test images with these very files.
+    `files` maps `tflite`, `weights` (rounded to float16) and, where the run started from a file,
+    `START_FILE` to what they are copied from; they gave `weights_top1` and `check`.
     """
 
     name: str

@@ -99,7 +99,7 @@ def model_names(zoo: Path | None = None) -> list[str]:
 
 
 def load_card(name: str, zoo: Path | None = None) -> Card:
-    """Return the card of a model that ships, or that is in folder `zoo`.
+    """Return the card of a model that ships, or of one in folder `zoo`.
 
     Raises:
         UsageError: there is none of that name.
@@ -131,9 +131,9 @@ def _find_faults(card: Card, name: str) -> Iterator[str]:
     ):
         if stated != meant:
             yield f"{stated!r} is not the {meant!r} of the recipe - at `$.{field}`"
-    for field in ("tflite", "weights"):
-        if getattr(card, field) not in card.files:
-            yield f"{getattr(card, field)!r} is not among the files - at `$.{field}`"
+    for field, file in (("tflite", card.tflite), ("weights", card.weights)):
+        if file not in card.files:
+            yield f"{file!r} is not among the files - at `$.{field}`"
     for stage in card.stages.__struct_fields__:
         if getattr(card.stages, stage) is None:
             yield f"the stage is missing - at `$.stages.{stage}`"
@@ -163,8 +163,7 @@ def check_file(card: Card, name: str) -> Path:
     except OSError as error:
         reason = f"cannot read {path}: {error.strerror}"
         raise MtfError(f"{reason}; {_how_to_restore(card.name)}") from error
-    wanted = card.files[name].sha256
-    if found != wanted:
+    if found != (wanted := card.files[name].sha256):
         raise MtfError(
             f"{path} is not the file of its card: its SHA-256 is {found}, the card says {wanted};"
             f" {_how_to_restore(card.name)}"
@@ -189,12 +188,9 @@ def find_tflite(model: Path) -> Path:
 def find_weights(wanted: str | Path, *, variant: str, stride_plan: str) -> tuple[Card | None, Path]:
     """Return the file of the weights that are meant, and its card if it is the zoo's.
 
-    Args:
-        wanted: the name of a model of the zoo, for any resolution and strides; the folder of a
-            run; a file, which has a suffix; or a dataset ("cifar10"), for this very network
-            trained on it.
-        variant: `Variant.name`: model, alpha, resolution and options.
-        stride_plan: "cifar" or "imagenet".
+    `wanted` names a model of the zoo, for any resolution and strides; the folder of a run; a
+    file, which has a suffix; or a dataset ("cifar10"), for this very network (`Variant.name` and
+    its stride plan) trained on it.
 
     Raises:
         UsageError: the zoo has none; the message lists what it has.

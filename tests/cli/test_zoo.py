@@ -88,7 +88,7 @@ def test_a_name_stands_for_its_file(capsys: Capture, tmp_path: Path) -> None:
         (["shwo"], "show, verify, add"),
         (["show", "nothing"], "no model 'nothing' in the zoo"),
         (["verify", "nothing"], "no model 'nothing' in the zoo"),
-        (["add", "nowhere"], "no run at nowhere"),
+        pytest.param(["add", "nowhere"], "no run at nowhere", marks=pytest.mark.slow),
         (["add", ""], "it is empty; give a folder"),
     ],
 )

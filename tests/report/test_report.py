@@ -15,6 +15,7 @@ import pytest
 from mobilenet_tf.errors import MtfError
 from mobilenet_tf.recipe import Recipe, parse_recipe
 from mobilenet_tf.report import Column, format_stages, format_table, plots, summarise, write_report
+from mobilenet_tf.report.page import render_json
 from mobilenet_tf.report.provenance import environment_table, format_toml, run_files_table
 from mobilenet_tf.report.sections import class_table, confusion_pairs, stage_table
 from mobilenet_tf.report.tables import escape_markdown
@@ -34,6 +35,7 @@ DRAW = [
     plots.plot_loss_curves,
     plots.plot_confusion,
 ]
+EMPTY = RunRecord(name="new", recipe=Recipe(), stages=Stages())
 EVIL = "</style><script>alert('x')</script><img src=x onerror=\"y\">|`\x1b[2J\u202e\n```\n# h"
 
 
@@ -200,13 +202,13 @@ def test_any_stage_may_be_missing(tmp_path, record, stage):
 
 
 def test_an_empty_run_has_a_report(tmp_path):
-    texts = render(tmp_path, RunRecord(name="new", recipe=Recipe(), stages=Stages()))
+    texts = render(tmp_path, EMPTY)
     assert json.loads(texts["report.json"])["verdict"]["status"] == "unknown"
     Page(texts["report.html"])
 
 
-def test_json_holds_everything_and_knows_no_nan(tmp_path, record, with_int8):
-    text = render(tmp_path, with_int8(record, loss=float("nan")))["report.json"]
+def test_json_holds_everything_and_knows_no_nan(record, with_int8):
+    text = render_json(summarise(with_int8(record, loss=float("nan"))))
     document = json.loads(text, parse_constant=pytest.fail)
     assert document["verdict"]["status"] == "pass"
     assert document["rows"][-1]["label"] == "int8 QAT"
@@ -218,10 +220,10 @@ def test_the_same_run_gives_the_same_bytes(tmp_path, make_record):
     assert render(tmp_path / "a", make_record()) == render(tmp_path / "b", make_record())
 
 
-def test_an_unwritable_folder_is_an_error(tmp_path, record):
+def test_an_unwritable_folder_is_an_error(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(MtfError):
-        write_report(tmp_path / "file" / "report", record)
+        write_report(tmp_path / "file" / "report", EMPTY)
 
 
 # plots
@@ -241,7 +243,7 @@ def test_plots_are_well_formed_small_and_in_the_page_s_colours(make_record, draw
 
 @pytest.mark.parametrize("draw", DRAW)
 def test_plots_without_data_are_none(draw):
-    assert draw(summarise(RunRecord(name="new", recipe=Recipe(), stages=Stages()))) is None
+    assert draw(summarise(EMPTY)) is None
 
 
 def test_a_full_matrix_of_a_hundred_classes_stays_small(make_record, with_int8):
