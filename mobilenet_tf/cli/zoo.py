@@ -20,11 +20,8 @@ class _ZooGroup(click.Group):
         if args[0] in model_names():
             raise click.UsageError(f"for the card of {args[0]}, type: mtf zoo show {args[0]}", ctx)
         if args[0] not in self.commands:
-            raise click.UsageError(
-                f"no command {args[0]!r}: `mtf zoo` alone lists the models, the others are"
-                f" {', '.join(self.commands)}",
-                ctx,
-            )
+            known = ", ".join(self.commands)
+            raise click.UsageError(f"no command {args[0]!r}; without one, or: {known}", ctx)
         return super().resolve_command(ctx, args)
 
 
@@ -67,14 +64,12 @@ def command(ctx: click.Context, markdown: bool, as_json: bool) -> None:
 
     cards = load_cards()
     if as_json:
-        paths = [zoo_folder() / card.name for card in cards]
-        options.echo_json(
-            [
-                describe_card(card)
-                | {"tflite": str(path / card.tflite), "weights": str(path / card.weights)}
-                for card, path in zip(cards, paths, strict=True)
-            ]
-        )
+        rows = []
+        for card in cards:
+            path = zoo_folder() / card.name
+            files = {"tflite": str(path / card.tflite), "weights": str(path / card.weights)}
+            rows.append(describe_card(card) | files)
+        options.echo_json(rows)
     elif not cards:
         click.echo("no models here; add a finished run with mtf zoo add RUN")
     elif markdown:
