@@ -44,6 +44,7 @@ def randomise(model: Any, seed: int) -> None:
         variable.assign(value.astype(np.float32))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "alpha", "make_reference"),
     REFERENCES,
@@ -156,6 +157,7 @@ def test_exact_counts(
 HIDDEN_HEAD = Options(activation="silu", head_units=24, head_dropout=0.1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "options"),
     [(name, Options()) for name in model_names()]

@@ -38,8 +38,10 @@ def shuffle_weights(model: Any, seed: int) -> None:
         variable.assign(value.astype(np.float32))
 
 
-@pytest.mark.parametrize("resolution_px", [128, 160, 192, 224])
-@pytest.mark.parametrize("alpha", [0.25, 0.5, 0.75, 1.0])
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("alpha", "resolution_px"), [(0.25, 128), (0.5, 160), (0.75, 192), (1.0, 224)]
+)
 def test_same_outputs_as_keras_applications(alpha: float, resolution_px: int) -> None:
     shape = (resolution_px, resolution_px, 3)
     reference = keras.applications.MobileNet(
@@ -147,6 +149,7 @@ def test_logits_are_float32_under_mixed_precision() -> None:
     assert model(tf.zeros((1, 16, 16, 3))).dtype == tf.float32
 
 
+@pytest.mark.slow
 def test_one_step_of_training_moves_every_weight() -> None:
     model = build_small(dropout=0.1, seed=0)
     before = {name: variable.numpy() for name, variable in weight_variables(model).items()}
@@ -169,14 +172,14 @@ def test_one_step_of_training_moves_every_weight() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"dropout": 1.0}, "dropout 1.0"),
-        ({"dropout": -0.1}, "dropout -0.1"),
-        ({"dropout": float("nan")}, "dropout nan"),
-        ({"batch_norm_momentum": 1.0}, "batch_norm_momentum 1.0"),
+        ({"dropout": 1.0}, "dropout is 1.0"),
+        ({"dropout": -0.1}, "dropout is -0.1"),
+        ({"dropout": float("nan")}, "dropout is nan"),
+        ({"batch_norm_momentum": 1.0}, "batch_norm_momentum is 1.0"),
         ({"activation": "sofmax"}, "unknown activation 'sofmax'"),
         ({"activation": 5}, "unknown activation 5"),
-        ({"resolution_px": 31.5}, "resolution 31.5"),
-        ({"alpha": 0}, "alpha 0 is not"),
+        ({"resolution_px": 31.5}, "resolution_px is 31.5"),
+        ({"alpha": 0}, "alpha is 0"),
     ],
 )
 def test_bad_settings_are_refused(changes: dict[str, Any], message: str) -> None:
@@ -188,7 +191,7 @@ def test_bad_settings_are_refused(changes: dict[str, Any], message: str) -> None
     "input_shape", [(32, 32), (32, 32, 1), (32, 32, 3, 3), 32, (None, None, 3), (31.5, 32, 3)]
 )
 def test_bad_input_shape_is_refused(input_shape: Any) -> None:
-    with pytest.raises(UsageError, match=r"input_shape|whole number of pixels"):
+    with pytest.raises(UsageError, match=r"input_shape|whole number"):
         MobileNetV1(input_shape)
 
 

@@ -16,6 +16,8 @@ from mobilenet_tf.tflite.convert import convert
 from mobilenet_tf.tflite.interpreter import Classifier
 from mobilenet_tf.tflite.layout import walk
 
+pytestmark = pytest.mark.slow  # converts with TensorFlow
+
 CLASSES = tuple("abcdefghij")
 
 

@@ -14,6 +14,8 @@ from mobilenet_tf.system.quiet import quiet_stderr
 from mobilenet_tf.tflite import schema
 from mobilenet_tf.tflite.interpreter import Classifier
 
+pytestmark = pytest.mark.slow  # converts with TensorFlow
+
 Export = Callable[..., bytes]
 SIDE_PX = 16
 
