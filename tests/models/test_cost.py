@@ -44,6 +44,7 @@ def test_papers_tables(
     assert round(cost.trainable_parameters / 1e6, 1) == million_parameters
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("alpha", "parameters", "trainable", "macs"),
     [
@@ -70,6 +71,7 @@ def measure_macs(layer: Any) -> int:
     return 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("alpha", "resolution_px", "classes", "stride_plan"),
     [

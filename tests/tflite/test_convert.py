@@ -165,7 +165,7 @@ def test_kernels_with_one_range_fail_the_export_op_by_op(
 
 
 def test_a_float_model_cannot_be_int8_qat(tiny_model: keras.Model) -> None:
-    with pytest.raises(MtfError, match="only a model with fake-quantization nodes"):
+    with pytest.raises(MtfError, match="needs a fake-quantized model"):
         convert(tiny_model, quantization="int8_qat", classes=CLASSES, description="")
 
 
