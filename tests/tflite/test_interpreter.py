@@ -97,7 +97,7 @@ def test_a_graph_that_cannot_be_resized_takes_its_own_batch(images: np.ndarray, 
 
 
 @pytest.mark.parametrize(
-    ("images", "message"),
+    ("wrong", "message"),
     [
         (np.zeros((2, 8, 8, 3), np.uint8), r"shape \(8, 8, 3\).*resize it first"),
         (np.zeros((SIDE_PX, SIDE_PX, 3), np.uint8), r"takes \(N, 16, 16, 3\)"),
@@ -106,10 +106,10 @@ def test_a_graph_that_cannot_be_resized_takes_its_own_batch(images: np.ndarray, 
     ],
 )
 def test_images_that_do_not_fit_are_refused(
-    export: Export, images: np.ndarray, message: str
+    export: Export, wrong: np.ndarray, message: str
 ) -> None:
     with pytest.raises(UsageError, match=message):
-        Classifier.load(export("int8_ptq")).predict(images)
+        Classifier.load(export("int8_ptq")).predict(wrong)
 
 
 def test_settings_below_1_are_refused(export: Export, images: np.ndarray) -> None:
