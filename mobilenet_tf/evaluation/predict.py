@@ -50,10 +50,10 @@ class Predictor:
         self.warning = ""
         metadata = self._classifier.metadata
         if metadata is not None:
-            self._last_op = "" if metadata.output == "logits" else "SOFTMAX"
+            self._gives_logits = metadata.output == "logits"
         else:
             ops = [op.name for op in audit(model).ops if op.name not in ("QUANTIZE", "DEQUANTIZE")]
-            self._last_op = ops[-1] if ops else ""
+            self._gives_logits = ops[-1:] not in (["SOFTMAX"], ["LOGISTIC"])
             self.warning = (
                 f"{model} does not say its classes (no mobilenet_tf metadata): they are shown as"
                 " numbers, and pixels are fed as (byte - 128) / 128"
@@ -88,7 +88,7 @@ class Predictor:
 
     def _probabilities(self, images: np.ndarray) -> np.ndarray:
         scores = self._classifier.predict(images).astype(np.float64)
-        return scores if self._last_op in ("SOFTMAX", "LOGISTIC") else softmax(scores)
+        return softmax(scores) if self._gives_logits else scores
 
     def _rank(self, row: np.ndarray, top: int) -> tuple[ClassScore, ...]:
         best = np.argsort(-row, kind="stable")[:top]  # of equal ones the first class first

@@ -28,18 +28,12 @@ SHAPING = ("name", "alpha", "head_units", "block_count")  # of weights, among a 
 class Origin:
     """The run of a teacher or a file of weights; `error` says why training cannot use it.
 
-    `sha256` identifies its weights, None where they are gone. What was trained from it stays
-    valid without it, so the error is raised only where training begins.
+    What was trained from it stays valid without it: the error is raised where training begins.
     """
 
     path: Path
-    sha256: str | None
+    sha256: str | None  # of its weights, None where they are gone
     error: MtfError | None = None
-
-    def check(self) -> None:
-        """Raise the error, if there is one."""
-        if self.error is not None:
-            raise self.error
 
 
 def find_teacher(run: RunFolder, recipe: Recipe) -> Origin | None:
@@ -77,24 +71,19 @@ def check_teacher(teacher: RunFolder, run: RunFolder, recipe: Recipe) -> None:
             f" mtf train --out {teacher.path} --resume"
         )
     theirs = teacher.load_recipe()
-    if theirs.data.name != recipe.data.name:
-        raise UsageError(
-            f"{named} was trained on {theirs.data.name}, and this run is on {recipe.data.name};"
-            f" give a run on {recipe.data.name}"
-        )
-    if theirs.model.resolution_px != recipe.model.resolution_px:
-        raise UsageError(
-            f"{named} takes images of {theirs.model.resolution_px} px, and this run has"
-            f" model.resolution_px {recipe.model.resolution_px}; give a run of the same"
-        )
+    for section, name in (("data", "name"), ("model", "resolution_px")):
+        its, ours = (getattr(getattr(one, section), name) for one in (theirs, recipe))
+        if its != ours:
+            raise UsageError(
+                f"{named} has {section}.{name} {its}, and this run {ours}; give a run of the same"
+            )
     teacher.load_stage("train")
 
 
 def find_weights(run: RunFolder, recipe: Recipe, variant: Variant) -> Origin | None:
     """Return the file that `train.weights` means; None if training starts at random.
 
-    A training that has finished an epoch no longer needs the file: where that is gone, the digest
-    is the one that was noted.
+    After its first epoch a training no longer needs the file: its digest is then the noted one.
     """
     if not recipe.train.weights:
         return None

@@ -5,23 +5,18 @@ from __future__ import annotations
 import logging
 import shlex
 import time
+from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from msgspec.structs import replace
+import msgspec
 
 from mobilenet_tf.errors import UsageError
-from mobilenet_tf.pipeline.freshness import check_state, find_stale_input
+from mobilenet_tf.pipeline.freshness import State, check_state, find_stale_input
+from mobilenet_tf.pipeline.origins import TEACHER, WEIGHTS
 from mobilenet_tf.pipeline.plan import Plan, Rerun
-from mobilenet_tf.pipeline.stages import (
-    STAGES,
-    Stage,
-    Work,
-    find_stage,
-    is_wanted,
-    wanted_needs,
-)
+from mobilenet_tf.pipeline.stages import STAGES, Stage, Work, find_stage, is_wanted, wanted_needs
 from mobilenet_tf.recipe import list_differences, settings_of, with_defaults
 from mobilenet_tf.runs import provenance, results
 from mobilenet_tf.runs.folder import WORKING_FILES, RunFolder, StageSettings
@@ -39,22 +34,18 @@ def run_pipeline(plan: Plan, rerun: Rerun = Rerun()) -> dict[str, StageResult[An
     """
     done: dict[str, StageResult[Any]] = {}
     wanted = [stage for stage in STAGES if is_wanted(stage, plan.recipe)]
-    for stage in (stage for stage in STAGES if stage not in wanted):
-        log.info("%s: left out (%s.epochs is 0)", stage.name, stage.name)
+    if len(wanted) < len(STAGES):
+        log.info("qat: left out (qat.epochs is 0)")
     for i, stage in enumerate(wanted):
         label = f"{stage.name} ({i + 1} of {len(wanted)})"
-        reason = "--overwrite"
-        if not rerun.overwrite:
-            state = check_state(stage, plan)
-            if state.up_to_date:
-                log.info("%s: skipped (%s)", label, state.reason)
-                done[stage.name] = plan.run.load_stage(stage.name, verify=False)
-                continue
-            reason = state.reason
-        log.info("%s: running (%s)", label, reason)
+        state = State(False, "--overwrite") if rerun.overwrite else check_state(stage, plan)
+        if state.up_to_date:
+            log.info("%s: skipped (%s)", label, state.reason)
+            done[stage.name] = plan.run.load_stage(stage.name, verify=False)
+            continue
+        log.info("%s: running (%s)", label, state.reason)
         later = tuple(stage.name for stage in wanted[i + 1 :])
-        continuing = Rerun(True, rerun.overwrite, rerun.allow_changes)
-        done[stage.name] = run_stage(stage, plan, continuing, later)
+        done[stage.name] = run_stage(stage, plan, replace(rerun, resume=True), later)
         log.info("%s: done in %s", label, format_duration(done[stage.name].wall_time_s))
     plan.run.save_recipe(plan.recipe)
     return done
@@ -111,7 +102,7 @@ def run_stage(
         outcome = stage.run(Work(plan, folder, folders, inputs, later))
     took_s, metrics = time.monotonic() - clock, outcome.metrics
     if isinstance(metrics, FitMetrics):
-        metrics = replace(metrics, changed_on_the_way=begun.changed_on_the_way)
+        metrics = msgspec.structs.replace(metrics, changed_on_the_way=begun.changed_on_the_way)
         took_s = max(took_s, metrics.fit_time_s)  # of all epochs, not of the last process alone
     result = StageResult(
         stage=stage.name,
@@ -144,8 +135,8 @@ def load_inputs(stage: Stage, plan: Plan) -> dict[str, StageResult[Any]]:
         if not run.is_finished(name):
             state = "has not finished" if run.partial(name).is_dir() else "has not been run"
             raise UsageError(
-                f"{stage.name} needs {name}, which {state} in {run.path};"
-                f" finish it first: {resume_command(name, run)}"
+                f"{stage.name} needs {name}, which {state} in {run.path}; finish it first:"
+                f" {resume_command(name, run)}"
             )
         inputs[name] = run.load_stage(name)
         stale = find_stale_input(find_stage(name), plan, inputs[name])
@@ -160,11 +151,10 @@ def load_inputs(stage: Stage, plan: Plan) -> dict[str, StageResult[Any]]:
 def begin_partial(
     stage: Stage, run: RunFolder, asked: StageSettings, rerun: Rerun
 ) -> StageSettings:
-    """Prepare the folder a stage works in: fresh, or where the killed one stopped.
+    """Prepare the folder a stage works in, fresh or continued; return what it is done with.
 
     One that never finished an epoch has nothing to lose. One that was begun from stages which
-    have been made again since, or that is to be overwritten, goes to previous/. Return what was
-    asked with the settings that were changed on the way, which `allow_changes` permits.
+    have been made again since, or that is to be overwritten, goes to previous/.
 
     Raises:
         UsageError: it was begun with other settings, or nothing permits continuing it.
@@ -184,11 +174,11 @@ def begin_partial(
     differences = list_differences(with_defaults(held.settings), asked.settings)
     fixed = list_fixed(stage.name, held, asked)
     if differences and (fixed or not rerun.allow_changes):
+        why = f" ({' and '.join(fixed)} cannot change on the way)" if fixed else ""
         allowing = "" if fixed else " --allow-changes to continue with these,"
         raise UsageError(
-            f"{partial} was begun with other settings ({'; '.join(differences)}); give the same"
-            f" ones to continue it,{allowing} or remove that folder to start {stage.name} over"
-            + (f" ({' and '.join(fixed)} cannot change on the way)" if fixed else "")
+            f"{partial} was begun with other settings ({'; '.join(differences)}){why}; give the"
+            f" same ones to continue it,{allowing} or remove that folder to start over"
         )
     if not rerun.resume:
         raise UsageError(
@@ -197,7 +187,8 @@ def begin_partial(
         )
     if differences:
         log.info("%s: continuing with other settings (%s)", stage.name, "; ".join(differences))
-    asked = replace(asked, changed_on_the_way=(*held.changed_on_the_way, *differences))
+    changed = (*held.changed_on_the_way, *differences)
+    asked = msgspec.structs.replace(asked, changed_on_the_way=changed)
     run.begin(stage.name, asked)
     return asked
 
@@ -219,23 +210,18 @@ def list_fixed(name: str, held: StageSettings, asked: StageSettings) -> list[str
 def is_from_other_weights(held: StageSettings, asked: StageSettings) -> bool:
     """Tell whether what an unfinished stage was begun from has been made again since.
 
-    Where the settings name another teacher or other weights to start from, that is a change of
-    settings, to be refused or allowed as such.
+    Another teacher or other weights to start from are a change of settings instead.
     """
-    fits = [begun.settings.get("train", {}) for begun in (held, asked)]
-    ignored = [name for name in ("teacher", "weights") if fits[0].get(name) != fits[1].get(name)]
-    old, new = (
-        {name: digest for name, digest in begun.inputs.items() if name not in ignored}
-        for begun in (held, asked)
+    old, new = (begun.settings.get("train", {}) for begun in (held, asked))
+    renamed = {name for name in (TEACHER, WEIGHTS) if old.get(name) != new.get(name)}
+    return any(
+        held.inputs.get(name) != asked.inputs.get(name)
+        for name in (held.inputs.keys() | asked.inputs.keys()) - renamed
     )
-    return old != new
 
 
 def go_on_command(stage: str, plan: Plan) -> str:
-    """Return the command that continues a stage that was interrupted.
-
-    Until an epoch of it is on disk, with these settings, it is the command that was typed.
-    """
+    """Return the command that continues an interrupted stage: before an epoch, that typed."""
     run = plan.run
     begun = run.has_checkpoint(stage) and run.load_recipe() == plan.recipe
     return resume_command(stage, run, plan.data_dir) if begun else provenance.describe_command()
@@ -243,10 +229,11 @@ def go_on_command(stage: str, plan: Plan) -> str:
 
 def resume_command(stage: str, run: RunFolder, data_dir: Path | None = None) -> str:
     """Return the command that finishes a stage of a run."""
+    path = str(run.path)
     words = {
-        "train": ["train", "--out", str(run.path), "--resume"],
-        "qat": ["qat", str(run.path), "--resume"],
-        "export": ["export-tflite", str(run.path)],
+        "train": ["train", "--out", path, "--resume"],
+        "qat": ["qat", path, "--resume"],
+        "export": ["export-tflite", path],
     }
     given = ["--data-dir", str(data_dir)] if data_dir else []
-    return shlex.join(["mtf", *words.get(stage, [stage, str(run.path)]), *given])
+    return shlex.join(["mtf", *words.get(stage, [stage, path]), *given])

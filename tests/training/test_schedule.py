@@ -94,8 +94,8 @@ def test_images_grow_in_equal_parts_and_end_at_full_size(
     sides: tuple[int, ...], share: float, expected: list[int]
 ) -> None:
     settings = TrainSettings(epochs=10, progressive_share=share)
-    assert [resolution_at(epoch / 10, sides, 32, settings) for epoch in range(10)] == expected
+    assert [resolution_at(sides, 32, settings, epoch / 10) for epoch in range(10)] == expected
 
 
 def test_a_single_epoch_is_at_full_size() -> None:
-    assert resolution_at(0.0, (16,), 32, TrainSettings(epochs=1)) == 32
+    assert resolution_at((16,), 32, TrainSettings(epochs=1), 0.0) == 32
