@@ -59,11 +59,7 @@ class Candidate:
 
 
 def run(work: Work) -> Outcome[BenchmarkMetrics]:
-    """Measure the Keras models and the files of a run on the test split.
-
-    Raises:
-        MtfError: the data is not here.
-    """
+    """Measure the Keras models and the files of a run on the test split."""
     recipe, info = work.plan.recipe, work.plan.dataset
     with terminal.bar(f"loading {info.name}", None):
         test = load_test_split(info.name, work.plan.data_dir)
@@ -123,7 +119,9 @@ def measure(
     score = score_probabilities(probabilities, test.labels)
     right = probabilities.argmax(-1) == test.labels
     cost = count_variant_costs(plan.variant)
-    is_file = candidate.format == "tflite"
+    memory_bytes = None
+    if candidate.format == "tflite":
+        memory_bytes = measure_peak_memory(candidate.file, threads=candidate.threads)
     row = BenchmarkRow(
         artifact=candidate.artifact,
         stage=candidate.stage,
@@ -143,9 +141,7 @@ def measure(
         confusion=tuple(map(tuple, score.confusion)),
         latency_median_ms=round(float(np.median(latencies_ms)), 4),
         latency_p90_ms=round(float(np.percentile(latencies_ms, 90)), 4),
-        peak_memory_bytes=measure_peak_memory(candidate.file, threads=candidate.threads)
-        if is_file
-        else None,
+        peak_memory_bytes=memory_bytes,
         test_time_augmentation=measure_augmented(candidate, test, plan.recipe),
         paired=None
         if reference is None

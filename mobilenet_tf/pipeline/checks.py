@@ -111,11 +111,7 @@ def _check_augmentation(recipe: Recipe, info: DatasetInfo) -> None:
 
 
 def check_machine(recipe: Recipe) -> None:
-    """Refuse to train with what this machine could only emulate.
-
-    Raises:
-        UsageError: bfloat16 on a GPU or, where there is none, on a processor without it.
-    """
+    """Refuse (UsageError) to train in bfloat16 where this machine could only emulate it."""
     if recipe.train.precision != "bfloat16":
         return
     from mobilenet_tf.training.precision import find_gpus, has_bfloat16

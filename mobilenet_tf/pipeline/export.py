@@ -13,7 +13,6 @@ from mobilenet_tf.evaluation.predict import to_probabilities
 from mobilenet_tf.files import write_bytes
 from mobilenet_tf.pipeline.networks import build_float_model, build_quantized_model
 from mobilenet_tf.pipeline.stages import Outcome, Work
-from mobilenet_tf.recipe import Quantization, Recipe
 from mobilenet_tf.runs.names import tflite_io_type, tflite_name
 from mobilenet_tf.runs.results import ExportedFile, ExportMetrics
 from mobilenet_tf.system import terminal
@@ -32,11 +31,12 @@ def run(work: Work) -> Outcome[ExportMetrics]:
     from, on validation images (on training ones where none are held out).
 
     Raises:
-        UsageError: int8_qat without quantization-aware training.
-        MtfError: a file does not have the format of its quantization.
+        UsageError: int8_qat alone, without quantization-aware training.
     """
     plan, recipe, inputs = work.plan, work.plan.recipe, work.inputs
-    wanted = select_quantizations(recipe, has_qat="qat" in inputs)
+    wanted = [q for q in recipe.export.quantizations if q != "int8_qat" or "qat" in inputs]
+    if not wanted:
+        raise UsageError("int8_qat needs quantization-aware training; run mtf qat first")
     if len(wanted) < len(recipe.export.quantizations):
         log.info("export: int8_qat left out, the run has no quantization-aware training (mtf qat)")
     data = load_training_data(recipe, plan.data_dir)
@@ -70,15 +70,14 @@ def run(work: Work) -> Outcome[ExportMetrics]:
         write_bytes(path, content)
         predicted = to_probabilities(Classifier.load(path))(images)
         parity = compare_probabilities(expected[source], predicted)
-        files.append(
-            ExportedFile(
-                file=path.name,
-                quantization=quantization,
-                io_type=tflite_io_type(recipe, quantization),
-                size_bytes=len(content),
-                parity=parity,
-            )
+        exported = ExportedFile(
+            file=path.name,
+            quantization=quantization,
+            io_type=tflite_io_type(recipe, quantization),
+            size_bytes=len(content),
+            parity=parity,
         )
+        files.append(exported)
         log.info(
             "export: %s  %s bytes, predicts the class of its Keras model for %.2f %% of %s images",
             path.name,
@@ -93,18 +92,3 @@ def run(work: Work) -> Outcome[ExportMetrics]:
         calibration="train",
     )
     return Outcome(metrics, data.fingerprints)
-
-
-def select_quantizations(recipe: Recipe, *, has_qat: bool) -> list[Quantization]:
-    """Return what can be exported of what the recipe names; QAT files need a QAT stage.
-
-    Raises:
-        UsageError: nothing is left.
-    """
-    wanted = [q for q in recipe.export.quantizations if q != "int8_qat" or has_qat]
-    if not wanted:
-        raise UsageError(
-            "int8_qat needs quantization-aware training and this run has none;"
-            " run mtf qat, or export int8_ptq"
-        )
-    return wanted

@@ -22,11 +22,7 @@ class State:
 
 
 def check_state(stage: Stage, plan: Plan) -> State:
-    """Return the state of a stage.
-
-    Raises:
-        MtfError: its result or a file of it is damaged, or another version wrote it.
-    """
+    """Return the state of a stage; MtfError if it is damaged, or of another version."""
     run = plan.run
     if not run.is_finished(stage.name):
         begun = run.partial(stage.name).is_dir()

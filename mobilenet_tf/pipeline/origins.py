@@ -47,18 +47,13 @@ def find_teacher(run: RunFolder, recipe: Recipe) -> Origin | None:
             result = teacher.load_stage("train", verify=False)
             sha256 = result.files[weights_name(teacher.load_recipe(), "float32")].sha256
         check_teacher(teacher, run, recipe)
+        return Origin(teacher.path, sha256)
     except MtfError as error:
         return Origin(teacher.path, sha256, error)
-    return Origin(teacher.path, sha256)
 
 
 def check_teacher(teacher: RunFolder, run: RunFolder, recipe: Recipe) -> None:
-    """Refuse a teacher whose predictions mean nothing to this run.
-
-    Raises:
-        UsageError: not a run, this run, not finished, of another dataset or another resolution.
-        MtfError: it is damaged.
-    """
+    """Refuse a teacher whose predictions mean nothing to this run, or that is damaged."""
     named = f"train.teacher {teacher.path}"
     if teacher.path.resolve() == run.path.resolve():
         raise UsageError(f"{named} is the run itself; give another --out, or another run")
@@ -99,12 +94,7 @@ def find_weights(run: RunFolder, recipe: Recipe, variant: Variant) -> Origin | N
 
 
 def find_weights_file(recipe: Recipe, variant: Variant) -> Path:
-    """Return the path that `train.weights`, which is not empty, means: a file's or the zoo's.
-
-    Raises:
-        UsageError: the zoo has no such weights, or they are of another network.
-        MtfError: the zoo's file is not what its card says.
-    """
+    """Return the path that `train.weights`, which is not empty, means: a file's or the zoo's."""
     card, file = shelf.find_weights(
         recipe.train.weights, variant=variant.name, stride_plan=variant.stride_plan
     )
@@ -114,17 +104,13 @@ def find_weights_file(recipe: Recipe, variant: Variant) -> Path:
         if theirs != ours:
             raise UsageError(
                 f"train.weights {recipe.train.weights} are of another network: they have"
-                f" model.{name} {theirs}, and this run has {ours}; give the same, or other weights"
+                f" model.{name} {theirs}, and this run has {ours}; give others"
             )
     return file
 
 
 def check_weights_file(file: Path) -> None:
-    """Refuse what cannot be a file of weights, before anything else is done.
-
-    Raises:
-        UsageError: it is missing, not a regular file, or not whole safetensors.
-    """
+    """Refuse what cannot be a file of weights: one that is missing, no file, or damaged."""
     instead = "give a .safetensors file, or a name of mtf zoo"
     try:
         if not stat.S_ISREG(file.stat().st_mode):

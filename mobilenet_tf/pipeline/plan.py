@@ -45,12 +45,7 @@ class Plan:
         return {name: origin for name, origin in named.items() if origin is not None}
 
     def check_training(self) -> None:
-        """Refuse float training that could not start here.
-
-        Raises:
-            UsageError: the teacher, the weights or bfloat16 cannot be used here.
-            MtfError: the teacher is damaged.
-        """
+        """Refuse float training that could not start here: teacher, weights or bfloat16."""
         check_machine(self.recipe)
         for origin in self.origins.values():
             if origin.error is not None:

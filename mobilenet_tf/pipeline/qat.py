@@ -28,9 +28,6 @@ def run(work: Work, seed: int | None = None) -> Outcome[QatMetrics]:
 
     `seed`, the recipe's by default, changes the order of images, the crops and the calibration,
     not the split.
-
-    Raises:
-        MtfError: the data is not here, or training diverged.
     """
     plan, recipe, settings = work.plan, work.plan.recipe, work.plan.recipe.qat
     seed = recipe.seed if seed is None else seed

@@ -60,8 +60,7 @@ def run_one(stage: str, plan: Plan, rerun: Rerun = Rerun()) -> StageResult[Any]:
     row, run = find_stage(stage), plan.run
     if not is_wanted(row, plan.recipe):
         raise UsageError(
-            f"the settings of {run.path} leave quantization-aware training out (qat.epochs is 0);"
-            " give --epochs"
+            f"{run.path} leaves quantization-aware training out (qat.epochs is 0); give --epochs"
         )
     if not rerun.overwrite:
         state = check_state(row, plan)
@@ -80,12 +79,7 @@ def run_one(stage: str, plan: Plan, rerun: Rerun = Rerun()) -> StageResult[Any]:
 def run_stage(
     stage: Stage, plan: Plan, rerun: Rerun, later: tuple[str, ...] = ()
 ) -> StageResult[Any]:
-    """Do the work of one stage and put its folder in place; an earlier one goes to previous/.
-
-    Raises:
-        UsageError: a stage it needs is missing, or an unfinished one stands in the way.
-        MtfError: the work failed; what was finished before stands.
-    """
+    """Do the work of one stage and put its folder in place; an earlier one goes to previous/."""
     run = plan.run
     inputs = load_inputs(stage, plan)
     digests = {name: run.digest(name) for name in inputs}
@@ -124,12 +118,7 @@ def run_stage(
 
 
 def load_inputs(stage: Stage, plan: Plan) -> dict[str, StageResult[Any]]:
-    """Return the results of the stages that this one builds on, their files checked.
-
-    Raises:
-        UsageError: one is missing, or older than what it was made from.
-        MtfError: one is damaged, or another version wrote it.
-    """
+    """Return the results of the stages that this one builds on, up to date and undamaged."""
     inputs, run = {}, plan.run
     for name in wanted_needs(stage, run, plan.recipe):
         if not run.is_finished(name):
@@ -155,9 +144,6 @@ def begin_partial(
 
     One that never finished an epoch has nothing to lose. One that was begun from stages which
     have been made again since, or that is to be overwritten, goes to previous/.
-
-    Raises:
-        UsageError: it was begun with other settings, or nothing permits continuing it.
     """
     partial = run.partial(stage.name)
     begun = stage.resumable and run.has_checkpoint(stage.name)

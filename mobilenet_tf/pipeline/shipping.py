@@ -81,11 +81,7 @@ def ship_run(
 
 
 def load_finished(run: RunFolder, recipe: Recipe) -> dict[str, StageResult[Any]]:
-    """Return the results of the stages that a card keeps, all up to date.
-
-    Raises:
-        UsageError: one is missing or out of date, or the run leaves QAT out.
-    """
+    """Return the results of the stages that a card keeps, all up to date."""
     if not recipe.qat.epochs:
         raise UsageError(
             f"{run.path} leaves quantization-aware training out (qat.epochs is 0), which the zoo's"
@@ -103,12 +99,7 @@ def load_finished(run: RunFolder, recipe: Recipe) -> dict[str, StageResult[Any]]
 
 
 def find_qat_file(run: RunFolder, export: StageResult[ExportMetrics]) -> Path:
-    """Return the int8 file after QAT of a run.
-
-    Raises:
-        UsageError: there is none.
-        MtfError: the result names a file that is not one of the stage's.
-    """
+    """Return the int8 file after QAT of a run."""
     files = [found.file for found in export.metrics.files if found.quantization == "int8_qat"]
     again = f"run mtf export-tflite {run.path} --overwrite"
     if not files:

@@ -96,11 +96,7 @@ def wanted_needs(stage: Stage, run: RunFolder, recipe: Recipe) -> list[str]:
 
 
 def describe_run(run: RunFolder, recipe: Recipe) -> RunRecord:
-    """Return what is known of a run, as the report takes it, from its finished stages on disk.
-
-    Raises:
-        MtfError: a result or a history is damaged, or another version wrote it.
-    """
+    """Return what is known of a run, as the report takes it, from its finished stages on disk."""
     needs = wanted_needs(find_stage("report"), run, recipe)
     done = {name: run.load_stage(name, verify=False) for name in needs if run.is_finished(name)}
     return RunRecord(

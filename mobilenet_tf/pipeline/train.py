@@ -8,7 +8,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-import msgspec
 from msgspec.structs import replace
 
 from mobilenet_tf.data.training import TrainingData, choose_calibration, load_training_data
@@ -39,18 +38,8 @@ log = logging.getLogger(__name__)
 F = TypeVar("F", bound=FitMetrics)
 
 
-class InitialWeights(msgspec.Struct, frozen=True):
-    """What a training at work noted of the weights that it started from."""
-
-    weights_at_random: tuple[str, ...]
-
-
 def run(work: Work) -> Outcome[TrainMetrics]:
-    """Train the float network and save the weights of its best epoch.
-
-    Raises:
-        MtfError: the data is not here, the initial weights do not fit, or training diverged.
-    """
+    """Train the float network and save the weights of its best epoch."""
     plan, recipe, settings = work.plan, work.plan.recipe, work.plan.recipe.train
     seed_everything(recipe.seed, recipe.deterministic)
     model = build_float_model(recipe)
@@ -89,11 +78,8 @@ def run(work: Work) -> Outcome[TrainMetrics]:
             later_s=partial(work.estimate_later_s, "train"),
         ),
     )
-    metrics = replace(
-        describe_fit(TrainMetrics, fitted, model, data),
-        precision=precision,
-        weights_at_random=at_random,
-    )
+    metrics = describe_fit(TrainMetrics, fitted, model, data)
+    metrics = replace(metrics, precision=precision, weights_at_random=at_random)
     if learner is not model:
         copy_weights(learner, model)  # what is kept is float32
         metrics = replace(metrics, validation_top1=score_validation(model, data))
@@ -107,18 +93,14 @@ def load_initial_weights(model: Any, plan: Plan, folder: Path) -> tuple[str, ...
     """Load the initial weights; return what stays random, None where the plan has no weights.
 
     A training that continues in `folder` has its own: what was noted of the initial ones stands.
-
-    Raises:
-        MtfError: the file is missing, damaged or of another network.
     """
     if plan.weights is None:
         return None
     note = folder / START_FILE
     if note.is_file() and (folder / CHECKPOINT_FILE).is_file():
-        return read_note(note, InitialWeights).weights_at_random
+        return read_note(note, tuple[str, ...])
     at_random = load_features(model, plan.weights.path, dataset=plan.dataset.name)
-    initial = InitialWeights(weights_at_random=at_random)
-    write_note(note, initial)
+    write_note(note, at_random)
     return at_random
 
 
@@ -138,15 +120,11 @@ def load_teacher(plan: Plan, data: TrainingData) -> Teacher | None:
 
 def settle_precision(model: Any, plan: Plan, folder: Path) -> Precision:
     """Return the precision that the training in `folder` was begun with, or choose and note it."""
-    recipe, settings = plan.recipe, plan.recipe.train
-    precision = load_precision(folder, settings.precision)
+    asked, batch_size = plan.recipe.train.precision, plan.recipe.train.batch_size
+    precision = load_precision(folder, asked)
     if precision is None:
-        precision = choose_precision(
-            model,
-            settings.precision,
-            batch_size=settings.batch_size,
-            deterministic=recipe.deterministic,
-        )
+        exact = plan.recipe.deterministic
+        precision = choose_precision(model, asked, batch_size=batch_size, deterministic=exact)
         save_precision(precision, folder)
     log.info("train: %s", describe_precision(precision, model))
     return precision

@@ -44,7 +44,7 @@ class StageSettings(Record, frozen=True, kw_only=True):
     changed_on_the_way: tuple[str, ...] = ()  # settings it was continued with, other than at first
 
 
-def write_note(path: Path, note: msgspec.Struct) -> None:
+def write_note(path: Path, note: Any) -> None:
     """Write what a process that goes on with a stage or a run reads."""
     write_bytes(path, msgspec.json.format(msgspec.json.encode(note)))
 

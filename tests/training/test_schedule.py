@@ -64,13 +64,6 @@ def test_steps_drop_by_the_factor_every_so_many_epochs() -> None:
     assert (default[59], default[60], default[120]) == pytest.approx((0.5, 0.1, 0.02))
 
 
-def test_a_rate_depends_on_its_step_alone() -> None:
-    settings = FitSettings(epochs=10, learning_rate=0.5)
-    forwards = [learning_rate_at(step, settings, 7) for step in range(70)]
-    backwards = [learning_rate_at(step, settings, 7) for step in reversed(range(70))]
-    assert forwards == backwards[::-1]
-
-
 @pytest.mark.parametrize("schedule", ["cosine", "one_cycle"])
 def test_rates_fall_to_the_final_one(schedule: str) -> None:
     found = rates(schedule, warmup_share=0.0, final_learning_rate=0.1)
