@@ -49,11 +49,7 @@ def save_checkpoint(
 
 
 def load_checkpoint(folder: Path) -> Checkpoint | None:
-    """Return the folder's checkpoint; None if there is none.
-
-    Raises:
-        MtfError: the file is truncated or its content is not what was written.
-    """
+    """Return the folder's checkpoint, None without one; MtfError if its content has changed."""
     path = folder / CHECKPOINT_FILE
     if not path.exists():
         return None

@@ -126,7 +126,8 @@ def fit(model: Any, train: Split, validation: Split | None, plan: FitPlan) -> Fi
                     state.best_epoch, state.best_accuracy = number + 1, score.top1
             epoch = replace(epoch, epoch_s=round(time.monotonic() - clock, 2))
             state.history.append(epoch)
-            save_checkpoint(plan.folder, trainer.arrays(), best, state)
+            arrays = {name: v.numpy() for name, v in trainer.variables().items()}
+            save_checkpoint(plan.folder, arrays, best, state)
             save_history(plan.folder, state.history)
             scalars.write(epoch)
             left_s = estimate_left_s(number, epoch.epoch_s, epochs, plan.sides, plan.later_s)
@@ -142,11 +143,7 @@ def fit(model: Any, train: Split, validation: Split | None, plan: FitPlan) -> Fi
 
 
 def resume(trainer: Trainer, plan: FitPlan) -> tuple[FitState, dict[str, np.ndarray]]:
-    """Return the state after the last finished epoch and its best weights; fresh ones at first.
-
-    Raises:
-        MtfError: the checkpoint is damaged, or of another network or optimizer.
-    """
+    """Return the state after the last finished epoch and its best weights; fresh ones at first."""
     held = load_checkpoint(plan.folder)
     if held is None:
         return FitState(), {}
@@ -160,23 +157,19 @@ def resume(trainer: Trainer, plan: FitPlan) -> tuple[FitState, dict[str, np.ndar
 def run_epoch(
     trainer: Trainer, batches: Iterator[tuple[Any, Any]], plan: FitPlan, number: int, steps: int
 ) -> Epoch:
-    """Train for epoch `number`, counted from 0, and return what is known of it so far.
-
-    Raises:
-        MtfError: training diverged.
-    """
+    """Train for epoch `number`, counted from 0, and return what is known of it so far."""
     settings, epochs = plan.settings, plan.settings.epochs
     side_px = plan.sides(number / epochs) if plan.sides else None
     meter = Meter(
         steps, lambda epoch_s: estimate_left_s(number, epoch_s, epochs, plan.sides, plan.later_s)[1]
     )
+    tracing = f"{plan.label}: tracing the step"
     with terminal.bar(f"{plan.label} {number + 1}/{epochs}", steps) as advance:
         for step in range(number * steps, (number + 1) * steps):
             raise_if_interrupted()
             rate = learning_rate_at(step, settings, steps)
             trainer.optimizer.learning_rate.assign(rate)
             images, labels = next(batches)
-            tracing = f"{plan.label}: tracing the step"
             with nullcontext() if meter.losses else terminal.bar(tracing, None):
                 loss, accuracy = trainer.step(images, labels, side_px)
             meter.add(float(loss), float(accuracy), len(images))

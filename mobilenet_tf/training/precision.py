@@ -110,10 +110,7 @@ def describe_precision(precision: Precision, model: Any) -> str:
 
 
 def find_products(model: Any) -> dict[str, Product]:
-    """Return the convolutions of a model that are matrix products, by their layer's name.
-
-    Their kernel is one pixel, without stride, or covers the whole image.
-    """
+    """Return the convolutions that are matrix products: kernels of one pixel, or of the image."""
     products = {}
     for layer in model.layers:
         convolution = getattr(layer, "layer", layer)  # inside the wrapper of fake quantization

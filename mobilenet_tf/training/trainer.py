@@ -86,10 +86,6 @@ class Trainer:
         named |= {f"optimizer/{i}": v for i, v in enumerate(self.optimizer.variables)}
         return named | {f"average/{name}": v for name, v in self.averages.items()}
 
-    def arrays(self) -> dict[str, np.ndarray]:
-        """Return the value of every variable of the run, by the same names."""
-        return {name: variable.numpy() for name, variable in self.variables().items()}
-
     def restore(self, arrays: Mapping[str, np.ndarray], folder: Path) -> None:
         """Set every variable from the checkpoint in `folder`; MtfError if it is of another."""
         named = self.variables()
