@@ -70,8 +70,7 @@ def run_one(stage: str, plan: Plan, rerun: Rerun = Rerun()) -> StageResult[Any]:
         if state.changed and not (row.resumable and run.has_checkpoint(stage)):
             raise UsageError(
                 f"{run.path} has a finished {stage} with other settings ({state.reason});"
-                " --overwrite makes it again and keeps the old one under previous/,"
-                " --out of mtf train begins another run"
+                " --overwrite makes it again, --out of mtf train begins another run"
             )
     return run_stage(row, plan, rerun)
 
@@ -180,17 +179,13 @@ def begin_partial(
 
 
 def list_fixed(name: str, held: StageSettings, asked: StageSettings) -> list[str]:
-    """Return the settings of an unfinished stage that differ and that its checkpoint depends on.
-
-    It holds the optimizer's state and the averages, and comes from the weights it started from.
-    """
-    old, new = (with_defaults(begun.settings)[name] for begun in (held, asked))
-    changed = {
-        "optimizer": old["optimizer"] != new["optimizer"],
-        "ema_decay": bool(old["ema_decay"]) != bool(new["ema_decay"]),
-        "weights": old.get("weights") != new.get("weights"),
-    }
-    return [f"{name}.{setting}" for setting, differs in changed.items() if differs]
+    """Return the settings of an unfinished stage that differ and that its checkpoint depends on."""
+    old, new = (
+        {**fit, "ema_decay": bool(fit["ema_decay"])}  # with averages or without
+        for fit in (with_defaults(begun.settings)[name] for begun in (held, asked))
+    )
+    fixed = ("optimizer", "ema_decay", "weights")
+    return [f"{name}.{setting}" for setting in fixed if old.get(setting) != new.get(setting)]
 
 
 def is_from_other_weights(held: StageSettings, asked: StageSettings) -> bool:

@@ -268,7 +268,8 @@ def load_result(folder: Path, stage: str) -> StageResult[Any]:
         raise damaged(path, str(error)) from error
     versions = content.get("versions") if isinstance(content, dict) else None
     version = versions.get("mobilenet_tf") if isinstance(versions, dict) else None
-    if isinstance(version, str) and series(version) != series(__version__):
+    # Results stay readable within a series of versions: (major, minor).
+    if isinstance(version, str) and version.split(".")[:2] != __version__.split(".")[:2]:
         raise MtfError(
             f"{path} was written by mobilenet-tf {version}, this is {__version__}: use that"
             " version, or make the stage again with --overwrite"
@@ -288,11 +289,6 @@ def damaged(path: Path, reason: str) -> MtfError:
         f"{path} is damaged ({reason}); restore it, or remove it and make that stage again with"
         " mtf run or its own command (the old folder is kept under previous/)"
     )
-
-
-def series(version: str) -> tuple[str, ...]:
-    """Return the part of a version within which results stay readable: (major, minor)."""
-    return tuple(version.split(".")[:2])
 
 
 def record_files(folder: Path, leave_out: Collection[str] = ()) -> dict[str, FileRecord]:
