@@ -152,17 +152,10 @@ def quantize(
     Arguments and errors are those of `train`; `settings` are those of `[qat]` in a recipe.
     """
     from mobilenet_tf.data.pipeline import ended
-    from mobilenet_tf.data.training import choose_calibration
     from mobilenet_tf.keras import keras
     from mobilenet_tf.quantization.bias import round_biases
-    from mobilenet_tf.quantization.calibration import leave_out_outliers
-    from mobilenet_tf.quantization.qat import (
-        calibrate,
-        deploy,
-        quantize_for_training,
-        set_mode,
-        set_norms,
-    )
+    from mobilenet_tf.quantization.qat import deploy
+    from mobilenet_tf.training.fine_tuning import make_phase, prepare_twin
     from mobilenet_tf.training.trainer import seed_everything
 
     _check_trainable(model, data, "quantize")
@@ -172,16 +165,9 @@ def quantize(
     seed_everything(seed, deterministic=False)
     source = keras.models.clone_model(model)  # takes over the trained weights in `deploy`
     source.set_weights(model.get_weights())
-    twin = quantize_for_training(source)
-    drawn = choose_calibration(data.train, qat.calibration_count, model.input_shape[1], seed)
-    calibrate(twin, leave_out_outliers(source, drawn))
-
-    def phase(share_done: float) -> bool:
-        observe = share_done < qat.freeze_ranges_share
-        changed = set_mode(twin, "observe" if observe else "frozen")
-        return set_norms(twin, live=share_done < qat.freeze_batch_norm_share) or changed
-
+    twin, _ = prepare_twin(source, data.train, qat, seed)
     if epochs:
+        phase = make_phase(twin, qat)
         _fit(twin, data, qat, ended(_augment(data)), out=out, seed=seed, phase=phase)
     deployed = deploy(twin, source)
     round_biases(deployed)  # as the file's

@@ -45,9 +45,3 @@ def measure_largest(model: Any, images: np.ndarray, batch_size: int = 64) -> np.
             for start in terminal.track(range(0, len(images), batch_size), "looking for outliers")
         ]
     )
-
-
-def describe_outliers(drawn: np.ndarray, kept: np.ndarray) -> str:
-    """Return how many images of a calibration set were left out, as a parenthesis, if any."""
-    count = len(drawn) - len(kept)
-    return f" ({count} of {len(drawn)} left out as outliers)" if count else ""
