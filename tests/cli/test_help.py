@@ -15,7 +15,7 @@ from click.shell_completion import ShellComplete
 from mobilenet_tf.cli import settings as cli_settings
 from mobilenet_tf.cli.main import VERBS, mtf, run_command
 from mobilenet_tf.errors import nearest
-from mobilenet_tf.recipe import all_settings, describe_settings
+from mobilenet_tf.recipe import all_settings
 from mobilenet_tf.recipe import settings as recipe_settings
 from mobilenet_tf.recipe.settings import list_settings
 from mobilenet_tf.zoo import shelf
@@ -165,8 +165,9 @@ def test_a_new_setting_is_an_option_and_a_row_of_the_table(monkeypatch) -> None:
     for bad in (["--width", "10"], ["--width", "0"], ["--width", "x"], ["--colour", "green"]):
         with pytest.raises(click.UsageError):
             play.main(bad, standalone_mode=False)
-    rows = {row.key: row for row in describe_settings()}
-    assert rows["toy.width"][1:] == ("4", "a whole number from 1 to 9", "Width of the toy.")
+    width = added["toy.width"]
+    assert (width.default, width.range) == (4, "a whole number from 1 to 9")
+    assert width.description == "Width of the toy."
 
 
 def complete(*words: str) -> list[str]:
