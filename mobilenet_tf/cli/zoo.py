@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from mobilenet_tf.cli import options
+from mobilenet_tf.system import terminal
 
 
 class _ZooGroup(click.Group):
@@ -68,7 +69,7 @@ def command(ctx: click.Context, markdown: bool, as_json: bool) -> None:
     cards = load_cards()
     if as_json:
         paths = [zoo_folder() / card.name for card in cards]
-        options.echo_json(
+        terminal.echo_json(
             [
                 describe_card(card)
                 | {"tflite": str(path / card.tflite), "weights": str(path / card.weights)}
@@ -104,7 +105,7 @@ def show(name: str, markdown: bool, as_json: bool) -> None:
         raise click.UsageError("--markdown and --json are two forms of the card; give one")
     card = load_card(name)
     if as_json:
-        options.echo_json(msgspec.to_builtins(card))
+        terminal.echo_json(msgspec.to_builtins(card))
     elif markdown:
         click.echo(format_page(card), nl=False)
     else:
@@ -132,7 +133,7 @@ def verify(names: tuple[str, ...], as_json: bool) -> None:
             check_file(card, file)
             checked.append({"model": name, "file": file, "sha256": record.sha256})
     if as_json:
-        options.echo_json(checked)
+        terminal.echo_json(checked)
         return
     for row in checked:
         click.echo(f"{row['sha256']}  {row['model']}/{row['file']}")
@@ -176,13 +177,12 @@ def add(
 
     from mobilenet_tf.pipeline.shipping import ship_run
     from mobilenet_tf.runs.folder import RunFolder
-    from mobilenet_tf.system import terminal
     from mobilenet_tf.zoo.shelf import PAGE_FILE
 
     with terminal.set_up(quiet=quiet, as_json=as_json):
         card = ship_run(RunFolder(run), out, name=name, data_dir=data_dir, overwrite=overwrite)
         if as_json:
-            options.echo_json(msgspec.to_builtins(card))
+            terminal.echo_json(msgspec.to_builtins(card))
         else:
             click.echo(f"Card: {out / card.name / PAGE_FILE}")
             click.echo(f"Next: git add {out / card.name}")

@@ -14,6 +14,7 @@ from mobilenet_tf.pipeline.benchmark import Candidate
 from mobilenet_tf.recipe import BenchmarkSettings
 
 
+@pytest.mark.slow
 def test_the_rows_of_a_finished_run_add_up(finished_run: Path) -> None:
     metrics = json.loads((finished_run / "benchmark" / "result.json").read_text())["metrics"]
     rows = metrics["rows"]
@@ -40,6 +41,7 @@ def test_the_rows_of_a_finished_run_add_up(finished_run: Path) -> None:
     assert rows[2]["confusion"] == rows[0]["confusion"]  # float32 file and its model agree
 
 
+@pytest.mark.slow
 def test_accuracy_over_views_stands_beside_the_plain_one(
     finished_run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -63,6 +65,7 @@ def test_accuracy_over_views_stands_beside_the_plain_one(
     assert "TTA %" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_run_without_files_names_the_command(
     finished_run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -73,6 +76,7 @@ def test_a_run_without_files_names_the_command(
     assert f"mtf export-tflite {finished_run}" in said
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("option", "value", "words"),
     [
@@ -88,6 +92,7 @@ def test_a_wrong_option_is_named(
     assert words in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_damaged_file_is_not_measured(
     finished_run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
