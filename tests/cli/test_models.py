@@ -8,10 +8,10 @@ import sys
 import pytest
 
 from mobilenet_tf.cli.main import run_command
-from mobilenet_tf.cli.models import _list_measured
 from mobilenet_tf.models.catalog import model_names, model_table
 from mobilenet_tf.models.cost import count_costs
 from mobilenet_tf.recipe import ACTIVATIONS
+from mobilenet_tf.zoo.shelf import load_cards
 
 Capture = pytest.CaptureFixture[str]
 
@@ -52,16 +52,16 @@ def test_it_recommends_what_was_measured_and_names_every_family(capsys: Capture)
     lines = text.splitlines()
     assert max(map(len, lines)) <= 90
     assert len(lines) < 30
-    measured = {row["name"]: row for row in _list_measured("cifar10")}
+    measured = {card.name: card.int8_row for card in load_cards() if card.dataset == "cifar10"}
     chosen = {
         title: next(line for line in lines if line.startswith(title)).removeprefix(title).split()[0]
         for title in ("smallest", "balanced", "most accurate")
     }
     best = measured[chosen["most accurate"]]
-    assert best["top1"] == max(row["top1"] for row in measured.values())
-    sizes = {row["size_bytes"] for row in measured.values()}
-    assert measured[chosen["smallest"]]["size_bytes"] == min(sizes)
-    assert measured[chosen["balanced"]]["macs"] <= best["macs"] / 2
+    assert best.top1 == max(row.top1 for row in measured.values())
+    sizes = {row.size_bytes for row in measured.values()}
+    assert measured[chosen["smallest"]].size_bytes == min(sizes)
+    assert measured[chosen["balanced"]].macs <= best.macs / 2
     assert all(name in text for name in model_names())
 
 
