@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -59,6 +60,23 @@ def test_every_command_has_help_with_an_example(
     assert "Example:" in text
     assert re.search(rf"^ +mtf {words}", text, re.MULTILINE), "the example does not show it"
     assert (COMMANDS[words].help or "").strip().split("\n")[0].endswith(".")
+
+
+def list_examples() -> list[str]:
+    texts = [command.help or "" for command in COMMANDS.values()]
+    return [line for text in texts for line in re.findall(r"^ +(mtf .+)$", text, re.MULTILINE)]
+
+
+@pytest.mark.parametrize("example", list_examples())
+def test_every_example_of_the_help_can_be_typed(example: str) -> None:
+    command, words = mtf, shlex.split(example)
+    context = click.Context(mtf, info_name="mtf")
+    while words := words[1:]:
+        if not isinstance(command, click.Group) or words[0] not in command.list_commands(context):
+            break
+        command = command.get_command(context, words[0])
+        context = click.Context(command, parent=context, info_name=words[0])
+    command.make_context(command.name, words)  # raises where an option or argument is wrong
 
 
 @pytest.mark.parametrize("words", COMMANDS)
