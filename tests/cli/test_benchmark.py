@@ -10,6 +10,7 @@ import pytest
 from mobilenet_tf.cli.main import run_command
 
 
+@pytest.mark.slow
 def test_the_rows_of_a_finished_run_add_up(finished_run: Path) -> None:
     metrics = json.loads((finished_run / "benchmark" / "result.json").read_text())["metrics"]
     rows = metrics["rows"]
@@ -36,6 +37,7 @@ def test_the_rows_of_a_finished_run_add_up(finished_run: Path) -> None:
     assert rows[2]["confusion"] == rows[0]["confusion"]  # float32 file and its model agree
 
 
+@pytest.mark.slow
 def test_accuracy_over_views_stands_beside_the_plain_one(
     finished_run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -59,6 +61,7 @@ def test_accuracy_over_views_stands_beside_the_plain_one(
     assert "TTA %" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_run_without_files_names_the_command(
     finished_run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -69,6 +72,7 @@ def test_a_run_without_files_names_the_command(
     assert f"mtf export-tflite {finished_run}" in said
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("option", "value", "words"),
     [
@@ -84,6 +88,7 @@ def test_a_wrong_option_is_named(
     assert words in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_damaged_file_is_not_measured(
     finished_run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

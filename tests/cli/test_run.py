@@ -67,6 +67,15 @@ def test_a_wrong_setting_leaves_no_folder(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_folder_of_images_cannot_be_trained_on_yet(
+    refused: Refused, tmp_path: Path, monkeypatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "flowers" / "rose").mkdir(parents=True)
+    refused("run", "flowers/", code=2, words=("folders of images cannot be trained on yet",))
+    assert [path.name for path in tmp_path.rglob("*")] == ["flowers", "rose"]
+
+
 def test_a_recipe_that_is_none(refused: Refused, tmp_path: Path) -> None:
     binary = tmp_path / "binary.toml"
     binary.write_bytes(bytes(range(256)))
@@ -93,6 +102,7 @@ def test_an_out_that_cannot_be(refused: Refused, tmp_path: Path, monkeypatch) ->
     assert [p.name for p in tmp_path.iterdir()] == ["thesis.tex"]
 
 
+@pytest.mark.slow
 def test_an_out_that_holds_another_run(refused: Refused, finished_run: Path, tiny_options) -> None:
     before = files_of(finished_run)
     words = ("holds another run", "seed: 1 there, 2 asked", "--out")
@@ -101,6 +111,7 @@ def test_an_out_that_holds_another_run(refused: Refused, finished_run: Path, tin
     assert files_of(finished_run) == before
 
 
+@pytest.mark.slow
 def test_the_finished_run_has_everything_and_nothing_else(finished_run: Path) -> None:
     assert sorted(p.name for p in finished_run.iterdir() if not p.name.startswith(".")) == sorted(
         [*STAGES, "recipe.json"]
@@ -118,6 +129,7 @@ def test_the_finished_run_has_everything_and_nothing_else(finished_run: Path) ->
     assert "v1_005_r32_int8_qat.tflite" in names
 
 
+@pytest.mark.slow
 def test_again_skips_everything_and_says_so(
     finished_run: Path, tiny_options, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -132,6 +144,7 @@ def test_again_skips_everything_and_says_so(
     assert files_of(finished_run) == before
 
 
+@pytest.mark.slow
 def test_json_is_all_that_stands_on_standard_output(
     finished_run: Path, tiny_options, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -144,6 +157,7 @@ def test_json_is_all_that_stands_on_standard_output(
     assert "train: skipped" in said.err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "file", ["train/result.json", "train/v1_005_r32_float32.safetensors", "qat/result.json"]
 )
@@ -158,6 +172,7 @@ def test_a_damaged_run_is_named_and_not_touched(
     assert files_of(finished_run) == before
 
 
+@pytest.mark.slow
 def test_a_damaged_checkpoint_is_named_and_not_trained_over(
     refused: Refused, finished_run: Path, tiny_options
 ) -> None:
