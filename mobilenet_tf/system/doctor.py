@@ -16,7 +16,7 @@ import threading
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
@@ -253,7 +253,8 @@ def check_datasets(
             away = f"not in {data_dir}, and {DATA_SERVER} does not answer"
             yield Check(name, "warning", away, fix)
     if downloadable:
-        yield _check_folder(f"datasets in {data_dir}", data_dir, _PREPARED)
+        check = _check_folder(f"datasets in {data_dir}", data_dir, _PREPARED)
+        yield replace(check, level="warning") if check.level == "problem" else check
 
 
 def _ask_server() -> Callable[[], bool]:
