@@ -187,7 +187,14 @@ def test_a_loss_that_is_no_number_ends_in_a_sentence_and_the_way_on_is_one(
         "--out",
         tmp_path / "run",
     ]
-    wild = ["--learning-rate", "100", "--set", "train.warmup_share=0"]
+    wild = [
+        "--learning-rate",
+        "100",
+        "--set",
+        "train.warmup_share=0",
+        "--set",
+        "train.weight_decay=10",
+    ]
     assert train(*options, *wild) == 1
     said = capsys.readouterr().err
     assert "Traceback" not in said
