@@ -41,7 +41,7 @@ def test_a_recipe_made_by_another_version(
     file.write_text(json.dumps(content))
     assert export(finished_run) == 1
     said = capsys.readouterr().err
-    assert "'future'" in said
+    assert "'future.key'" in said
     assert "another version" in said
 
 

@@ -118,7 +118,7 @@ def test_overwrite_keeps_the_old_training_and_validation_0_says_what_was_kept(
     kept = list((finished_run / "previous").glob("train-*"))
     assert len(kept) == 1
     assert RunFolder(finished_run / "previous").digest(kept[0].name) == old
-    assert run.load_stage("train").metrics["epochs_done"] == 1
+    assert run.load_stage("train").metrics.epochs_done == 1
     assert f"Next: mtf qat {finished_run}" in capsys.readouterr().out
     assert run_command(["benchmark", str(finished_run)]) == 2
     assert "out of date" in capsys.readouterr().err
@@ -187,9 +187,16 @@ def test_a_loss_that_is_no_number_ends_in_a_sentence_and_the_way_on_is_one(
         "--out",
         tmp_path / "run",
     ]
-    wild = ["--learning-rate", "1e30", "--set", "train.warmup_share=0"]
+    wild = [
+        "--learning-rate",
+        "100",
+        "--set",
+        "train.warmup_share=0",
+        "--set",
+        "train.weight_decay=10",
+    ]
     assert train(*options, *wild) == 1
     said = capsys.readouterr().err
     assert "Traceback" not in said
-    assert "a lower train.learning_rate, say 2.5e+29" in said
+    assert "a lower train.learning_rate" in said
     assert train(*options, "--learning-rate", "0.01") == 0
