@@ -8,11 +8,6 @@ import numpy as np
 import pytest
 
 from mobilenet_tf.cli.main import run_command
-<<<<<<< HEAD
-=======
-from mobilenet_tf.evaluation.latency import time_interleaved
-from mobilenet_tf.recipe import BenchmarkSettings
->>>>>>> r2
 
 
 @pytest.mark.slow
@@ -59,6 +54,7 @@ def test_accuracy_over_views_stands_beside_the_plain_one(
         assert 0 < over["top1"] <= over["top5"] <= 1
     assert run_command(["report", str(finished_run), "--overwrite"]) == 0
     page = (finished_run / "report" / "report.md").read_text()
+    assert "top-1 % over views" in page
     assert f" {100 * rows[-1]['test_time_augmentation']['top1']:.2f} |" in page
     capsys.readouterr()
     assert run_command(["compare", str(finished_run)]) == 0
@@ -102,17 +98,3 @@ def test_a_damaged_file_is_not_measured(
     said = capsys.readouterr().err
     assert str(file) in said
     assert "is damaged" in said
-<<<<<<< HEAD
-=======
-
-
-def test_candidates_take_turns_and_each_runs_as_often_as_asked() -> None:
-    calls: list[str] = []
-    candidates = [lambda name=name: calls.append(name) for name in "ab"]
-    settings = BenchmarkSettings(latency_warmup_runs=3, latency_runs=25)
-    latencies = time_interleaved(candidates, settings)
-    assert [len(taken) for taken in latencies] == [25, 25]
-    assert "".join(calls[:6]) == "aaabbb"
-    assert "".join(calls[6:]) == ("a" * 11 + "b" * 11) * 2 + "a" * 6 + "b" * 6
-    assert all(ms >= 0 for taken in latencies for ms in taken)
->>>>>>> r2
