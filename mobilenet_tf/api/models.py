@@ -130,7 +130,8 @@ def MobileNetV1(  # noqa: N802  # named as Keras names its applications
         >>> import mobilenet_tf as mtf
         >>> model = mtf.MobileNetV1((32, 32, 3), alpha=0.25, classes=10, weights="cifar10")
     """
-    if tuple(input_shape[2:]) != (IMAGE_CHANNELS,):
+    is_shape = isinstance(input_shape, (tuple, list)) and len(input_shape) == 3
+    if not is_shape or input_shape[2] != IMAGE_CHANNELS:
         raise UsageError(f"input_shape {input_shape!r} is not (height, width, {IMAGE_CHANNELS})")
     if weights == "imagenet":
         raise UsageError(
