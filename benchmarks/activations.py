@@ -23,12 +23,12 @@ from typing import Any
 import click
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
-from tqdm import tqdm
 
 from mobilenet_tf.data.pipeline import normalise
 from mobilenet_tf.models.blocks import SMALL_SIDE_PX
 from mobilenet_tf.models.keras_builder import build_model
 from mobilenet_tf.models.options import Options
+from mobilenet_tf.system import terminal
 from mobilenet_tf.tflite.convert import convert
 from mobilenet_tf.tflite.interpreter import Classifier
 
@@ -61,7 +61,8 @@ def main(*, resolution: int, rounds: int, as_json: bool) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (4, resolution, resolution, 3))
     images = noise.astype(np.uint8)
     plan = "cifar" if resolution < SMALL_SIDE_PX else "imagenet"
-    files = [make_file(name, options, images, plan) for name, options in tqdm(ROWS, unit="file")]
+    with terminal.set_up():
+        files = [make_file(*row, images, plan) for row in terminal.track(ROWS, "converting")]
     xnnpack_ms = time_in_turns([make_run(file, images[0]) for file in files], rounds, BLOCK_RUNS)
     reference = [make_run(file, images[0], reference_kernels=True) for file in files]
     reference_ms = time_in_turns(reference, REFERENCE_RUNS, 1)

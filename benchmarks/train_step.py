@@ -32,7 +32,6 @@ from unittest import mock
 
 import click
 import numpy as np
-from tqdm import tqdm
 
 from mobilenet_tf.data.catalog import dataset_info
 from mobilenet_tf.data.pipeline import make_training_batches
@@ -42,6 +41,7 @@ from mobilenet_tf.quantization.qat import calibrate, quantize_for_training, set_
 from mobilenet_tf.recipe import Recipe, load_recipe
 from mobilenet_tf.runs.names import recipe_variant
 from mobilenet_tf.runs.provenance import describe_versions, find_commit
+from mobilenet_tf.system import terminal
 from mobilenet_tf.system.hardware import describe_machine
 from mobilenet_tf.training import trainer
 from mobilenet_tf.training.precision import choose_precision, describe_precision
@@ -221,13 +221,14 @@ def make_timed_pipeline(batches: Iterator[Any]) -> Step:
 
 def take_turns(steps: dict[str, Step], rounds: int, title: str) -> dict[str, list[float]]:
     """Return the times of every step in ms, one of each a round."""
-    for step in tqdm(steps.values(), f"{title} warm-up", leave=False):
-        for _ in range(WARMUP_STEPS):
-            step()
     times_ms: dict[str, list[float]] = {name: [] for name in steps}
-    for _ in tqdm(range(rounds), f"{title} rounds", leave=False):
-        for name, step in steps.items():
-            times_ms[name].append(step())
+    with terminal.set_up():
+        for step in terminal.track(steps.values(), f"{title} warm-up"):
+            for _ in range(WARMUP_STEPS):
+                step()
+        for _ in terminal.track(range(rounds), f"{title} rounds"):
+            for name, step in steps.items():
+                times_ms[name].append(step())
     return times_ms
 
 

@@ -38,15 +38,16 @@ def zoo_table() -> str:
 
 def settings_tables(previous: str) -> str:
     """Return a table of settings for each section of a recipe."""
-    from mobilenet_tf.recipe import describe_settings
+    from mobilenet_tf.recipe import all_settings, format_value
 
     lines = []
-    for section, rows in groupby(describe_settings(), lambda row: row.key.rpartition(".")[0]):
+    for section, rows in groupby(all_settings().values(), lambda row: row.key.rpartition(".")[0]):
         title = TITLES.get(section, section.capitalize())
         lines += [f"## {title}", "", *section_summary(section)]
         lines += ["| setting | default | allowed | meaning |", "|---|---|---|---|"]
         lines += [
-            f"| `{row.key}` | `{row.default}` | {row.range} | {row.description} |" for row in rows
+            f"| `{row.key}` | `{format_value(row.default)}` | {row.range} | {row.description} |"
+            for row in rows
         ]
         lines.append("")
     return "\n".join(lines).rstrip()

@@ -66,6 +66,7 @@ def test_models_are_listed_by_pattern() -> None:
     assert mtf.list_models("nothing*") == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", mtf.list_models())
 def test_every_family_is_built_by_name(name: str) -> None:
     alpha = None if name == "alexnet" else 0.35
@@ -74,11 +75,13 @@ def test_every_family_is_built_by_name(name: str) -> None:
     assert model.output_shape == (None, 3)
 
 
+@pytest.mark.slow
 def test_an_alias_is_a_name_and_defaults_are_those_of_keras() -> None:
     model = mtf.create_model("v3s")
     assert (model.name, model.output_shape) == ("v3s_100_r224", (None, 1000))
 
 
+@pytest.mark.slow
 def test_weights_by_every_name(tmp_path: Path) -> None:
     shipped = mtf.create_model(SHIPPED)
     assert (shipped.name, shipped.output_shape) == ("v1_025_r32", (None, 10))
@@ -92,6 +95,7 @@ def test_weights_by_every_name(tmp_path: Path) -> None:
             np.testing.assert_array_equal(variable, weight_variables(model)[name])
 
 
+@pytest.mark.slow
 def test_other_classes_than_the_weights_drop_the_classifier() -> None:
     shipped = weight_variables(mtf.create_model(SHIPPED))
     model = mtf.create_model("mobilenet_v1", weights=SHIPPED, classes=5)
@@ -134,6 +138,7 @@ def test_a_dataset_has_three_parts(digits: mtf.Dataset) -> None:
             mtf.load_dataset(name, split)
 
 
+@pytest.mark.slow
 def test_keras_models_and_files_are_measured_alike() -> None:
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (20, 32, 32, 3), np.uint8)
@@ -167,6 +172,7 @@ def test_what_is_not_images_is_refused(images: np.ndarray) -> None:
         mtf.predict(SHIPPED, images)
 
 
+@pytest.mark.slow
 def test_a_model_that_cannot_be_trained_is_refused(digits: mtf.Dataset) -> None:
     for model in (small(classifier_activation="softmax"), small(classes=3)):
         for work in (mtf.train, mtf.quantize):

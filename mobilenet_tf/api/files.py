@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mobilenet_tf.api.training import count_outputs
 from mobilenet_tf.errors import UsageError
 from mobilenet_tf.zoo.shelf import find_tflite
 
@@ -14,7 +13,6 @@ if TYPE_CHECKING:
     import numpy as np
 
     from mobilenet_tf.evaluation.metrics import Score
-    from mobilenet_tf.evaluation.predict import Prediction
 
 
 def export(
@@ -27,39 +25,36 @@ def export(
     io_type: str = "int8",
     logits: bool = False,
 ) -> Path:
-    """Write an audited `.tflite` file of a model that gives logits, whole or not at all.
-
-    >>> import mobilenet_tf as mtf
-    >>> data = mtf.load_dataset("cifar10")
-    >>> model = mtf.create_model("cifar10_v1_025_r32")
-    >>> mtf.export(model, "model.tflite", quantization="int8_ptq", classes=data.classes,
-    ...            calibration=data.train.images[:512])
+    """Write an audited `.tflite` file of a model that gives logits, and return its path.
 
     Args:
         model: a model of `create_model`; for "int8_qat" one of `quantize`.
-        path: the file to write.
+        path: the file to write, whole or not at all.
         quantization: "float32", "float16", "dynamic_range", "int8_ptq" or "int8_qat".
         classes: their names in the order of the output; by default their numbers.
         calibration: uint8 (N, H, W, 3) training images, for "int8_ptq".
         io_type: type of input and output of int8 files, "int8" or "uint8".
         logits: leave out the softmax.
 
-    Returns:
-        The path.
-
     Raises:
         UsageError: an argument does not fit, or the model ends in a softmax already.
         MtfError: the converter failed, or the file cannot be written.
+
+    Examples:
+        >>> import mobilenet_tf as mtf
+        >>> data = mtf.load_dataset("cifar10")
+        >>> model = mtf.create_model("cifar10_v1_025_r32")
+        >>> mtf.export(model, "model.tflite", quantization="int8_ptq", classes=data.classes,
+        ...            calibration=data.train.images[:512])
     """
     from mobilenet_tf.files import write_bytes
     from mobilenet_tf.tflite.convert import convert
 
-    named = classes or tuple(map(str, range(count_outputs(model))))
     content = convert(
         model,
         quantization=quantization,
-        classes=named,
-        description=str(getattr(model, "name", "model")),
+        classes=classes or [str(index) for index in range(model.output_shape[-1])],
+        description=model.name,
         io_type=io_type,
         logits=logits,
         calibration_images=calibration,
@@ -74,13 +69,14 @@ def evaluate(model: Any, images: np.ndarray, labels: np.ndarray) -> Score:
     `model` is also the name of a model that ships. Images are uint8 (N, H, W, 3), resized if the
     model takes another size; labels are whole numbers (N,).
 
-    >>> import mobilenet_tf as mtf
-    >>> test = mtf.load_dataset("cifar10", "test")
-    >>> mtf.evaluate("cifar10_v1_025_r32", test.images[:1000], test.labels[:1000]).top1
-
     Raises:
         UsageError: there is no such file, or the arrays do not fit.
         MtfError: the file is not a `.tflite` classifier.
+
+    Examples:
+        >>> import mobilenet_tf as mtf
+        >>> test = mtf.load_dataset("cifar10", "test")
+        >>> mtf.evaluate("cifar10_v1_025_r32", test.images[:1000], test.labels[:1000]).top1
     """
     import numpy as np
 
@@ -94,46 +90,52 @@ def evaluate(model: Any, images: np.ndarray, labels: np.ndarray) -> Score:
 
 
 def predict(model: Any, images: Any, *, top: int = 5) -> Any:
-    """Return what a Keras model or a `.tflite` file predicts.
+    """Return what a Keras model, a `.tflite` file or a model that ships predicts.
 
     For an array of images, uint8 (N, H, W, 3): probabilities (N, C) float32. For paths of image
-    files, with a `.tflite` file or the name of a model that ships: a list of `Prediction`s, the
-    `top` classes of each.
-
-    >>> import mobilenet_tf as mtf
-    >>> test = mtf.load_dataset("cifar10", "test")
-    >>> mtf.predict("cifar10_v1_025_r32", test.images[:3]).argmax(-1)
+    files, which take a file or a model that ships: a list of `Prediction`s, the `top` classes each.
 
     Raises:
         UsageError: there is no such file, or the images do not fit.
         MtfError: the file is not a `.tflite` classifier.
+
+    Examples:
+        >>> import mobilenet_tf as mtf
+        >>> test = mtf.load_dataset("cifar10", "test")
+        >>> mtf.predict("cifar10_v1_025_r32", test.images[:3]).argmax(-1)
     """
     import numpy as np
 
     from mobilenet_tf.evaluation.metrics import predict_all
+    from mobilenet_tf.evaluation.predict import Predictor
 
+    is_file = isinstance(model, (str, Path))
     if isinstance(images, np.ndarray):
         if images.dtype != np.uint8 or images.ndim != 4 or not len(images):
             raise UsageError(
-                f"images are {images.dtype} {images.shape}; give uint8 bytes (N, H, W, 3), one"
-                " image or more"
+                f"images are {images.dtype} {images.shape}; give one or more, uint8 (N, H, W, 3)"
             )
-        forward, side = _predict_fn(model)
-        return predict_all(forward, images, resolution_px=side)
-    if not isinstance(model, (str, Path)):
+        forward, (height_px, width_px) = _of_file(model) if is_file else _of_keras(model)
+        side_px = height_px if height_px == width_px else None
+        return predict_all(forward, images, resolution_px=side_px)
+    if not is_file:
         raise UsageError("image files are classified by a .tflite file; give arrays to a model")
-    return _predict_files(model, [images] if isinstance(images, (str, Path)) else images, top)
+    paths = [images] if isinstance(images, (str, Path)) else images
+    return list(
+        Predictor(find_tflite(Path(model))).predict([Path(path) for path in paths], top=top)
+    )
 
 
-def _predict_fn(model: Any) -> tuple[Any, int | None]:
-    """Return what maps bytes to probabilities, and the side that it takes images of."""
-    if isinstance(model, (str, Path)):
-        from mobilenet_tf.evaluation.predict import to_probabilities
-        from mobilenet_tf.tflite.interpreter import Classifier
+def _of_file(model: str | Path) -> tuple[Any, Sequence[int]]:
+    """Return what maps bytes to probabilities, and the height and width that it takes."""
+    from mobilenet_tf.evaluation.predict import to_probabilities
+    from mobilenet_tf.tflite.interpreter import Classifier
 
-        classifier = Classifier.load(find_tflite(Path(model)))
-        height_px, width_px, _ = classifier.input_shape
-        return to_probabilities(classifier), height_px if height_px == width_px else None
+    classifier = Classifier.load(find_tflite(Path(model)))
+    return to_probabilities(classifier), classifier.input_shape[:2]
+
+
+def _of_keras(model: Any) -> tuple[Any, Sequence[int]]:
     from mobilenet_tf.data.pipeline import normalise
     from mobilenet_tf.evaluation.metrics import make_keras_predict_fn
     from mobilenet_tf.keras import tf
@@ -141,15 +143,7 @@ def _predict_fn(model: Any) -> tuple[Any, int | None]:
     from mobilenet_tf.quantization.qat import check_model
 
     check_model(model)
-    height_px, width_px = model.input_shape[1:3]
-    side = height_px if height_px == width_px else None
-    if ends_in_softmax(model):
-        return lambda images: model(normalise(tf.constant(images)), training=False).numpy(), side
-    return make_keras_predict_fn(model), side
-
-
-def _predict_files(model: str | Path, images: Sequence[str | Path], top: int) -> list[Prediction]:
-    from mobilenet_tf.evaluation.predict import Predictor
-
-    predictor = Predictor(find_tflite(Path(model)))
-    return list(predictor.predict([Path(image) for image in images], top=top))
+    sides_px = model.input_shape[1:3]
+    if not ends_in_softmax(model):
+        return make_keras_predict_fn(model), sides_px
+    return lambda images: model(normalise(tf.constant(images)), training=False).numpy(), sides_px

@@ -25,8 +25,9 @@ def list_models(pattern: str = "*", *, pretrained: bool = False) -> list[str]:
 
     With `pretrained`, the names of the trained models that ship (`mtf zoo`).
 
-    >>> import mobilenet_tf as mtf
-    >>> mtf.list_models("*v3*")
+    Examples:
+        >>> import mobilenet_tf as mtf
+        >>> mtf.list_models("*v3*")
     """
     names = [card.name for card in load_cards()] if pretrained else list(MODELS)
     return fnmatch.filter(names, pattern)
@@ -50,11 +51,6 @@ def create_model(
     Input (batch, height, width, 3) float32, normalised as (byte - 128) / 128; output
     (batch, classes), logits unless `classifier_activation` is given.
 
-    >>> import mobilenet_tf as mtf
-    >>> model = mtf.create_model("mobilenet_v2", alpha=0.5, resolution=32, classes=5)
-    >>> trained = mtf.create_model("cifar10_v1_025_r32")
-    >>> start = mtf.create_model("mobilenet_v1", weights="cifar10_v1_025_r32", classes=5)
-
     Args:
         name: a model or its alias (`list_models()`: "mobilenet_v3_small", "v3s"), or a trained
             model that ships (`list_models(pretrained=True)`), which brings its weights along.
@@ -74,6 +70,12 @@ def create_model(
     Raises:
         UsageError: an unknown name, or an argument out of its range.
         MtfError: the weights are missing, damaged, or of another network.
+
+    Examples:
+        >>> import mobilenet_tf as mtf
+        >>> model = mtf.create_model("mobilenet_v2", alpha=0.5, resolution=32, classes=5)
+        >>> trained = mtf.create_model("cifar10_v1_025_r32")
+        >>> start = mtf.create_model("mobilenet_v1", weights="cifar10_v1_025_r32", classes=5)
     """
     from mobilenet_tf.models.keras_builder import build_variant
     from mobilenet_tf.models.weights import load_fitting
@@ -84,21 +86,17 @@ def create_model(
     model_table(name)  # refuses an unknown one
     source = None if weights is None else _recipe_of(weights)
     known = source.model if source and source.model.name == name else None
-    if classes is None:
-        classes = _count_classes(weights, source)
-    if resolution is None:
-        resolution = known.resolution_px if known else IMAGENET_PX
+    default = known or ModelSettings(alpha=1.0, resolution_px=IMAGENET_PX)
+    resolution = default.resolution_px if resolution is None else resolution
     if stride_plan is None:
         stride_plan = known.stride_plan if known else _choose_stride_plan(resolution)
-    if alpha is None:
-        alpha = known.alpha if known else 1.0
     variant = make_variant(
         name,
-        alpha=alpha,
+        alpha=default.alpha if alpha is None else alpha,
         resolution_px=resolution,
-        classes=classes,
+        classes=_count_classes(weights, source) if classes is None else classes,
         stride_plan=stride_plan,
-        options=options or (_options_of(known) if known else None),
+        options=options or default.options,
     )
     file = None
     if weights is not None:
@@ -124,24 +122,21 @@ def MobileNetV1(  # noqa: N802  # named as Keras names its applications
 
     `block_count` keeps the first of the 13 separable blocks, 0 all. arXiv 1704.04861, table 1.
 
-    >>> import mobilenet_tf as mtf
-    >>> model = mtf.MobileNetV1((32, 32, 3), alpha=0.25, classes=10, weights="cifar10")
-
     Raises:
         UsageError: an argument is out of its range, or there are no such weights.
         MtfError: the weights are damaged, or of another network.
+
+    Examples:
+        >>> import mobilenet_tf as mtf
+        >>> model = mtf.MobileNetV1((32, 32, 3), alpha=0.25, classes=10, weights="cifar10")
     """
-    input_shape_ok = isinstance(input_shape, (tuple, list)) and len(input_shape) == 3
-    if not input_shape_ok or input_shape[2] != IMAGE_CHANNELS:
-        raise UsageError(
-            f"input_shape {input_shape!r} is not (height, width, {IMAGE_CHANNELS});"
-            " repeat a grey image three times"
-        )
+    is_shape = isinstance(input_shape, (tuple, list)) and len(input_shape) == 3
+    if not is_shape or input_shape[2] != IMAGE_CHANNELS:
+        raise UsageError(f"input_shape {input_shape!r} is not (height, width, {IMAGE_CHANNELS})")
     if weights == "imagenet":
         raise UsageError(
-            "weights 'imagenet' do not come with this project; use 'cifar10' (mtf zoo), give a"
-            " .safetensors file, or build tf_keras.applications.MobileNet with its weights and use"
-            " mobilenet_tf.models.weights.copy_weights"
+            "weights 'imagenet' do not ship; use 'cifar10' (mtf zoo), a .safetensors file, or"
+            " mobilenet_tf.models.weights.copy_weights from tf_keras.applications.MobileNet"
         )
     return create_model(
         "mobilenet_v1",
@@ -178,7 +173,3 @@ def _choose_stride_plan(resolution: Any) -> str:
     # A side that is no number goes on to make_variant, which refuses it.
     numeric = all(isinstance(side, Integral) for side in sides)
     return "cifar" if numeric and min(sides) < SMALL_SIDE_PX else "imagenet"
-
-
-def _options_of(settings: ModelSettings) -> Options:
-    return Options(**{name: getattr(settings, name) for name in Options.__dataclass_fields__})

@@ -9,14 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import msgspec
+from msgspec.structs import replace
 
 from mobilenet_tf.data.catalog import dataset_info
 from mobilenet_tf.errors import UsageError
 from mobilenet_tf.recipe import (
     AugmentationSettings,
     DataSettings,
-    FitSettings,
     QatSettings,
     Recipe,
     TrainSettings,
@@ -28,9 +27,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Labelled images: `classes` by name, and a `Split` (images, labels) each to train, validate
-    and test; `validation` is None where nothing is held out. `flip_safe` tells whether a mirrored
-    image still shows its class.
+    """Labelled images: `classes` by name, and a `Split` (images, labels) for each use.
+
+    `validation` is None where nothing is held out. `flip_safe` tells whether a mirrored image
+    still shows its class.
     """
 
     name: str
@@ -54,13 +54,14 @@ def load_dataset(
     Images are uint8 (N, H, W, 3), labels int64 (N,). Validation is held out of the training
     images, every class in its proportion: `validation_count` images, a tenth by default.
 
-    >>> import mobilenet_tf as mtf
-    >>> data = mtf.load_dataset("digits")
-    >>> data.train.images.shape, data.classes
-
     Raises:
         UsageError: an unknown dataset or split, or `data_dir` does not hold it.
         MtfError: it cannot be downloaded, or is damaged.
+
+    Examples:
+        >>> import mobilenet_tf as mtf
+        >>> data = mtf.load_dataset("digits")
+        >>> data.train.images.shape, data.classes
     """
     from mobilenet_tf.data.sources import load_test_split
     from mobilenet_tf.data.training import load_training_data
@@ -93,13 +94,7 @@ def train(
 ) -> Any:
     """Train a model that gives logits on the training images, and return it at its best epoch.
 
-    The best epoch is the one with the highest validation accuracy; without validation images it
-    is the last. The test images are not used.
-
-    >>> import mobilenet_tf as mtf
-    >>> data = mtf.load_dataset("digits")
-    >>> model = mtf.create_model("mobilenet_v1", alpha=0.25, resolution=32, classes=10)
-    >>> model = mtf.train(model, data, epochs=5)
+    The best epoch has the highest validation accuracy; without validation images it is the last.
 
     Args:
         model: a Keras model of (N, R, R, 3), as `create_model` builds; it is changed in place.
@@ -108,24 +103,27 @@ def train(
         seed: decides the order of the images and how they are augmented.
         out: a folder for checkpoints and history.csv; training continues from what it holds.
         settings: every other setting of `[train]` in a recipe (`mobilenet_tf.recipe`).
-        augmentation: the settings of `[augmentation]`; by default crops, and flips where a
-            mirrored image still shows its class.
+        augmentation: the settings of `[augmentation]`; by default crops, and flips where safe.
 
     Raises:
         UsageError: the model ends in a softmax or has another number of classes.
         MtfError: the loss is no longer finite.
-    """
-    from mobilenet_tf.training.trainer import seed_everything
 
-    _check_trainable(model, data, "train")
-    fit_settings = msgspec.structs.replace(
-        settings or TrainSettings(),
-        epochs=epochs,
-        learning_rate=learning_rate,
-        batch_size=batch_size,
-    )
-    seed_everything(seed, deterministic=False)
-    _fit(model, data, fit_settings, augmentation or _augment(data), out=out, seed=seed)
+    Examples:
+        >>> import mobilenet_tf as mtf
+        >>> data = mtf.load_dataset("digits")
+        >>> model = mtf.create_model("mobilenet_v1", alpha=0.25, resolution=32, classes=10)
+        >>> model = mtf.train(model, data, epochs=5)
+    """
+    from mobilenet_tf.training.loop import FitPlan, fit
+
+    _prepare(model, data, "train", seed)
+    given = {"epochs": epochs, "learning_rate": learning_rate, "batch_size": batch_size}
+    fit_settings = replace(settings or TrainSettings(), **given)
+    augmentation = augmentation or AugmentationSettings(flip=data.flip_safe)
+    with _work_folder(out) as folder:
+        plan = FitPlan("train", fit_settings, augmentation, seed, folder)
+        fit(model, data.train, data.validation, plan)
     return model
 
 
@@ -143,104 +141,56 @@ def quantize(
     """Return a model fine-tuned with fake quantization, ready for `export` as "int8_qat".
 
     The float model keeps its weights. With 0 epochs ranges are calibrated and nothing is trained.
-
-    >>> import mobilenet_tf as mtf
-    >>> data = mtf.load_dataset("cifar10")
-    >>> model = mtf.create_model("cifar10_v1_025_r32")
-    >>> quantized = mtf.quantize(model, data, epochs=1)
-
     Arguments and errors are those of `train`; `settings` are those of `[qat]` in a recipe.
+
+    Examples:
+        >>> import mobilenet_tf as mtf
+        >>> data = mtf.load_dataset("cifar10")
+        >>> model = mtf.create_model("cifar10_v1_025_r32")
+        >>> quantized = mtf.quantize(model, data, epochs=1)
     """
-    from mobilenet_tf.data.pipeline import ended
-    from mobilenet_tf.data.training import choose_calibration
     from mobilenet_tf.keras import keras
     from mobilenet_tf.quantization.bias import round_biases
-    from mobilenet_tf.quantization.calibration import leave_out_outliers
-    from mobilenet_tf.quantization.qat import (
-        calibrate,
-        deploy,
-        quantize_for_training,
-        set_mode,
-        set_norms,
-    )
-    from mobilenet_tf.training.trainer import seed_everything
+    from mobilenet_tf.quantization.qat import deploy
+    from mobilenet_tf.training.fine_tuning import make_phase, prepare_twin
+    from mobilenet_tf.training.loop import FitPlan, fit
 
-    _check_trainable(model, data, "quantize")
-    qat = msgspec.structs.replace(
-        settings or QatSettings(), epochs=epochs, learning_rate=learning_rate, batch_size=batch_size
-    )
-    seed_everything(seed, deterministic=False)
+    _prepare(model, data, "quantize", seed)
+    given = {"epochs": epochs, "learning_rate": learning_rate, "batch_size": batch_size}
+    qat = replace(settings or QatSettings(), **given)
     source = keras.models.clone_model(model)  # takes over the trained weights in `deploy`
     source.set_weights(model.get_weights())
-    twin = quantize_for_training(source)
-    drawn = choose_calibration(data.train, qat.calibration_count, model.input_shape[1], seed)
-    calibrate(twin, leave_out_outliers(source, drawn))
-
-    def phase(share_done: float) -> bool:
-        observe = share_done < qat.freeze_ranges_share
-        changed = set_mode(twin, "observe" if observe else "frozen")
-        return set_norms(twin, live=share_done < qat.freeze_batch_norm_share) or changed
-
+    twin, _ = prepare_twin(source, data.train, qat, seed)
     if epochs:
-        _fit(twin, data, qat, ended(_augment(data)), out=out, seed=seed, phase=phase)
+        augmentation = AugmentationSettings(flip=data.flip_safe)
+        with _work_folder(out) as folder:
+            plan = FitPlan("qat", qat, augmentation, seed, folder, phase=make_phase(twin, qat))
+            fit(twin, data.train, data.validation, plan)
     deployed = deploy(twin, source)
     round_biases(deployed)  # as the file's
     return deployed
 
 
-def count_outputs(model: Any) -> int:
-    """Return how many classes a Keras model tells apart; 0 if it does not say."""
-    shape = getattr(model, "output_shape", None)
-    return int(shape[-1]) if isinstance(shape, tuple) and shape[-1] else 0
-
-
-def _augment(data: Dataset) -> AugmentationSettings:
-    return AugmentationSettings(flip=data.flip_safe)
-
-
-def _check_trainable(model: Any, data: Dataset, what: str) -> None:
+def _prepare(model: Any, data: Dataset, what: str, seed: int) -> None:
+    """Refuse a model that cannot be trained on these classes; seed everything."""
     from mobilenet_tf.models.outputs import check_logits
     from mobilenet_tf.quantization.qat import check_model
+    from mobilenet_tf.training.trainer import seed_everything
 
     check_model(model)
     check_logits(model, what)
-    if count_outputs(model) != len(data.classes):
+    outputs, count = model.output_shape[-1], len(data.classes)
+    if outputs != count:
         raise UsageError(
-            f"model {model.name!r} has {count_outputs(model)} outputs and {data.name}"
-            f" {len(data.classes)} classes; build it with classes={len(data.classes)}"
+            f"model {model.name!r} has {outputs} outputs and {data.name} {count} classes; build it"
+            f" with classes={count}"
         )
-
-
-def _fit(
-    model: Any,
-    data: Dataset,
-    settings: FitSettings,
-    augmentation: AugmentationSettings,
-    *,
-    out: Path | str | None,
-    seed: int,
-    phase: Any = None,
-) -> None:
-    """Fit a model with the one training loop, in `out` or in a folder that goes away."""
-    from mobilenet_tf.training.loop import FitPlan, fit
-
-    with _work_folder(out) as folder:
-        plan = FitPlan(
-            label="qat" if phase else "train",
-            settings=settings,
-            augmentation=augmentation,
-            seed=seed,
-            folder=folder,
-            phase=phase,
-        )
-        fit(model, data.train, data.validation, plan)
+    seed_everything(seed, deterministic=False)
 
 
 @contextlib.contextmanager
 def _work_folder(out: Path | str | None) -> Iterator[Path]:
-    if out is not None:
-        Path(out).mkdir(parents=True, exist_ok=True)
-        yield Path(out)
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        yield Path(folder)
+    """Yield the folder of a training: `out`, or one that goes away."""
+    with contextlib.nullcontext(out) if out else tempfile.TemporaryDirectory() as name:
+        Path(name).mkdir(parents=True, exist_ok=True)
+        yield Path(name)

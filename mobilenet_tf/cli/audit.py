@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from mobilenet_tf.tflite.audit import Audit, TensorInfo
 
 _INTEGER_QUANTIZATIONS = ("int8_ptq", "int8_qat")
+CLASSES_SHOWN = 10
 
 
 @click.command(short_help="Show what a .tflite FILE holds, byte by byte.")
@@ -94,8 +95,7 @@ def _find_contract(
         if quantization not in QUANTIZATIONS:
             raise MtfError(
                 f"{file} calls itself {quantization!r} (written by mobilenet-tf"
-                f" {metadata.project_version}), which this version does not know;"
-                " give --quantization"
+                f" {metadata.project_version}), unknown to this version; give --quantization"
             )
     assert quantization is not None  # noqa: S101  # one of the two has it
     if quantization not in _INTEGER_QUANTIZATIONS:
@@ -113,50 +113,61 @@ def _find_contract(
 
 
 def _format(file: Path, found: Audit) -> str:
-    from mobilenet_tf.report.tables import Column, format_table
-
-    text = Column("", align="left")
-    lines = [f"{terminal.escape(str(file))}: {found.file_bytes:,} bytes"]
-    if found.metadata is not None:
-        meta = found.metadata
-        lines.append(terminal.escape(f"{meta.description} (mobilenet-tf {meta.project_version})"))
-        lines.append(terminal.escape(f"{len(meta.classes)} classes: {_shorten(meta.classes)}"))
+    meta = found.metadata
+    lines = [f"{file}: {found.file_bytes:,} bytes"]
+    if meta is not None:
+        more = f", ... {meta.classes[-1]}" if len(meta.classes) > CLASSES_SHOWN else ""
+        lines.append(f"{meta.description} (mobilenet-tf {meta.project_version})")
+        lines.append(
+            f"{len(meta.classes)} classes: {', '.join(meta.classes[:CLASSES_SHOWN])}{more}"
+        )
     else:
         lines.append("no mobilenet_tf metadata: not written by this project")
     ends = [
-        (what, tensor.name, tensor.type, _shape(tensor), _scale(tensor))
+        (what, tensor.name, tensor.type, "x".join(map(str, tensor.shape)), _scale(tensor))
         for what, indices in (("input", found.inputs), ("output", found.outputs))
         for tensor in (found.tensors[index] for index in indices)
     ]
-    columns = [Column(title, align="left") for title in ("", "name", "type", "shape", "scale")]
-    lines += ["", format_table(columns, ends), ""]
+    lines = [
+        *map(terminal.escape, lines),
+        "",
+        _table("", "name", "type", "shape", "scale", rows=ends),
+    ]
     for entry in found.signatures:
-        route = f"{_names(entry.inputs)} -> {_names(entry.outputs)}"
-        lines.append(terminal.escape(f"signature {entry.key}: {route}"))
+        route = f"{', '.join(entry.inputs)} -> {', '.join(entry.outputs)}"
+        lines += ["", terminal.escape(f"signature {entry.key}: {route}")]
     outside = (*found.custom_ops, *found.unknown_ops)
-    op_rows = [
-        (name, str(count), "not LiteRT's own" if name in outside else "")
+    ops = [
+        (name, count, "not LiteRT's own" if name in outside else "")
         for name, count in _count(op.name for op in found.ops).items()
     ]
-    lines += ["", format_table([Column("op", align="left"), Column("count"), text], op_rows)]
+    lines += ["", _table("op", "count", "", rows=ops)]
     lines.append(
         f"{len(found.conversion_ops)} conversions inside the graph,"
         f" {len(found.boundary_ops)} at its edge"
     )
-    type_rows = [
-        (kind, str(count), f"{sum(t.size_bytes for t in found.tensors if t.type == kind):,}")
+    types = [
+        (kind, count, sum(t.size_bytes for t in found.tensors if t.type == kind))
         for kind, count in _count(tensor.type for tensor in found.tensors).items()
     ]
-    type_columns = [Column("tensor type", align="left"), Column("tensors"), Column("stored bytes")]
-    lines += ["", format_table(type_columns, type_rows)]
-    size_rows = [
-        (kind, f"{size:,}", f"{100 * size / found.file_bytes:.1f}")
+    lines += ["", _table("tensor type", "tensors", "stored bytes", rows=types)]
+    sizes = [
+        (kind, size, f"{100 * size / found.file_bytes:.1f}")
         for kind, size in found.sizes_bytes.items()
         if size
     ]
-    size_columns = [Column("what", align="left"), Column("bytes"), Column("% of the file")]
-    lines += ["", format_table(size_columns, size_rows)]
-    return "\n".join(lines) + "\n"
+    lines += ["", _table("what", "bytes", "% of the file", rows=sizes), ""]
+    return "\n".join(lines)
+
+
+def _table(*titles: str, rows: Iterable[tuple[str | int, ...]]) -> str:
+    """Lay out rows under their titles, numbers to the right."""
+    from mobilenet_tf.report import Column, format_table
+
+    numbers = ("count", "tensors", "stored bytes", "bytes", "% of the file")
+    columns = [Column(t, align="right" if t in numbers else "left") for t in titles]
+    written = [[f"{cell:,}" if isinstance(cell, int) else cell for cell in row] for row in rows]
+    return format_table(columns, [tuple(row) for row in written])
 
 
 def _format_contract(contract: tuple[str, str, bool] | None, broken: list[str]) -> str:
@@ -167,31 +178,25 @@ def _format_contract(contract: tuple[str, str, bool] | None, broken: list[str]) 
     if not broken:
         return f"in the expected format: {what}"
     ways = "1 way" if len(broken) == 1 else f"{len(broken)} ways"
-    head = f"differs from the expected format in {ways}: {what}"
-    return "\n".join([head, *(f"  {terminal.escape(violation)}" for violation in broken)])
+    return "\n  ".join([f"differs from the expected format in {ways}: {what}", *broken])
 
 
 def _describe(found: Audit) -> dict[str, Any]:
-    def end(tensor: TensorInfo) -> dict[str, Any]:
-        return {
-            "name": tensor.name,
-            "type": tensor.type,
-            "shape": list(tensor.shape),
-            "scales": list(tensor.scales),
-            "zero_points": list(tensor.zero_points),
-        }
+    def list_ends(indices: Iterable[int]) -> list[dict[str, Any]]:
+        keys = ("name", "type", "shape", "scales", "zero_points")
+        return [{key: getattr(found.tensors[i], key) for key in keys} for i in indices]
 
     meta = found.metadata
     return {
         "file_bytes": found.file_bytes,
         "sizes_bytes": found.sizes_bytes,
-        "ops": dict(_count(op.name for op in found.ops)),
+        "ops": _count(op.name for op in found.ops),
         "custom_ops": sorted({*found.custom_ops, *found.unknown_ops}),
         "conversion_ops": len(found.conversion_ops),
         "boundary_ops": len(found.boundary_ops),
-        "tensor_types": dict(_count(tensor.type for tensor in found.tensors)),
-        "inputs": [end(found.tensors[index]) for index in found.inputs],
-        "outputs": [end(found.tensors[index]) for index in found.outputs],
+        "tensor_types": _count(tensor.type for tensor in found.tensors),
+        "inputs": list_ends(found.inputs),
+        "outputs": list_ends(found.outputs),
         "signatures": {
             entry.key: {"inputs": list(entry.inputs), "outputs": list(entry.outputs)}
             for entry in found.signatures
@@ -215,19 +220,6 @@ def _describe_contract(contract: tuple[str, str, bool] | None, broken: list[str]
 
 def _count(names: Iterable[str]) -> dict[str, int]:
     return dict(Counter(names).most_common())
-
-
-def _shorten(names: tuple[str, ...], limit: int = 10) -> str:
-    more = f", ... {names[-1]}" if len(names) > limit else ""
-    return ", ".join(names[:limit]) + more
-
-
-def _names(entries: dict[str, int]) -> str:
-    return ", ".join(entries) or "nothing"
-
-
-def _shape(tensor: TensorInfo) -> str:
-    return "x".join(map(str, tensor.shape)) or "scalar"
 
 
 def _scale(tensor: TensorInfo) -> str:

@@ -64,7 +64,7 @@ def command(runs: tuple[Path, ...], markdown: bool, html: Path | None, as_json: 
     if html is not None:
         write_text(html, render_comparison(table))
     if as_json:
-        options.echo_json(msgspec.to_builtins(rows))
+        terminal.echo_json(msgspec.to_builtins(rows))
     else:
         text = format_table(table.columns, table.rows, "markdown" if markdown else "text")
         terminal.echo(f"{text}\n\n{table.note}")

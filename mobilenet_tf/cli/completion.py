@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from importlib import import_module
 from pathlib import Path
 
 import click
@@ -11,46 +12,24 @@ from click.shell_completion import CompletionItem
 Complete = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 
 
-def complete_from(list_names: Callable[[], Iterable[str]], *, files: bool = False) -> Complete:
-    """Return what completes a value from names, and from files too where one can be given."""
+def complete_from(room: str, names: str, *, files: bool = False) -> Complete:
+    """Return what completes a value from names that a room has, or a function of it lists."""
 
     def complete(
         ctx: click.Context, param: click.Parameter, incomplete: str
     ) -> list[CompletionItem]:
-        found = [CompletionItem(name) for name in list_names() if name.startswith(incomplete)]
+        listed = getattr(import_module(f"mobilenet_tf.{room}"), names)
+        known: Iterable[str] = listed() if callable(listed) else listed
+        found = [CompletionItem(name) for name in known if name.startswith(incomplete)]
         return found or ([CompletionItem(incomplete, type="file")] if files else [])
 
     return complete
 
 
-def _models() -> Iterable[str]:
-    from mobilenet_tf.models.catalog import model_names
-
-    return model_names()
-
-
-def _datasets() -> Iterable[str]:
-    from mobilenet_tf.data.catalog import DATASETS
-
-    return DATASETS
-
-
-def _recipes() -> Iterable[str]:
-    from mobilenet_tf.recipe import recipe_names
-
-    return recipe_names()
-
-
-def _zoo() -> Iterable[str]:
-    from mobilenet_tf.zoo.shelf import model_names
-
-    return model_names()
-
-
-complete_model = complete_from(_models)
-complete_dataset = complete_from(_datasets)
-complete_recipe = complete_from(_recipes, files=True)
-complete_zoo = complete_from(_zoo, files=True)
+complete_model = complete_from("models.catalog", "model_names")
+complete_dataset = complete_from("data.catalog", "DATASETS")
+complete_recipe = complete_from("recipe", "recipe_names", files=True)
+complete_zoo = complete_from("zoo.shelf", "model_names", files=True)
 
 
 def complete_run(

@@ -66,16 +66,8 @@ def list_datasets(data_dir: Path | None) -> list[Dataset]:
     from mobilenet_tf.data.sources import find_dataset
     from mobilenet_tf.system.doctor import Dataset
 
-    found = [(info, find_dataset(name, data_dir)) for name, info in DATASETS.items()]
-    return [
-        Dataset(
-            info.name,
-            status.ready,
-            status.detail,
-            "scikit-learn" if info.source == "scikit-learn" else "",
-        )
-        for info, status in found
-    ]
+    found = [find_dataset(name, data_dir) for name in DATASETS]
+    return [Dataset(status.name, status.ready, status.detail) for status in found]
 
 
 def _echo(check: Check) -> None:

@@ -93,7 +93,7 @@ def run_command(arguments: list[str]) -> int:
         terminal.echo(f"error: {error}", err=True)
         return error.exit_code
     except click.ClickException as error:
-        (suggest_option(error) if isinstance(error, click.NoSuchOption) else error).show()
+        show(error)
         return error.exit_code
     except (click.Abort, KeyboardInterrupt) as error:
         terminal.echo("interrupted", err=True)
@@ -105,18 +105,22 @@ def run_command(arguments: list[str]) -> int:
         if error.errno is None:  # not the operating system's: a defect, shown as one
             raise
         where = f"{error.filename}: " if error.filename else ""
-        terminal.echo(
-            f"error: {where}{error.strerror}; choose another file or folder, or free some space",
-            err=True,
-        )
+        way_out = "choose another file or folder, or free some space"
+        terminal.echo(f"error: {where}{error.strerror}; {way_out}", err=True)
         return 1
     return 0
 
 
-def suggest_option(error: click.NoSuchOption) -> click.UsageError:
-    """Return the refusal of an unknown option with the nearest one there is."""
-    parameters = error.ctx.command.params if error.ctx else []
-    known = [name for p in parameters for name in (*p.opts, *p.secondary_opts)]
-    near = nearest(error.option_name, [name for name in known if name.startswith("--")])
-    hint = f"did you mean {near!r}?" if near else "see --help"
-    return click.UsageError(f"no option {error.option_name!r}; {hint}", ctx=error.ctx)
+def show(error: click.ClickException) -> None:
+    """Print usage and what is wrong with it, with the nearest option for an unknown one."""
+    message = error.format_message()
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    if isinstance(error, click.NoSuchOption) and context:
+        known = [name for p in context.command.params for name in (*p.opts, *p.secondary_opts)]
+        near = nearest(error.option_name, [name for name in known if name.startswith("--")])
+        hint = f"did you mean {near!r}?" if near else "see --help"
+        message = f"no option {error.option_name!r}; {hint}"
+    if context:
+        help_command = f"{context.command_path} --help"
+        terminal.echo(f"{context.get_usage()}\nTry {help_command!r} for help.\n", err=True)
+    terminal.echo(f"error: {message}", err=True)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, TypeVar
 
 import click
 
 from mobilenet_tf.cli.options import json_option
 from mobilenet_tf.errors import UsageError
 from mobilenet_tf.models.blocks import SMALL_SIDE_PX
-from mobilenet_tf.recipe import STRIDE_PLANS
+from mobilenet_tf.recipe import STRIDE_PLANS, ModelSettings
 from mobilenet_tf.system import terminal
 
+T = TypeVar("T")
 CLASSES_MAX = 100_000
 BALANCED_MACS_SHARE = 0.5  # of the most accurate model's: what a balanced one may cost
 HINT = (
@@ -92,129 +94,99 @@ def command(
       mtf models --layers --alpha 0.25 --resolution 32
       mtf models --model mobilenet_v1 --alpha 0.25 --block-count 9
     """
+    from mobilenet_tf.models.catalog import model_table
     from mobilenet_tf.models.overview import describe_variant, list_variants
 
+    shape: dict[str, Any] = {"classes": classes, "stride_plan": stride_plan}
+    shape["block_count"] = block_count
     if layers:
-        name, alpha, side_px = _choose_one(model, alphas, resolutions_px)
+        default = ModelSettings()
         row = describe_variant(
-            name,
-            alpha=alpha,
-            resolution_px=side_px,
-            classes=classes,
-            stride_plan=stride_plan,
-            block_count=block_count,
+            model_table(default.name if model is None else model).name,
+            alpha=_only("--alpha", alphas, default.alpha),
+            resolution_px=_only("--resolution", resolutions_px, default.resolution_px),
+            **shape,
         )
         if as_json:
             terminal.echo_json([row])
         else:
             terminal.echo(_format_layers(row))
         return
-    rows, refused = list_variants(
-        model,
-        alphas=alphas,
-        resolutions_px=resolutions_px,
-        classes=classes,
-        stride_plan=stride_plan,
-        block_count=block_count,
-    )
+    rows, refused = list_variants(model, alphas=alphas, resolutions_px=resolutions_px, **shape)
     if as_json:
         terminal.echo_json([{key: row[key] for key in row if key != "layers"} for row in rows])
     elif everything or model or alphas or resolutions_px or stride_plan or block_count:
-        terminal.echo(_format(rows))
+        terminal.echo(_format_variants(rows))
     else:
-        terminal.echo("\n\n".join([*_recommend(), _format_families(rows), HINT]))
+        terminal.echo(f"{_recommend()}{_format_families(rows)}\n\n{HINT}")
     for reason in refused:
         terminal.echo(f"left out: {reason}", err=True)
 
 
-def _choose_one(
-    model: str | None, alphas: tuple[float, ...], resolutions_px: tuple[int, ...]
-) -> tuple[str, float, int]:
-    """Return model, alpha and side of the one variant of `--layers`: a recipe's unless given."""
-    from mobilenet_tf.models.catalog import model_table
-    from mobilenet_tf.recipe import ModelSettings
-
-    for option, values in (("--alpha", alphas), ("--resolution", resolutions_px)):
-        if len(values) > 1:
-            listed = ", ".join(map(str, values))
-            raise UsageError(f"--layers shows one variant; give one {option}, not {listed}")
-    default = ModelSettings()
-    return (
-        model_table(default.name if model is None else model).name,
-        alphas[0] if alphas else default.alpha,
-        resolutions_px[0] if resolutions_px else default.resolution_px,
-    )
+def _only(option: str, values: Sequence[T], default: T) -> T:
+    """Return the one value given, or the default, for a table of one variant."""
+    if len(values) > 1:
+        listed = ", ".join(map(str, values))
+        raise UsageError(f"--layers shows one variant; give one {option}, not {listed}")
+    return values[0] if values else default
 
 
-def _recommend() -> list[str]:
-    """Return the recommended models as one text; nothing where none was measured."""
-    from mobilenet_tf.report import Column, format_table
-
-    measured = _list_measured("cifar10")
-    if not measured:
-        return []
-    best = max(measured, key=lambda row: row["top1"])
-    affordable = [row for row in measured if row["macs"] <= BALANCED_MACS_SHARE * best["macs"]]
-    chosen = [
-        ("smallest", min(measured, key=lambda row: row["size_bytes"])),
-        ("balanced", max(affordable or measured, key=lambda row: row["top1"])),
-        ("most accurate", best),
-    ]
-    cells = [
-        (
-            title,
-            row["name"],
-            f"{row['parameters']:,}",
-            _millions(row["macs"]),
-            _kilobytes(row["size_bytes"]),
-            f"{100 * row['top1']:.2f}",
-        )
-        for title, row in chosen
-    ]
-    columns = [Column("for you", align="left"), Column("in mtf zoo", align="left")]
-    columns += [Column("parameters"), Column("M MACs"), Column("int8 KB"), Column("top-1 %")]
-    head = "Trained models, their int8 files measured on the CIFAR-10 test images:"
-    return [f"{head}\n\n{format_table(columns, cells)}"]
-
-
-def _list_measured(dataset: str) -> list[dict[str, Any]]:
-    """Return what the int8 file of each model of the zoo trained on `dataset` scores and costs."""
+def _recommend() -> str:
+    """Return the recommended models, with what their int8 files scored on CIFAR-10."""
     from mobilenet_tf.zoo.shelf import load_cards
 
-    cards = [card for card in load_cards() if card.dataset == dataset]
-    keys = ("parameters", "macs", "size_bytes", "top1")
-    return [
-        {"name": card.name, **{key: getattr(card.int8_row, key) for key in keys}} for card in cards
-    ]
+    measured = [(card.name, card.int8_row) for card in load_cards() if card.dataset == "cifar10"]
+    if not measured:
+        return ""
+    best = max(measured, key=lambda pair: pair[1].top1)
+    affordable = [pair for pair in measured if pair[1].macs <= BALANCED_MACS_SHARE * best[1].macs]
+    chosen = {
+        "smallest": min(measured, key=lambda pair: pair[1].size_bytes),
+        "balanced": max(affordable or measured, key=lambda pair: pair[1].top1),
+        "most accurate": best,
+    }
+    table = _format_table(
+        ("for you", "in mtf zoo", "parameters", "M MACs", "int8 KB", "top-1 %"),
+        [
+            (
+                title,
+                name,
+                f"{row.parameters:,}",
+                _millions(row.macs),
+                _kilobytes(row.size_bytes),
+                f"{100 * row.top1:.2f}",
+            )
+            for title, (name, row) in chosen.items()
+        ],
+    )
+    return f"Trained models, their int8 files measured on the CIFAR-10 test images:\n\n{table}\n\n"
 
 
 def _format_families(rows: list[dict[str, Any]]) -> str:
     """Return a line a model: its published widths, and its sizes at the smallest input."""
-    from mobilenet_tf.report import Column, format_table
-
     side_px = min(row["resolution_px"] for row in rows)
     cells = []
     for name in dict.fromkeys(row["model"] for row in rows):
         own = [row for row in rows if (row["model"], row["resolution_px"]) == (name, side_px)]
-        spans = [
-            " - ".join(
-                dict.fromkeys(write(function(row[key] for row in own)) for function in (min, max))
-            )
-            for key, write in (
-                ("alpha", "{:g}".format),
-                ("macs", _millions),
-                ("int8_bytes", _kilobytes),
-            )
-        ]
+        columns = (("alpha", "{:g}".format), ("macs", _millions), ("int8_bytes", _kilobytes))
+        spans = []
+        for key, write in columns:
+            values = [row[key] for row in own]
+            spans.append(" - ".join(dict.fromkeys([write(min(values)), write(max(values))])))
         cells.append((name, *spans))
-    columns = [Column("model", align="left"), Column("alpha"), Column("M MACs"), Column("int8 KB")]
     head = f"Models, published widths at {side_px} pixels with {rows[0]['classes']} classes:"
-    return f"{head}\n\n{format_table(columns, cells)}"
+    return f"{head}\n\n{_format_table(('model', 'alpha', 'M MACs', 'int8 KB'), cells)}"
 
 
-def _format(rows: list[dict[str, Any]]) -> str:
-    from mobilenet_tf.report import Column, format_table
+def _format_variants(rows: list[dict[str, Any]]) -> str:
+    from mobilenet_tf.models.options import INT8_NOTES
 
+    lines = []
+    for row in {row["model"]: row for row in rows}.values():
+        lines.append(f"{row['model']} ({row['source']})")
+        if row["cannot"]:
+            lines.append(f"  does not take {', '.join(row['cannot'])}")
+    titles = ("variant", "alpha", "px", "strides", "parameters", "M MACs", "float32 KB", "int8 KB")
     cells = [
         (
             row["name"],
@@ -228,66 +200,38 @@ def _format(rows: list[dict[str, Any]]) -> str:
         )
         for row in rows
     ]
-    columns = [Column("variant", align="left"), Column("alpha"), Column("px")]
-    columns += [Column("strides", align="left"), Column("parameters"), Column("M MACs")]
-    columns += [Column("float32 KB"), Column("int8 KB")]
-    return "\n".join(
-        [
-            *_list_models(rows),
-            "",
-            format_table(columns, cells),
-            "",
-            f"{rows[0]['classes']} classes; 1 KB is 1,000 bytes of weights; --layers shows one"
-            " variant",
-            "layer by layer.",
-            "",
-            *_list_notes(),
-        ]
-    )
-
-
-def _list_models(rows: list[dict[str, Any]]) -> list[str]:
-    """Return a line a model, and what it does not take."""
-    lines = []
-    for row in {row["model"]: row for row in rows}.values():
-        lines.append(f"{row['model']} ({row['source']})")
-        if row["cannot"]:
-            lines.append(f"  does not take {', '.join(row['cannot'])}")
-    return lines
-
-
-def _list_notes() -> list[str]:
-    """Return a line for each option that the int8 file pays for, or does not."""
-    from mobilenet_tf.models.options import INT8_NOTES
-
-    return [
-        "Options in the int8 file (measured in docs/notebook/models.md):",
-        *(f"  {option}: {note}" for option, note in INT8_NOTES.items()),
-    ]
+    lines += ["", _format_table(titles, cells), ""]
+    lines += [f"{rows[0]['classes']} classes; 1 KB is 1,000 bytes of weights.", ""]
+    lines.append("Options in the int8 file (measured in docs/notebook/models.md):")
+    lines += [f"  {option}: {note}" for option, note in INT8_NOTES.items()]
+    return "\n".join(lines)
 
 
 def _format_layers(row: dict[str, Any]) -> str:
-    from mobilenet_tf.report import Column, format_table
-
     cells = [
         (
             layer["name"],
-            "x".join(map(str, layer["output_shape"])),
+            "x".join(map(str, layer.get("output_shape", ()))),
             f"{layer['parameters']:,}",
             _millions(layer["macs"]),
             _kilobytes(layer["int8_bytes"]),
         )
-        for layer in row["layers"]
+        for layer in (*row["layers"], {**row, "name": "total"})
     ]
-    total = ("total", "", f"{row['parameters']:,}", _millions(row["macs"]))
-    cells.append((*total, _kilobytes(row["int8_bytes"])))
-    columns = [Column("layer", align="left"), Column("output"), Column("parameters")]
-    columns += [Column("M MACs"), Column("int8 KB")]
-    head = (
+    table = _format_table(("layer", "output", "parameters", "M MACs", "int8 KB"), cells)
+    return (
         f"{row['name']}: {row['model']} ({row['source']}), alpha {row['alpha']:g},"
-        f" {row['resolution_px']} pixels, {row['stride_plan']} strides, {row['classes']} classes"
+        f" {row['resolution_px']} pixels, {row['stride_plan']} strides,"
+        f" {row['classes']} classes\n\n{table}"
     )
-    return f"{head}\n\n{format_table(columns, cells)}"
+
+
+def _format_table(titles: Sequence[str], cells: Sequence[tuple[str, ...]]) -> str:
+    from mobilenet_tf.report import Column, format_table
+
+    names = ("for you", "in mtf zoo", "model", "variant", "strides", "layer")
+    columns = [Column(title, align="left" if title in names else "right") for title in titles]
+    return format_table(columns, cells)
 
 
 def _millions(macs: int) -> str:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import json
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +17,7 @@ from mobilenet_tf.system import terminal
 from mobilenet_tf.system.interrupt import exit_code_of
 
 if TYPE_CHECKING:  # `mtf --help` loads neither
-    from mobilenet_tf.pipeline.plan import Plan, Rerun
+    from mobilenet_tf.pipeline.plan import Plan
     from mobilenet_tf.recipe import Recipe
     from mobilenet_tf.runs.folder import RunFolder
     from mobilenet_tf.runs.results import StageResult
@@ -35,19 +33,25 @@ data_dir_option = click.option(
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print the result as JSON; messages go to stderr."
 )
-overwrite_option = click.option(
-    "--overwrite",
-    is_flag=True,
-    help="Do again what is finished; the old result moves to previous/ in the run's folder.",
-)
-resume_option = click.option(
-    "--resume", is_flag=True, help="Continue an unfinished run after its last finished epoch."
-)
-allow_changes_option = click.option(
-    "--allow-changes",
-    is_flag=True,
-    help="Continue an unfinished training although settings differ; the result lists them.",
-)
+verbosity = click.option("--quiet", "-q", is_flag=True, help="No progress bar.")
+WORK_OPTIONS = {
+    "data_dir": data_dir_option,
+    "resume": click.option(
+        "--resume", is_flag=True, help="Continue an unfinished run after its last finished epoch."
+    ),
+    "allow_changes": click.option(
+        "--allow-changes",
+        is_flag=True,
+        help="Continue an unfinished training although settings differ; the result lists them.",
+    ),
+    "overwrite": click.option(
+        "--overwrite",
+        is_flag=True,
+        help="Do again what is finished; the old result moves to previous/ in the run's folder.",
+    ),
+    "as_json": json_option,
+    "quiet": verbosity,
+}
 
 
 class FolderPath(click.Path):
@@ -78,7 +82,6 @@ def out_option(default: str) -> Callable[[F], F]:
 
 
 run_argument = click.argument("run", type=FolderPath(), shell_complete=complete_run)
-verbosity = click.option("--quiet", "-q", is_flag=True, help="No progress bar.")
 
 
 @dataclass(frozen=True)
@@ -92,24 +95,9 @@ class WorkOptions:
     as_json: bool = False
     quiet: bool = False
 
-    @property
-    def rerun(self) -> Rerun:
-        """What may be done with what is already there."""
-        from mobilenet_tf.pipeline.plan import Rerun
-
-        return Rerun(self.resume, self.overwrite, self.allow_changes)
-
 
 def work_options(*names: str) -> Callable[[F], F]:
     """Return a decorator that adds the named options; the command gets them as `work`."""
-    known = {
-        "data_dir": data_dir_option,
-        "resume": resume_option,
-        "allow_changes": allow_changes_option,
-        "overwrite": overwrite_option,
-        "as_json": json_option,
-        "quiet": verbosity,
-    }
 
     def decorate(function: F) -> F:
         @functools.wraps(function)
@@ -118,18 +106,10 @@ def work_options(*names: str) -> Callable[[F], F]:
             return function(**values, work=work)
 
         for name in reversed(names):
-            command = known[name](command)
+            command = WORK_OPTIONS[name](command)
         return command  # type: ignore[return-value]
 
     return decorate
-
-
-class InterruptedRunError(MtfError):
-    """Ctrl-C or SIGTERM: what was finished stands."""
-
-    def __init__(self, message: str, exit_code: int) -> None:
-        super().__init__(message)
-        self.exit_code = exit_code
 
 
 @contextlib.contextmanager
@@ -138,25 +118,24 @@ def resumable(go_on_command: Callable[[], str]) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt as error:
-        raise InterruptedRunError(
-            f"interrupted; every finished stage and epoch is kept. Go on with: {go_on_command()}",
-            exit_code_of(error),
-        ) from error
+        interrupted = MtfError(
+            f"interrupted; every finished stage and epoch is kept. Go on with: {go_on_command()}"
+        )
+        interrupted.exit_code = exit_code_of(error)
+        raise interrupted from error
 
 
-def make_echo(as_json: bool) -> Callable[[str], None]:
-    """Return how a verb speaks: to standard output, or beside its JSON."""
-    return lambda message: click.echo(message, err=as_json)
-
-
-def shows_progress(quiet: bool) -> bool:
-    """Tell whether a progress bar makes sense: somebody looks, and did not say no."""
-    return not quiet and sys.stderr.isatty()
-
-
-def echo_json(value: Any) -> None:
-    """Print a result for machines."""
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+@contextlib.contextmanager
+def working(
+    run: RunFolder, recipe: Recipe, work: WorkOptions, go_on_command: Callable[[], str]
+) -> Iterator[None]:
+    """Hold the run's lock and show messages and progress, while the block works on the run."""
+    with (
+        resumable(go_on_command),
+        terminal.set_up(quiet=work.quiet, as_json=work.as_json),
+        run.lock(recipe),
+    ):
+        yield
 
 
 def run_verb(
@@ -174,16 +153,12 @@ def run_stage(
     stage: str, run: RunFolder, recipe: Recipe, work: WorkOptions, following: str | None
 ) -> None:
     """Run one stage of a run, and print what came of it and the command that comes next."""
-    from mobilenet_tf.pipeline.plan import make_plan
+    from mobilenet_tf.pipeline.plan import Rerun, make_plan
     from mobilenet_tf.pipeline.runner import go_on_command, run_one
 
     plan = make_plan(run, recipe, data_dir=work.data_dir)
-    with (
-        resumable(lambda: go_on_command(stage, plan)),
-        terminal.set_up(quiet=work.quiet, as_json=work.as_json),
-        run.lock(recipe),
-    ):
-        result = run_one(stage, plan, work.rerun)
+    with working(run, recipe, work, lambda: go_on_command(stage, plan)):
+        result = run_one(stage, plan, Rerun(work.resume, work.overwrite, work.allow_changes))
     echo_stage(plan, result, work.as_json, following)
 
 
@@ -194,51 +169,22 @@ def echo_stage(plan: Plan, result: StageResult[Any], as_json: bool, following: s
     from mobilenet_tf.system.duration import format_duration
 
     if as_json:
-        echo_json(msgspec.to_builtins(result))
+        terminal.echo_json(msgspec.to_builtins(result))
         return
-    took = format_duration(result.wall_time_s)
-    lines = [f"{result.stage}: {plan.run.path / result.stage} ({took})"]
-    lines += [
-        f"  {name}  {record.size_bytes:,} bytes"
-        for name, record in result.files.items()
-        if not name.startswith("tensorboard/")
-    ]
     if result.stage == "benchmark":
-        lines = [*_list_figures(plan), "", *lines]
+        echo_figures(plan)
+    took = format_duration(result.wall_time_s)
+    terminal.echo(f"{result.stage}: {plan.run.path / result.stage} ({took})")
+    for name, record in result.files.items():
+        if not name.startswith("tensorboard/"):
+            terminal.echo(f"  {name}  {record.size_bytes:,} bytes")
     if following:
-        lines.append(f"Next: {following}")
-    terminal.echo("\n".join(lines))
+        terminal.echo(f"Next: {following}")
 
 
-def _list_figures(plan: Plan) -> list[str]:
-    """Return the table and the verdict of a run."""
+def echo_figures(plan: Plan) -> None:
+    """Print the table and the verdict of a run."""
     from mobilenet_tf.pipeline.stages import describe_run
     from mobilenet_tf.report import format_stages
 
-    return ["", *format_stages(describe_run(plan.run, plan.recipe)).split("\n")]
-
-
-def echo_run(plan: Plan, as_json: bool) -> None:
-    """Print what a finished run ends with: the table, where things are, what comes next."""
-    import msgspec
-
-    from mobilenet_tf.pipeline.stages import describe_run
-    from mobilenet_tf.recipe import QUANTIZATIONS
-
-    record = describe_run(plan.run, plan.recipe)
-    if as_json:
-        echo_json(msgspec.to_builtins(record))
-        return
-    assert record.stages.export is not None  # noqa: S101  # a finished run has all stages
-    files = {file.quantization: file.file for file in record.stages.export.metrics.files}
-    for_app = next(files[name] for name in reversed(QUANTIZATIONS) if name in files)
-    file = plan.run.stage("export") / for_app
-    first_try = plan.dataset.recipe == "quickstart"
-    lines = [
-        *_list_figures(plan),
-        "",
-        f"File for the app: {file}",
-        f"Report:           {plan.run.stage('report') / 'report.html'}",
-        f"Next:             {'mtf run cifar10' if first_try else f'mtf predict {file} IMAGE'}",
-    ]
-    terminal.echo("\n".join(lines))
+    terminal.echo(f"\n{format_stages(describe_run(plan.run, plan.recipe))}\n")

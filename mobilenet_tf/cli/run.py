@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from mobilenet_tf.cli import options
 from mobilenet_tf.cli.completion import complete_recipe
 from mobilenet_tf.cli.settings import set_option
-from mobilenet_tf.recipe import format_value, recipe_names
+from mobilenet_tf.recipe import QUANTIZATIONS, format_value, recipe_names
 from mobilenet_tf.system import terminal
+
+if TYPE_CHECKING:
+    from mobilenet_tf.pipeline.plan import Plan
 
 
 @click.command(short_help="Run the whole pipeline, as RECIPE says.")
@@ -40,7 +43,7 @@ def command(
       mtf run flowers/
     """
     from mobilenet_tf.data.photographs import choose_recipe, is_source, settle_source
-    from mobilenet_tf.pipeline.plan import make_plan
+    from mobilenet_tf.pipeline.plan import Rerun, make_plan
     from mobilenet_tf.pipeline.runner import run_pipeline
     from mobilenet_tf.recipe import load_recipe, replace_settings
     from mobilenet_tf.runs.folder import RunFolder
@@ -58,13 +61,32 @@ def command(
     again += ["--out", str(run.path)]
     again += ["--data-dir", str(work.data_dir)] if work.data_dir else []
     again += ["--allow-changes"] if work.allow_changes else []
-    with (
-        options.resumable(lambda: shlex.join(again)),
-        terminal.set_up(quiet=work.quiet, as_json=work.as_json),
-        run.lock(plan.recipe),
-    ):
-        run_pipeline(plan, work.rerun)
-    options.echo_run(plan, work.as_json)
+    with options.working(run, plan.recipe, work, lambda: shlex.join(again)):
+        run_pipeline(plan, Rerun(overwrite=work.overwrite, allow_changes=work.allow_changes))
+    _echo(plan, work.as_json)
+
+
+def _echo(plan: Plan, as_json: bool) -> None:
+    """Print what a finished run ends with: the table, where things are, what comes next."""
+    import msgspec
+
+    from mobilenet_tf.pipeline.stages import describe_run
+
+    record = describe_run(plan.run, plan.recipe)
+    if as_json:
+        terminal.echo_json(msgspec.to_builtins(record))
+        return
+    assert record.stages.export is not None  # noqa: S101  # a finished run has all stages
+    files = {file.quantization: file.file for file in record.stages.export.metrics.files}
+    for_app = next(files[name] for name in reversed(QUANTIZATIONS) if name in files)
+    file = plan.run.stage("export") / for_app
+    following = f"mtf predict {file} IMAGE"
+    if plan.dataset.recipe == "quickstart":  # a first try
+        following = "mtf run cifar10"
+    options.echo_figures(plan)
+    terminal.echo(f"File for the app: {file}")
+    terminal.echo(f"Report:           {plan.run.stage('report') / 'report.html'}")
+    terminal.echo(f"Next:             {following}")
 
 
 command.help = (command.help or "").replace("RECIPES", ", ".join(recipe_names()))

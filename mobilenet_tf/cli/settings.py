@@ -73,9 +73,8 @@ def setting_options(section: str, *names: str, fallback: str) -> Callable[[F], F
     No names means all. The command gets what was typed as `given`: `{"train.epochs": 30}`.
     `fallback` says whose value holds otherwise: "the run's own".
     """
-    prefix = f"{section}." if section else ""
-    inside = [key for key in all_settings() if key.rpartition(".")[0] == section]
-    keys = [prefix + name for name in names] or inside
+    inside = [s for s in all_settings().values() if s.key.rpartition(".")[0] == section]
+    keys = [setting.key for setting in inside if not names or setting.name in names]
 
     def decorate(function: F) -> F:
         @functools.wraps(function)
@@ -120,17 +119,16 @@ def _complete_key(ctx: click.Context, param: click.Parameter, incomplete: str) -
 
 def _make_option(setting: Setting, fallback: str) -> Callable[[F], F]:
     declaration = OPTION_NAMES.get(setting.key) or "--" + setting.name.replace("_", "-")
-    switch = setting.is_switch
-    if switch and "/" not in declaration:
-        declaration += "/--no-" + declaration.removeprefix("--")
     kind: dict[str, Any] = {}
-    if not switch:
+    if not setting.is_switch:
         kind = {
             "type": SettingType(setting),
             "metavar": setting.metavar,
             "multiple": setting.is_list,
             "shell_complete": COMPLETIONS.get(setting.key),
         }
+    elif "/" not in declaration:
+        declaration += "/--no-" + declaration.removeprefix("--")
     return click.option(
         declaration, _parameter(setting.key), default=None, help=_help(setting, fallback), **kind
     )
@@ -138,14 +136,10 @@ def _make_option(setting: Setting, fallback: str) -> Callable[[F], F]:
 
 def _help(setting: Setting, fallback: str) -> str:
     """Return an option's help: description, range, default."""
-    notes = [f"{fallback}, else {_default(setting)}"] if fallback else [_default(setting)]
-    notes[0] = f"default: {notes[0]}"
-    if setting.bounds:
-        notes.insert(0, setting.bounds)
-    text = setting.description.replace("`", "'")
-    if setting.is_list:
-        text += " Can be repeated."
-    return f"{text}  [{'; '.join(notes)}]"
+    repeated = " Can be repeated." if setting.is_list else ""
+    bounds = f"{setting.bounds}; " if setting.bounds else ""
+    text = setting.description.replace("`", "'") + repeated
+    return f"{text}  [{bounds}default: {fallback}, else {_default(setting)}]"
 
 
 def _default(setting: Setting) -> str:

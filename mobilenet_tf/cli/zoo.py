@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from mobilenet_tf.cli import options
+from mobilenet_tf.system import terminal
 
 
 class _ZooGroup(click.Group):
@@ -20,11 +21,8 @@ class _ZooGroup(click.Group):
         if args[0] in model_names():
             raise click.UsageError(f"for the card of {args[0]}, type: mtf zoo show {args[0]}", ctx)
         if args[0] not in self.commands:
-            raise click.UsageError(
-                f"no command {args[0]!r}: `mtf zoo` alone lists the models, the others are"
-                f" {', '.join(self.commands)}",
-                ctx,
-            )
+            known = ", ".join(self.commands)
+            raise click.UsageError(f"no command {args[0]!r}; without one, or: {known}", ctx)
         return super().resolve_command(ctx, args)
 
 
@@ -67,20 +65,18 @@ def command(ctx: click.Context, markdown: bool, as_json: bool) -> None:
 
     cards = load_cards()
     if as_json:
-        paths = [zoo_folder() / card.name for card in cards]
-        options.echo_json(
-            [
-                describe_card(card)
-                | {"tflite": str(path / card.tflite), "weights": str(path / card.weights)}
-                for card, path in zip(cards, paths, strict=True)
-            ]
-        )
+        rows = []
+        for card in cards:
+            path = zoo_folder() / card.name
+            files = {"tflite": str(path / card.tflite), "weights": str(path / card.weights)}
+            rows.append(describe_card(card) | files)
+        terminal.echo_json(rows)
     elif not cards:
-        click.echo("no models here; add a finished run with mtf zoo add RUN")
+        terminal.echo("no models here; add a finished run with mtf zoo add RUN")
     elif markdown:
-        click.echo(format_cards(cards, "markdown"))
+        terminal.echo(format_cards(cards, "markdown"))
     else:
-        click.echo(f"{format_cards(cards)}\n\nFiles: {zoo_folder()}")
+        terminal.echo(f"{format_cards(cards)}\n\nFiles: {zoo_folder()}")
 
 
 @command.command(short_help="Show the card of a model.")
@@ -104,11 +100,11 @@ def show(name: str, markdown: bool, as_json: bool) -> None:
         raise click.UsageError("--markdown and --json are two forms of the card; give one")
     card = load_card(name)
     if as_json:
-        options.echo_json(msgspec.to_builtins(card))
+        terminal.echo_json(msgspec.to_builtins(card))
     elif markdown:
-        click.echo(format_page(card), nl=False)
+        terminal.echo(format_page(card).rstrip("\n"))
     else:
-        click.echo(format_short_card(card, zoo_folder() / name))
+        terminal.echo(format_short_card(card, zoo_folder() / name))
 
 
 @command.command(short_help="Check the files against their cards.")
@@ -132,11 +128,11 @@ def verify(names: tuple[str, ...], as_json: bool) -> None:
             check_file(card, file)
             checked.append({"model": name, "file": file, "sha256": record.sha256})
     if as_json:
-        options.echo_json(checked)
+        terminal.echo_json(checked)
         return
     for row in checked:
-        click.echo(f"{row['sha256']}  {row['model']}/{row['file']}")
-    click.echo(f"{len(checked)} files, every one what its card says")
+        terminal.echo(f"{row['sha256']}  {row['model']}/{row['file']}")
+    terminal.echo(f"{len(checked)} files, every one what its card says")
 
 
 @command.command(short_help="Add a finished run to the zoo.")
@@ -176,13 +172,12 @@ def add(
 
     from mobilenet_tf.pipeline.shipping import ship_run
     from mobilenet_tf.runs.folder import RunFolder
-    from mobilenet_tf.system import terminal
     from mobilenet_tf.zoo.shelf import PAGE_FILE
 
     with terminal.set_up(quiet=quiet, as_json=as_json):
         card = ship_run(RunFolder(run), out, name=name, data_dir=data_dir, overwrite=overwrite)
         if as_json:
-            options.echo_json(msgspec.to_builtins(card))
+            terminal.echo_json(msgspec.to_builtins(card))
         else:
-            click.echo(f"Card: {out / card.name / PAGE_FILE}")
-            click.echo(f"Next: git add {out / card.name}")
+            terminal.echo(f"Card: {out / card.name / PAGE_FILE}")
+            terminal.echo(f"Next: git add {out / card.name}")

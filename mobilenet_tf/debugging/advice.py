@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from mobilenet_tf.debugging.layers import LayerFidelity, QuantizedLayer
 
 SMALL_DROP_POINTS = 0.5
-HARMLESS_DB = 25.0  # a layer whose error is 1/18 of the logits or less decides hardly any image
+HARMLESS_DB = 25.0  # an error of 1/18 of the logits changes hardly any image
 SATURATED_SHARE = 0.01
-WIDE_SPREAD = 50.0  # 256 steps leave the smallest channel about five
+WIDE_SPREAD = 50.0  # leaves the smallest channel about 5 of 256 steps
 LITTLE_RANGE_SHARE = 0.4
 
 
@@ -46,14 +46,14 @@ def _explain(worst: LayerFidelity, layers: Sequence[QuantizedLayer]) -> str:
         )
     if worst.rounding_share < 0.5:
         return (
-            "Its kernel loses more than its output: more QAT epochs can make up for it,"
+            "Its kernel loses more than its output: more QAT epochs can help;"
             f" --keep-float {worst.name} shows the gain and the cost."
         )
     if worst.output_spread is not None and worst.output_spread >= WIDE_SPREAD:
         return (
             f"Its output channels differ {worst.output_spread:,.0f} times in range under one scale:"
-            " move the difference into the next kernel, which has a scale a channel, or use QAT;"
-            f" {options} shows the gain."
+            " move the difference into the next kernel, which has one scale per channel, or use"
+            f" QAT; {options} shows the gain."
         )
     if worst.range_used_share <= LITTLE_RANGE_SHARE:
         return (
@@ -62,6 +62,6 @@ def _explain(worst: LayerFidelity, layers: Sequence[QuantizedLayer]) -> str:
             f" (qat.freeze_ranges_share); {options} shows the gain."
         )
     return (
-        f"The 256 steps of its output are too coarse: use QAT, or more of it; {options} shows"
-        " the gain and the cost."
+        f"The 256 steps of its output are too coarse: use QAT, or more epochs of it; {options}"
+        " shows the gain and the cost."
     )

@@ -1,35 +1,28 @@
 """Why a fake-quantized network and its file differ: one cause after the other.
 
-Every op of a file has a difference of its own: what the file gives, less what the op's Keras layers
-give on the very input that the file gave it. Put into the Keras network, those differences turn it
-into the file, value for value; put in kind by kind, after the file's kernels and biases, they show
-what each kind does, and one by one which layers do most.
+An op's own difference is the file's output less that of the op's Keras layers on the same input.
+Added to the Keras network, those differences turn it into the file, value for value. Added kind by
+kind, after the file's kernels and biases, they show each kind's share; one by one, each layer's.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from mobilenet_tf.data.pipeline import normalise
-from mobilenet_tf.debugging.layers import (
-    FloatGraph,
-    QuantizedLayer,
-    ReadFile,
-    batch_size,
-    round_to_levels,
-)
-from mobilenet_tf.errors import UsageError
+from mobilenet_tf.debugging.layers import FloatGraph, QuantizedLayer, ReadFile, split_batches
 from mobilenet_tf.evaluation.parity import OUTPUT_STEPS, compare_probabilities
 from mobilenet_tf.keras import tf
 from mobilenet_tf.system.terminal import track
+from mobilenet_tf.tflite.constants import Constants
 
 AS_TRAINED = "as trained"
 KERNELS, BIASES, SOFTMAX = "kernels", "biases", "softmax"
-KINDS = {  # op -> the cause that its own difference belongs to; "other ops" without an entry
+KINDS = {  # op -> the cause of its own difference, in the order they are added; others: OTHER
     "CONV_2D": "rounding",
     "DEPTHWISE_CONV_2D": "rounding",
     "FULLY_CONNECTED": "rounding",
@@ -39,28 +32,12 @@ KINDS = {  # op -> the cause that its own difference belongs to; "other ops" wit
 OTHER = "other ops"
 
 
-class Constants(Protocol):
-    """A layer's kernel and bias as a file holds them, dequantized; `kernel_scale` broadcasts."""
-
-    @property
-    def kernel(self) -> np.ndarray:
-        """The kernel, a multiple of `kernel_scale` everywhere."""
-
-    @property
-    def kernel_scale(self) -> np.ndarray:
-        """The size of the kernel's steps."""
-
-    @property
-    def bias(self) -> np.ndarray:
-        """The bias (outputs,)."""
-
-
 @dataclass(frozen=True)
 class Cause:
-    """How near Keras is to the file once this cause, and those before it, are done the file's way.
+    """How closely Keras matches the file once this cause and those before it are removed.
 
-    `same_outputs` is the share of images whose probabilities, rounded to the file's steps, are
-    all the file's; `differing_values` counts kernel values or biases that are not the same.
+    `same_outputs` is the share of images whose probabilities, rounded to the file's steps, all
+    equal the file's; `differing_values` counts kernel values or biases that differed.
     """
 
     name: str
@@ -73,10 +50,10 @@ class Cause:
 
 @dataclass(frozen=True)
 class LayerDifference:
-    """One op's own difference: values that differ on the same input, and what they alone do.
+    """One op's own difference: values that differ on the same input, and their effect alone.
 
-    `effect_steps` is by how much they move a probability, the mean over images and classes, in
-    steps of 1/256; `moved_top1` the share of images whose first class they change.
+    `effect_steps` is the mean change of a probability over images and classes, in steps of 1/256;
+    `moved_top1` the share of images whose top class changes.
     """
 
     name: str
@@ -96,14 +73,6 @@ class _Tally:
     moved: int = 0
 
 
-@dataclass
-class _Parts:
-    """Probabilities by cause, batch after batch, and the tallies of the layers."""
-
-    probabilities: dict[str, list[np.ndarray]] = field(default_factory=dict)
-    layers: dict[str, _Tally] = field(default_factory=dict)
-
-
 def explain_difference(
     model: Any,
     constants: Mapping[str, Constants],
@@ -113,7 +82,7 @@ def explain_difference(
     images: np.ndarray,
     expected: np.ndarray,
 ) -> tuple[list[Cause], list[LayerDifference]]:
-    """Return what lies between a fake-quantized network and its file, and the layers, worst first.
+    """Return why a fake-quantized network and its file differ, and the layers, worst first.
 
     `model`, whose biases may be as trained, maps (N, R, R, 3) to logits and is left with the file's
     kernels and biases; `layers` are the file's ops, `expected` its probabilities (N, C) of the
@@ -122,130 +91,113 @@ def explain_difference(
     Raises:
         UsageError: there is no image.
     """
-    if not len(images):
-        raise UsageError("there is no image to compare on; give at least one")
     graph = FloatGraph(model)
-    size = batch_size(graph, layers)
-    starts = range(0, len(images), size)
-    found = _Parts({}, {layer.output: _Tally() for layer in layers})
-    differing = {}
-    for cause, assign in ((AS_TRAINED, None), (KERNELS, _use_kernels), (BIASES, _use_biases)):
-        if assign is not None:
-            differing[cause] = assign(graph, constants)
-        found.probabilities[cause] = [
-            _predict(graph, {graph.input: _normalise(images[start : start + size])})
-            for start in starts
-        ]
-    for start in track(starts, "differences"):
-        batch = images[start : start + size]
-        _compare_batch(graph, layers, found, _normalise(batch), read_file(batch))
+    batches = split_batches(graph, layers, images)
+    tallies = {layer.output: _Tally() for layer in layers}
+    probabilities: dict[str, list[np.ndarray]] = {}
+    differing: dict[str, int] = {}
+    for cause in (AS_TRAINED, KERNELS, BIASES):
+        if cause != AS_TRAINED:
+            differing[cause] = _use_constants(graph, constants, cause)
+        probabilities[cause] = [_predict(graph, {graph.input: _normalise(b)}) for b in batches]
+    for batch in track(batches, "differences"):
+        tensors, given = read_file(batch), {graph.input: _normalise(batch)}
+        own = _measure_own(graph, layers, tallies, given[graph.input], tensors)
+        _measure_effects(graph, layers, tallies, dict(given), own)
+        for kind, values in _add_kinds(graph, layers, given[graph.input], own).items():
+            probabilities.setdefault(kind, []).append(values)
     causes = [
         _describe(cause, np.concatenate(parts), expected, differing.get(cause))
-        for cause, parts in found.probabilities.items()
+        for cause, parts in probabilities.items()
     ]
     causes.append(_describe(SOFTMAX, expected, expected, None))
-    differences = [
-        LayerDifference(
-            name=layer.name,
-            op_name=layer.op_name,
-            differing_share=tally.differing / tally.count,
-            largest_steps=tally.largest,
-            effect_steps=round(tally.effect / expected.size, 5),
-            moved_top1=tally.moved / len(images),
+    differences = []
+    for layer in layers:
+        tally = tallies[layer.output]
+        differences.append(
+            LayerDifference(
+                name=layer.name,
+                op_name=layer.op_name,
+                differing_share=tally.differing / tally.count,
+                largest_steps=tally.largest,
+                effect_steps=round(tally.effect / expected.size, 5),
+                moved_top1=tally.moved / len(images),
+            )
         )
-        for layer in layers
-        for tally in [found.layers[layer.output]]
-    ]
     return causes, sorted(differences, key=lambda each: -each.effect_steps)
 
 
-def _compare_batch(
+def _measure_own(
     graph: FloatGraph,
     layers: Sequence[QuantizedLayer],
-    found: _Parts,
+    tallies: dict[str, _Tally],
     images: Any,
     tensors: Mapping[int, np.ndarray],
-) -> None:
-    given = {graph.input: images}
+) -> dict[str, np.ndarray]:
+    """Return each op's own difference in steps, by its output layer."""
+    given = {layer.output: layer.to_real(tensors[layer.tensor]) for layer in layers}
+    given[graph.input] = images
+    own = {}
     for layer in layers:
-        given[layer.output] = tf.constant(_dequantize(layer, tensors[layer.tensor]))
-    own: dict[str, np.ndarray] = {}
-    for layer in layers:
-        inputs = {source: given[source] for source in layer.sources}
-        alone = graph.compute(layer.output, inputs).numpy()
-        difference = tensors[layer.tensor].astype(np.int32) - round_to_levels(layer, alone)
+        alone = layer.to_levels(graph.compute_alone(layer, given))
+        difference = tensors[layer.tensor].astype(np.int32) - alone
         own[layer.output] = difference
-        tally = found.layers[layer.output]
+        tally = tallies[layer.output]
         tally.differing += int(np.count_nonzero(difference))
         tally.count += difference.size
         tally.largest = max(tally.largest, int(np.abs(difference).max()))
-    known = {graph.input: images}
+    return own
+
+
+def _measure_effects(
+    graph: FloatGraph,
+    layers: Sequence[QuantizedLayer],
+    tallies: dict[str, _Tally],
+    known: dict[str, Any],
+    own: Mapping[str, np.ndarray],
+) -> None:
     plain = _predict(graph, known)
     for layer in layers:
-        if not own[layer.output].any():
-            continue
-        dependents = graph.list_dependents(layer.output)
-        kept = {name: value for name, value in known.items() if name not in dependents}
-        kept[layer.output] = _shift(layer, known[layer.output], own[layer.output])
-        moved = _predict(graph, kept)
-        tally = found.layers[layer.output]
-        tally.effect += float(np.abs(moved - plain).sum(dtype=np.float64)) * OUTPUT_STEPS
-        tally.moved += int((moved.argmax(-1) != plain.argmax(-1)).sum())
-    done: list[str] = []
-    for kind in list_kinds(layers):
-        done.append(kind)
+        name = layer.output
+        if own[name].any():
+            moved = _softmax(graph.replace(name, _shift(layer, known[name], own[name]), known))
+            tally = tallies[name]
+            tally.effect += float(np.abs(moved - plain).sum(dtype=np.float64)) * OUTPUT_STEPS
+            tally.moved += int((moved.argmax(-1) != plain.argmax(-1)).sum())
+
+
+def _add_kinds(
+    graph: FloatGraph, layers: Sequence[QuantizedLayer], images: Any, own: Mapping[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+    """Return the probabilities after each kind of difference is added to those before."""
+    kinds = {layer.output: KINDS.get(layer.op_name, OTHER) for layer in layers}
+    present = [kind for kind in (*dict.fromkeys(KINDS.values()), OTHER) if kind in kinds.values()]
+    probabilities = {}
+    for count, kind in enumerate(present, 1):
         values = {graph.input: images}
         for layer in layers:
             value = graph.compute(layer.output, values)
-            if find_kind(layer) in done:
-                values[layer.output] = _shift(layer, value, own[layer.output])
-        found.probabilities.setdefault(kind, []).append(_predict(graph, values))
+            if kinds[layer.output] in present[:count]:
+                values[layer.output] = tf.constant(_shift(layer, value, own[layer.output]))
+        probabilities[kind] = _predict(graph, values)
+    return probabilities
 
 
-def list_kinds(layers: Collection[QuantizedLayer]) -> list[str]:
-    """Return the causes that the ops of a file belong to, in the order they are put in."""
-    present = {find_kind(layer) for layer in layers}
-    return [kind for kind in (*dict.fromkeys(KINDS.values()), OTHER) if kind in present]
-
-
-def find_kind(layer: QuantizedLayer) -> str:
-    """Return the cause that an op's own difference belongs to."""
-    return KINDS.get(layer.op_name, OTHER)
-
-
-def _use_kernels(graph: FloatGraph, constants: Mapping[str, Constants]) -> int:
-    """Give the layers the file's kernels; return how many values were others."""
-    return _assign(graph, constants, "kernel", lambda held: (held.kernel, held.kernel_scale))
-
-
-def _use_biases(graph: FloatGraph, constants: Mapping[str, Constants]) -> int:
-    """Give the layers the file's biases; return how many were others."""
-    return _assign(graph, constants, "bias", lambda held: (held.bias, None))
-
-
-def _assign(
-    graph: FloatGraph,
-    constants: Mapping[str, Constants],
-    role: str,
-    choose: Callable[[Constants], tuple[np.ndarray, np.ndarray | None]],
-) -> int:
+def _use_constants(graph: FloatGraph, constants: Mapping[str, Constants], cause: str) -> int:
+    """Give the layers the file's kernels or biases; return how many values differed."""
     differing = 0
-    for name, held in constants.items():
-        wanted, scale = choose(held)
-        for weight in _find_weights(graph.layers[name], role):
-            value = weight.numpy()
-            if scale is None:
-                differing += int((~np.isclose(value, wanted, rtol=1e-6, atol=0)).sum())
-            else:  # a trained kernel is compared as its 8-bit grid has it
+    for name, constant in constants.items():
+        for weight in graph.layers[name].trainable_weights:
+            value, role = weight.numpy(), weight.name.rsplit("/", 1)[-1]
+            if cause == KERNELS and "kernel" in role:
+                wanted, scale = constant.kernel, constant.kernel_scale
+                # A trained kernel is compared on its 8-bit grid.
                 differing += int((np.rint(value / scale) != np.rint(wanted / scale)).sum())
-            weight.assign(wanted.reshape(value.shape))
+                weight.assign(wanted.reshape(value.shape))
+            elif cause == BIASES and "bias" in role:
+                differing += int((~np.isclose(value, constant.bias, rtol=1e-6, atol=0)).sum())
+                weight.assign(constant.bias)
     return differing
-
-
-def _find_weights(layer: Any, role: str) -> Iterator[Any]:
-    for weight in layer.trainable_weights:
-        if role in weight.name.rsplit("/", 1)[-1]:
-            yield weight
 
 
 def _normalise(images: np.ndarray) -> Any:
@@ -253,18 +205,17 @@ def _normalise(images: np.ndarray) -> Any:
 
 
 def _predict(graph: FloatGraph, known: dict[str, Any]) -> np.ndarray:
-    probabilities: np.ndarray = tf.nn.softmax(graph.compute(graph.output, known)).numpy()
+    return _softmax(graph.compute(graph.output, known))
+
+
+def _softmax(logits: Any) -> np.ndarray:
+    probabilities: np.ndarray = tf.nn.softmax(logits).numpy()
     return probabilities
 
 
-def _dequantize(layer: QuantizedLayer, levels: np.ndarray) -> np.ndarray:
-    return (levels.astype(np.float32) - layer.zero_point) * np.float32(layer.scale)
-
-
-def _shift(layer: QuantizedLayer, value: Any, difference: np.ndarray) -> Any:
-    """Return a layer's output moved by its own difference, as the file would give it."""
-    levels = np.clip(round_to_levels(layer, value.numpy()) + difference, -128, 127)
-    return tf.constant(_dequantize(layer, levels))
+def _shift(layer: QuantizedLayer, value: Any, difference: np.ndarray) -> np.ndarray:
+    """Return a layer's output moved by its own difference, as in the file."""
+    return layer.to_real(np.clip(layer.to_levels(value.numpy()) + difference, -128, 127))
 
 
 def _describe(

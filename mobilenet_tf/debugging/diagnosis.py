@@ -1,4 +1,4 @@
-"""`mtf quant-debug`: a finished run's int8 file held against its float network, layer by layer."""
+"""`mtf quant-debug`: a run's int8 file compared with its float network, layer by layer."""
 
 from __future__ import annotations
 
@@ -17,17 +17,8 @@ from mobilenet_tf.data.sources import Split
 from mobilenet_tf.data.training import load_training_data
 from mobilenet_tf.debugging.advice import advise
 from mobilenet_tf.debugging.causes import explain_difference
-from mobilenet_tf.debugging.findings import (
-    Diagnosis,
-    Differences,
-    KeptFloat,
-    ParityExplained,
-)
-from mobilenet_tf.debugging.layers import (
-    FloatGraph,
-    QuantizedLayer,
-    compare_layers,
-)
+from mobilenet_tf.debugging.findings import Diagnosis, Differences, KeptFloat, ParityExplained
+from mobilenet_tf.debugging.layers import FloatGraph, QuantizedLayer, compare_layers
 from mobilenet_tf.debugging.tables import plot_layers
 from mobilenet_tf.errors import MtfError, UsageError, suggest
 from mobilenet_tf.evaluation.latency import time_interleaved
@@ -59,9 +50,7 @@ LONGEST_NAMED = 3  # layers in a file name, before it only counts them
 
 @dataclass(frozen=True)
 class Request:
-    """What to compare: the file's quantization (None: QAT's where there is one), on how many
-    images, and which layers to try in float.
-    """
+    """What to compare (None: QAT's file if there is one), and which layers to try in float."""
 
     quantization: str | None = None
     images: int = 200
@@ -71,10 +60,7 @@ class Request:
 def diagnose_run(
     run: RunFolder, recipe: Recipe, request: Request, *, data_dir: Path | None
 ) -> Diagnosis:
-    """Compare, write RUN/quant-debug/ and return what was found.
-
-    Accuracy is that on all validation images, on the compared training ones where none are held
-    out; test images are never read.
+    """Compare, write RUN/quant-debug/ and return the diagnosis; test images are never read.
 
     Raises:
         UsageError: the run has no such int8 file or layer, or a stage is missing or out of date.
@@ -87,10 +73,14 @@ def diagnose_run(
     model = build_reference(run, recipe, record.quantization)
     graph = FloatGraph(model)
     layers = find_layers(audit(content), graph, path)
-    kept = find_named(layers, graph, request.keep_float)  # a wrong name ends it before the work
+    kept = find_named(layers, graph, request.keep_float)  # fails before the work
 
-    split, label = choose_images(recipe, request.images, data_dir)
-    side = recipe.model.resolution_px
+    data, side = load_training_data(recipe, data_dir), recipe.model.resolution_px
+    if data.validation is not None:
+        split, label = data.validation, "validation"
+    else:
+        count = request.images
+        split, label = Split(data.train.images[:count], data.train.labels[:count]), "training"
     images = resize_bytes(split.images[: request.images], side)
     log.info("quant-debug: %s, %d layers, %d %s images", path.name, len(layers), len(images), label)
     ranked = compare_layers(model, layers, make_reader(content, layers), images)
@@ -112,53 +102,38 @@ def diagnose_run(
         parity=(
             explain_parity(run, recipe, path, images) if record.quantization == "int8_qat" else None
         ),
-        keep_float=(write_mixed(path, kept, model, recipe=recipe, split=split) if kept else None),
+        keep_float=write_mixed(path, kept, model, recipe=recipe, split=split) if kept else None,
     )
-    save_diagnosis(run.path / FOLDER, found, [layer.name for layer in layers])
-    return found
-
-
-def save_diagnosis(folder: Path, found: Diagnosis, order: Sequence[str]) -> None:
-    """Write a diagnosis and its plot, whose layers stand in the order of the network."""
+    target = run.path / FOLDER / found.quantization
     content = msgspec.json.format(msgspec.json.encode(found), indent=2)
-    write_bytes(folder / f"{found.quantization}.json", content + b"\n")
-    plot = plot_layers(Path(found.file).stem, found.layers, order)
-    write_text(folder / f"{found.quantization}.svg", plot)
-
-
-def choose_images(recipe: Recipe, count: int, data_dir: Path | None) -> tuple[Split, str]:
-    """Return the validation split, or `count` training images where none are held out; its name."""
-    data = load_training_data(recipe, data_dir)
-    if data.validation is not None:
-        return data.validation, "validation"
-    return Split(data.train.images[:count], data.train.labels[:count]), "training"
+    write_bytes(target.with_suffix(".json"), content + b"\n")
+    plot = plot_layers(path.stem, ranked, [layer.name for layer in layers])
+    write_text(target.with_suffix(".svg"), plot)
+    return found
 
 
 def choose_file(
     files: Sequence[ExportedFile], quantization: str | None, run: RunFolder
 ) -> ExportedFile:
-    """Return the record of the int8 file to look into.
+    """Return the record of the int8 file to compare.
 
     Raises:
         UsageError: the run has none of that quantization.
     """
-    there = {record.quantization: record for record in files}
+    by_quantization = {record.quantization: record for record in files}
     for wanted in INT8 if quantization is None else (quantization,):
-        if wanted in there:
-            return there[wanted]
-    asked = quantization or "int8"
+        if wanted in by_quantization:
+            return by_quantization[wanted]
     raise UsageError(
-        f"{run.path} has no {asked} file (it has {', '.join(there)}); export one:"
-        f" mtf export-tflite {run.path} --overwrite --quantization {quantization or 'int8_ptq'}"
-        + (" (after mtf qat)" if quantization == "int8_qat" else "")
+        f"{run.path} has no {quantization or 'int8'} file (it has {', '.join(by_quantization)});"
+        f" run mtf export-tflite {run.path} --overwrite --quantization {quantization or 'int8_ptq'}"
     )
 
 
 def build_reference(run: RunFolder, recipe: Recipe, quantization: str) -> Any:
-    """Return the float network that a file came from, batch normalisation folded.
+    """Return the float network of a file, batch normalisation folded.
 
-    For int8_qat its weights are those after fine-tuning, without the fake quantization: what is
-    compared is then quantization alone, and not what training has moved.
+    For int8_qat it has the fine-tuned weights, so that only quantization differs.
     """
     folded = fold_batch_norm(build_float_model(recipe, run.stage("train")))
     if quantization == "int8_qat":
@@ -167,7 +142,7 @@ def build_reference(run: RunFolder, recipe: Recipe, quantization: str) -> Any:
 
 
 def find_layers(found: Audit, graph: FloatGraph, path: Path) -> list[QuantizedLayer]:
-    """Return the ops of a file that compute something, keyed to the Keras layers.
+    """Return the ops of a file that compute something, with their Keras layers.
 
     Raises:
         MtfError: a tensor has no layer's name; an older version wrote the file.
@@ -209,7 +184,7 @@ def find_layers(found: Audit, graph: FloatGraph, path: Path) -> list[QuantizedLa
 def find_named(
     layers: Sequence[QuantizedLayer], graph: FloatGraph, names: Sequence[str]
 ) -> list[QuantizedLayer]:
-    """Return the ops that layers belong to: `conv1` and `conv1_relu` are one op of the file.
+    """Return the ops of the named layers; `conv1` and `conv1_relu` are one op.
 
     Raises:
         UsageError: there is no such layer.
@@ -227,7 +202,7 @@ def find_named(
 def make_reader(
     content: bytes, layers: Sequence[QuantizedLayer], **options: Any
 ) -> Callable[[np.ndarray], dict[int, np.ndarray]]:
-    """Return what reads the layers' tensors out of a file: bytes (N, R, R, 3) -> int8 (N, …)."""
+    """Return a function from images (N, R, R, 3) uint8 to the layers' int8 tensors (N, …)."""
     classifier = Classifier.load(content, keep_tensors=True, **options)
     numbers = [layer.tensor for layer in layers]
     return lambda images: classifier.read_tensors(images, numbers)
@@ -236,11 +211,7 @@ def make_reader(
 def explain_parity(
     run: RunFolder, recipe: Recipe, file: Path, images: np.ndarray
 ) -> ParityExplained:
-    """Return why the fake-quantized network of a run and its file differ, for both kernel sets.
-
-    Each set is explained from the network as trained; how far the sets are from each other on the
-    same file says what to expect of any third.
-    """
+    """Return why the fake-quantized network of a run and its file differ, for both kernel sets."""
     content, found = file.read_bytes(), audit(file)
     constants = read_constants(content)
     explained, given = [], []
@@ -264,7 +235,7 @@ def explain_parity(
 
 
 def rewrite(content: bytes, kept: Sequence[QuantizedLayer], model: Any) -> bytes:
-    """Return the file with some layers in float, and a description that says so."""
+    """Return the file with some layers in float, and their names in its description."""
     shapes, graph = audit(content), FloatGraph(model)
     constants: dict[int, list[np.ndarray]] = {}
     for layer in kept:
@@ -277,8 +248,8 @@ def rewrite(content: bytes, kept: Sequence[QuantizedLayer], model: Any) -> bytes
         biases = [w.numpy() for w in keras_layer.weights if "bias" in w.name.rsplit("/", 1)[-1]]
         channels = shapes.count_channels(op)
         members = [graph.layers[name] for name in graph.list_group(layer)]
-        # The converter puts a hard sigmoid's 3 into the bias before it, and a hard-swish's 1/6 into
-        # the kernel after it.
+        # The converter moves a hard sigmoid's 3 to the bias before, a hard-swish's 1/6 to the
+        # kernel after it.
         shift = sum(member.value for member in members if type(member).__name__ == "Shift")
         factor = math.prod(member.value for member in members if type(member).__name__ == "Scale")
         constants[layer.op_index] = [

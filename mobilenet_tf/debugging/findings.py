@@ -1,4 +1,4 @@
-"""What `mtf quant-debug` finds, as it is written to RUN/quant-debug/."""
+"""The results of `mtf quant-debug`, as written to RUN/quant-debug/."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class ParityExplained:
 
 @dataclass(frozen=True)
 class KeptFloat:
-    """A file with some layers in float: what they give back and cost. Latencies in ms."""
+    """A file with some layers in float: its accuracy and cost."""
 
     layers: tuple[str, ...]
     file: str

@@ -1,10 +1,9 @@
 """Where accuracy goes: a float network against its int8 file, layer by layer.
 
-Three errors are told apart. What has piled up: the file's tensor against the float network's. What
-is the layer's own: the file's tensor against the float layer on the very input that the file gave
-it. And what that costs: the logits of the float network with this one layer's own error in it.
-Layers are ranked by the last, which sees neither what came before nor the size of a tensor's
-values; a per-tensor ratio alone overlooks small channels beside a large one.
+Three errors are measured. Accumulated: the file's tensor against the float network's. Own: the
+file's tensor against the float layer on the file's own input. Effect: the float network's logits
+with and without that own error. Layers are ranked by the effect: a ratio per tensor alone overlooks
+small channels beside a large one.
 """
 
 from __future__ import annotations
@@ -24,17 +23,17 @@ from mobilenet_tf.quantization.qat import WRAPPER_PREFIX, plain_name
 from mobilenet_tf.system.terminal import track
 
 LEVELS = 256
-HIGHEST_DB = 120.0  # given where nothing differs at all
+HIGHEST_DB = 120.0  # where nothing differs
 _BATCH_VALUES = 1 << 23  # activations held at a time: 32 MB as float32
 _LARGEST_BATCH = 50
 
 
 @dataclass(frozen=True)
 class QuantizedLayer:
-    """One op of an int8 file and the Keras layers it stands for; names are the Keras layers'.
+    """One op of an int8 file and its Keras layers.
 
-    `name` is the layer with the kernel (the op's output layer where it has none), `output` the
-    one whose output the op's tensor holds, `sources` the outputs it reads.
+    `name` is the layer with the kernel (the output layer where there is none), `output` the layer
+    whose output the op's tensor holds, `sources` the layers that it reads.
     """
 
     name: str
@@ -46,17 +45,24 @@ class QuantizedLayer:
     scale: float
     zero_point: int
 
+    def to_real(self, levels: np.ndarray) -> np.ndarray:
+        """Return int8 levels of the output as float32 real values."""
+        return (levels.astype(np.float32) - self.zero_point) * np.float32(self.scale)
+
+    def to_levels(self, values: np.ndarray) -> np.ndarray:
+        """Return real values as int32 levels of the output, not clipped to int8."""
+        levels: np.ndarray = np.rint(values / self.scale).astype(np.int32) + self.zero_point
+        return levels
+
 
 @dataclass(frozen=True)
 class LayerFidelity:
-    """How faithful one layer of the file is; ratios are signal to noise in dB, shares 0 to 1.
+    """How faithful one layer of the file is: ratios are signal to noise in dB, shares 0 to 1.
 
-    `effect_db` is that of the logits with this layer's own error alone, `own_snr_db` of the layer
-    by itself, `snr_db` of everything up to here. Errors are in steps of the layer's output.
-    `saturated_share` counts real values out of the range; `rounding_share` is how much of the
-    layer's own error its output's range and steps make (the rest is the kernel's). Spreads are the
-    largest channel's range over the smallest's, channels of nothing but zeros left out. A value
-    that does not exist is None: no signal, no kernel.
+    `effect_db` is the effect on the logits, `own_snr_db` the layer's own error, `snr_db` the
+    accumulated one (None: no signal). Errors are in steps of the output. `rounding_share` is the
+    part of the own error that comes from the output's range and steps; the kernel makes the rest.
+    Spreads are the largest channel's range over the smallest's, zero channels left out.
     """
 
     name: str
@@ -89,35 +95,33 @@ def compare_layers(
     Raises:
         UsageError: there is no image.
     """
-    if not len(images):
-        raise UsageError("there is no image to compare on; give at least one")
     graph = FloatGraph(model)
     tallies = {layer.output: _Tally() for layer in layers}
-    size = batch_size(graph, layers)
-    for start in track(range(0, len(images), size), "layers"):
-        batch = images[start : start + size]
+    for batch in track(split_batches(graph, layers, images), "layers"):
         _compare_batch(graph, layers, tallies, batch, read_file(batch))
-    found = [_describe(layer, tallies[layer.output], graph) for layer in layers]
-    return sorted(found, key=lambda layer: _rank(layer.effect_db))
+    described = [_describe(layer, tallies[layer.output], graph) for layer in layers]
+    return sorted(
+        described, key=lambda layer: math.inf if layer.effect_db is None else layer.effect_db
+    )
 
 
-def batch_size(graph: FloatGraph, layers: Sequence[QuantizedLayer]) -> int:
-    """Return how many images' activations to hold at a time."""
+def split_batches(
+    graph: FloatGraph, layers: Sequence[QuantizedLayer], images: np.ndarray
+) -> list[np.ndarray]:
+    """Return the images in batches whose activations fit into memory.
+
+    Raises:
+        UsageError: there is no image.
+    """
+    if not len(images):
+        raise UsageError("there is no image to compare on; give at least one")
     values = sum(math.prod(graph.layers[layer.output].output_shape[1:]) for layer in layers)
-    return max(1, min(_LARGEST_BATCH, _BATCH_VALUES // values))
-
-
-def round_to_levels(layer: QuantizedLayer, values: np.ndarray) -> np.ndarray:
-    """Return real values as int32 levels of a layer's output, not cut off at -128 and 127."""
-    levels: np.ndarray = np.rint(values / layer.scale).astype(np.int32) + layer.zero_point
-    return levels
+    size = max(1, min(_LARGEST_BATCH, _BATCH_VALUES // values))
+    return [images[start : start + size] for start in range(0, len(images), size)]
 
 
 class FloatGraph:
-    """A functional model whose every layer's output can be read, or replaced.
-
-    Layers go by the names that they have in the float network, whether wrapped or not.
-    """
+    """A functional model whose layers' outputs can be read or replaced, by their float names."""
 
     def __init__(self, model: Any) -> None:
         self.layers = {plain_name(layer): layer for layer in model.layers}
@@ -126,23 +130,32 @@ class FloatGraph:
         self.output = str(model.output_names[0]).removeprefix(WRAPPER_PREFIX)
 
     def compute(self, name: str, known: dict[str, Any]) -> Any:
-        """Return a layer's output from those known, which grow by what is computed."""
+        """Return a layer's output from those in `known`, and add to them what is computed."""
         if name not in known:
             inputs = [self.compute(source, known) for source in self.sources[name]]
             layer = self.layers[name]
             known[name] = layer(inputs if len(inputs) > 1 else inputs[0], training=False)
         return known[name]
 
-    def list_dependents(self, name: str) -> set[str]:
-        """Return the layer and all that depend on it."""
-        found = {name}
+    def compute_alone(self, layer: QuantizedLayer, given: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Return the output of an op's layers on `given` inputs."""
+        inputs = {source: tf.constant(given[source]) for source in layer.sources}
+        output: np.ndarray = self.compute(layer.output, inputs).numpy()
+        return output
+
+    def replace(self, name: str, value: np.ndarray, known: Mapping[str, Any]) -> np.ndarray:
+        """Return the logits with a layer's output replaced, the rest as in `known`."""
+        dependents = {name}
         for layer, sources in self.sources.items():  # a model lists its layers in their order
-            if found.intersection(sources):
-                found.add(layer)
-        return found
+            if dependents.intersection(sources):
+                dependents.add(layer)
+        values = {name: value for name, value in known.items() if name not in dependents}
+        values[name] = tf.constant(value)
+        logits: np.ndarray = self.compute(self.output, values).numpy()
+        return logits
 
     def list_group(self, layer: QuantizedLayer) -> Iterator[str]:
-        """Yield the Keras layers that an op stands for, its output's first."""
+        """Yield the Keras layers of an op, its output's first."""
         waiting = [layer.output]
         while waiting:
             name = waiting.pop()
@@ -190,25 +203,17 @@ def _compare_batch(
 ) -> None:
     scaled: Any = normalise(tf.constant(images))
     known = {graph.input: scaled}
-    graph.compute(graph.output, known)
-    logits = known[graph.output].numpy()
-    given = {graph.input: scaled.numpy()}
+    logits = graph.compute(graph.output, known).numpy()
+    given = {layer.output: layer.to_real(tensors[layer.tensor]) for layer in layers}
+    given[graph.input] = scaled.numpy()
     for layer in layers:
-        levels = tensors[layer.tensor]
-        given[layer.output] = (levels.astype(np.float32) - layer.zero_point) * layer.scale
-    for layer in layers:
-        tally = tallies[layer.output]
+        tally, levels = tallies[layer.output], tensors[layer.tensor]
         real, got = known[layer.output].numpy(), given[layer.output]
-        inputs = {source: tf.constant(given[source]) for source in layer.sources}
-        own = graph.compute(layer.output, inputs).numpy()
+        own = graph.compute_alone(layer, given)
         _add_errors(tally, layer, real, got, own)
-        levels = tensors[layer.tensor]
         tally.lowest_level = min(tally.lowest_level, int(levels.min()))
         tally.highest_level = max(tally.highest_level, int(levels.max()))
-        dependents = graph.list_dependents(layer.output)
-        kept = {name: value for name, value in known.items() if name not in dependents}
-        kept[layer.output] = tf.constant(real + (got - own))
-        disturbed = graph.compute(graph.output, kept).numpy()
+        disturbed = graph.replace(layer.output, real + (got - own), known)
         tally.logits_signal += _energy(logits)
         tally.logits_noise += _energy(disturbed - logits)
 
@@ -222,9 +227,9 @@ def _add_errors(
     tally.noise += _energy(got - real)
     tally.own_signal += _energy(own)
     tally.own_noise += _energy(got - own)
-    levels = np.rint(own / layer.scale) + layer.zero_point
-    nearest = np.clip(levels, -LEVELS // 2, LEVELS // 2 - 1)
-    tally.rounding_noise += _energy((nearest - layer.zero_point) * layer.scale - own)
+    levels = layer.to_levels(own)
+    nearest = np.clip(levels, -128, 127)
+    tally.rounding_noise += _energy(layer.to_real(nearest) - own)
     tally.saturated += int((levels != nearest).sum())
     tally.count += levels.size
     tally.largest = max(tally.largest, float(np.abs(got - real).max()) / layer.scale)
@@ -257,10 +262,6 @@ def _describe(layer: QuantizedLayer, tally: _Tally, graph: FloatGraph) -> LayerF
     )
 
 
-def _rank(decibels: float | None) -> float:
-    return math.inf if decibels is None else decibels
-
-
 def to_decibels(signal: float, noise: float) -> float | None:
     """Return a ratio of energies in dB, at most 120; None without a signal."""
     if signal <= 0:
@@ -271,10 +272,7 @@ def to_decibels(signal: float, noise: float) -> float | None:
 
 
 def measure_kernel_spread(layer: Any) -> float | None:
-    """Return the largest over the smallest range of a Keras layer's output channels.
-
-    Channels of nothing but zeros do not count; None for a layer without a kernel.
-    """
+    """Return the spread of a Keras layer's kernel ranges over its channels; None without one."""
     kernel = read_kernel(layer)
     if kernel is None:
         return None

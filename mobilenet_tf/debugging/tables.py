@@ -1,4 +1,4 @@
-"""Layers of an int8 file on paper: the ranked table and the plot of their fidelity."""
+"""A diagnosis as tables, a sentence and a plot."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ COLUMNS = (
     Column("layer", align="left"),
     Column("effect on logits dB", "effect dB"),
     Column("own SNR dB", "own dB"),
-    Column("piled-up SNR dB", "SNR dB"),
+    Column("accumulated SNR dB", "SNR dB"),
     Column("cosine"),
     Column("saturated %", "sat. %"),
     Column("range used %", "range %"),
@@ -37,7 +37,7 @@ NAMED_LAYERS = 3
 
 
 def format_parity(parity: ParityExplained) -> str:
-    """Return why the fake-quantized model and the file differ: a table, and the layers to blame."""
+    """Return why the fake-quantized model and the file differ: a table, and the worst layers."""
     kernel_sets = (("XNNPACK", parity.xnnpack), ("reference", parity.reference))
     rows = [
         (
@@ -86,7 +86,7 @@ def format_layers(layers: Sequence[LayerFidelity]) -> str:
 
 
 def format_cost(kept: KeptFloat, file_top1: float) -> str:
-    """Return in a sentence what layers in float give back and cost."""
+    """Return in a sentence what layers in float gain and cost."""
     gain = 100 * (kept.top1 - file_top1)
     share = 100 * kept.added_bytes / (kept.size_bytes - kept.added_bytes)
     slower = kept.latency_median_ms / kept.int8_latency_median_ms
@@ -98,12 +98,9 @@ def format_cost(kept: KeptFloat, file_top1: float) -> str:
 
 
 def plot_layers(title: str, layers: Sequence[LayerFidelity], order: Sequence[str]) -> str:
-    """Return a standalone SVG file: a line a layer, in the network's order, ratios in dB."""
-    by_name = {layer.name: layer for layer in layers}
-    rows = [
-        (name, (layer.effect_db, layer.own_snr_db, layer.snr_db))
-        for name, layer in ((name, by_name[name]) for name in order)
-    ]
+    """Return a standalone SVG file: one line per layer, in the network's order, ratios in dB."""
+    ratios = {layer.name: (layer.effect_db, layer.own_snr_db, layer.snr_db) for layer in layers}
+    rows = [(name, ratios[name]) for name in order]
     return plots.plot_layers(title, rows, worst=layers[0].name if layers else "")
 
 

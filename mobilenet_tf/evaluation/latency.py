@@ -15,10 +15,9 @@ BLOCK_RUNS = 10  # consecutive runs of one model before the next has its turn
 def time_interleaved(
     runs: Sequence[Callable[[], Any]], settings: BenchmarkSettings
 ) -> list[list[float]]:
-    """Return the latencies of each of `runs` in ms, one image a run, taken in turns.
+    """Return the latencies of each of `runs` in ms, one image a run.
 
-    Turns spread what the machine does meanwhile over all candidates: their ratios hold where
-    single figures do not.
+    Turns spread what the machine does meanwhile over all: ratios hold where single figures do not.
     """
     for run_once in runs:
         for _ in range(settings.latency_warmup_runs):

@@ -35,11 +35,7 @@ def evaluate(
     batch_size: int = 250,
     label: str = "predicting",
 ) -> Score:
-    """Return the metrics of `predict` over every image of `split`.
-
-    Every call sees `batch_size` images; the last batch is padded, and the padding not counted.
-    `label` is the name of the progress bar.
-    """
+    """Return the metrics of `predict` over every image of `split`; see `predict_all`."""
     probabilities = predict_all(
         predict, split.images, resolution_px=resolution_px, batch_size=batch_size, label=label
     )
@@ -54,16 +50,17 @@ def predict_all(
     batch_size: int = 250,
     label: str = "predicting",
 ) -> np.ndarray:
-    """Return the probabilities (N, C) of all images (N, H, W, 3) uint8, in whole batches."""
+    """Return the probabilities (N, C) of images (N, H, W, 3) uint8, in whole, padded batches.
+
+    `label` is the name of the progress bar.
+    """
     parts = []
     for start in terminal.track(range(0, len(images), batch_size), label):
         batch = images[start : start + batch_size]
         real = len(batch)
         if resolution_px is not None:
             batch = resize_bytes(batch, resolution_px)
-        if real < batch_size:
-            padding = np.repeat(batch[-1:], batch_size - real, axis=0)
-            batch = np.concatenate([batch, padding])
+        batch = np.pad(batch, [(0, batch_size - real), (0, 0), (0, 0), (0, 0)], mode="edge")
         parts.append(np.asarray(predict(batch))[:real])
     return np.concatenate(parts).astype(np.float32)
 
@@ -80,13 +77,12 @@ def score_probabilities(probabilities: np.ndarray, labels: np.ndarray) -> Score:
     totals = confusion.sum(1)
     ranks = np.argsort(-probabilities, axis=-1, kind="stable")[:, :5]
     true = probabilities[np.arange(count), labels]
+    recalls = [float(confusion[c, c] / n) if n else None for c, n in enumerate(totals)]
     return Score(
         top1=float((predicted == labels).mean()),
         top5=float((ranks == labels[:, None]).any(-1).mean()) if classes > 5 else None,
         loss=float(-np.log(np.maximum(true, 1e-7)).mean()),
-        per_class=[
-            float(confusion[c, c] / totals[c]) if totals[c] else None for c in range(classes)
-        ],
+        per_class=recalls,
         confusion=confusion.tolist(),
         count=count,
     )

@@ -15,18 +15,16 @@ if TYPE_CHECKING:
 BISECTIONS = 50  # of an interval of length 1: to 1e-15
 
 
-def pair(
-    right: np.ndarray, reference_right: np.ndarray, labels: np.ndarray, classes: int
-) -> Paired:
+def pair(right: np.ndarray, reference: np.ndarray, labels: np.ndarray, classes: int) -> Paired:
     """Return how many images of each class were lost and gained against a reference.
 
     All three arrays are (N,), the first two bool, `labels` in [0, classes).
     """
     import numpy as np
 
-    lost = np.bincount(labels[reference_right & ~right], minlength=classes)
-    gained = np.bincount(labels[right & ~reference_right], minlength=classes)
-    return Paired(lost=tuple(map(int, lost)), gained=tuple(map(int, gained)))
+    lost = np.bincount(labels[reference & ~right], minlength=classes)
+    gained = np.bincount(labels[right & ~reference], minlength=classes)
+    return Paired(lost=tuple(lost.tolist()), gained=tuple(gained.tolist()))
 
 
 @dataclass(frozen=True)
@@ -50,8 +48,6 @@ def estimate_difference(
 ) -> Difference:
     """Return the difference of two accuracies on the same `count` images, with its interval.
 
-    Raises:
-        ValueError: there are no images, or fewer than differ.
     Source: the score interval of Tango, Statistics in Medicine 17 (1998), 891-908; it keeps its
     confidence with few images and with none that differ, where Wald's interval has length 0.
     """

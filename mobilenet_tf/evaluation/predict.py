@@ -52,10 +52,10 @@ class Predictor:
         metadata = self._classifier.metadata
         if metadata is not None:
             self._rule = metadata.resize or "crop"
-            self._last_op = "" if metadata.output == "logits" else "SOFTMAX"
+            self._gives_logits = metadata.output == "logits"
         else:
             ops = [op.name for op in audit(model).ops if op.name not in ("QUANTIZE", "DEQUANTIZE")]
-            self._last_op = ops[-1] if ops else ""
+            self._gives_logits = ops[-1:] not in (["SOFTMAX"], ["LOGISTIC"])
             self.warning = (
                 f"{model} does not say its classes (no mobilenet_tf metadata): they are shown as"
                 " numbers, and pixels are fed as (byte - 128) / 128"
@@ -81,16 +81,15 @@ class Predictor:
                 errors[position] = error
             except OSError as error:  # a folder that may not be read, a name that is too long
                 errors[position] = MtfError(f"{path} cannot be read: {error.strerror}")
-        rows = iter(self._probabilities(np.stack(images)) if images else ())
+        rows: Iterator[np.ndarray] = iter(())
+        if images:
+            scores = self._classifier.predict(np.stack(images)).astype(np.float64)
+            rows = iter(softmax(scores) if self._gives_logits else scores)
         for position, path in enumerate(paths):
             if position in errors:
                 yield Prediction(path, error=errors[position])
             else:
                 yield Prediction(path, self._rank(next(rows), top))
-
-    def _probabilities(self, images: np.ndarray) -> np.ndarray:
-        scores = self._classifier.predict(images).astype(np.float64)
-        return scores if self._last_op in ("SOFTMAX", "LOGISTIC") else softmax(scores)
 
     def _rank(self, row: np.ndarray, top: int) -> tuple[ClassScore, ...]:
         best = np.argsort(-row, kind="stable")[:top]  # of equal ones the first class first

@@ -16,21 +16,15 @@ PredictFn = Callable[[np.ndarray], np.ndarray]
 
 
 def check_views(views: Sequence[str]) -> None:
-    """Refuse views that the benchmark of a `.tflite` cannot show it.
-
-    Raises:
-        UsageError: an unknown view, or one named twice.
-    """
+    """Refuse (UsageError) an unknown view, or one named twice."""
     for view in views:
         if view not in VIEWS:
             raise UsageError(
                 f"unknown test-time augmentation {view!r}: a file takes images of one size and"
-                f" bytes, so there are no other scales, crops or colours; {suggest(view, VIEWS)}"
+                f" bytes; {suggest(view, VIEWS)}"
             )
     if len(set(views)) < len(views):
-        raise UsageError(
-            f"test-time augmentation {', '.join(views)} names a view twice; name each once"
-        )
+        raise UsageError(f"test-time augmentation {', '.join(views)} names a view twice")
 
 
 def count_views(views: Sequence[str]) -> int:

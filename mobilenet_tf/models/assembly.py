@@ -1,7 +1,7 @@
 """From a table's rows to layers: one function a block kind, for costs and Keras models alike.
 
-A function says what a block computes by calling `Ops`, which either counts or builds. Whatever
-counts therefore counts the very layers that are built.
+A function computes a block by calling `Ops`, which either counts or builds: costs are those of the
+very layers that are built.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from mobilenet_tf.models.variant import Variant, round_channels
 from mobilenet_tf.recipe import ActivationName
 
 SQUEEZE_SHARE = 0.25  # of the expanded channels; arXiv 1905.02244, section 5.3
-PLACES = {  # option -> what it needs, which a network cut after its first blocks may not have
+PLACES = {  # option -> what it needs, which the first blocks alone may lack
     "squeeze_excitation": "a bottleneck with a depthwise convolution",
     "stochastic_depth": "a residual connection",
 }
@@ -83,7 +83,7 @@ class Ops(Protocol[T]):
 
 
 class Assembler(Generic[T]):
-    """Walks through a table once; holds what a row needs to know of those before it."""
+    """Walks through a table once; its state is what a row needs to know of those before it."""
 
     def __init__(self, variant: Variant, ops: Ops[T], dropout: float = 0.0) -> None:
         self.variant, self.ops, self.rate = variant, ops, dropout
@@ -169,7 +169,7 @@ class Assembler(Generic[T]):
         return self.finish(self.ops.depthwise(x, name, kernel_px, stride), name, activation)
 
     def squeeze_excite(self, x: T, name: str, in_table: bool) -> T:
-        """Weigh channels by what the whole image says (arXiv 1709.01507, as in V3)."""
+        """Squeeze and excite (arXiv 1709.01507, as in V3)."""
         chosen = self.variant.options.squeeze_excitation
         if chosen == "off" or (chosen == "paper" and not in_table):
             return x
@@ -182,16 +182,16 @@ class Assembler(Generic[T]):
         gate = self.ops.activate(gate, f"{name}_gate", "hard_sigmoid")
         return self.ops.multiply(x, gate, f"{name}_Mul")
 
-    def bridge(self, x: T, came_in: T, name: str, stride: int) -> T:
-        """Add what came into a bottleneck where it has the shape of what comes out."""
-        if stride != 1 or self.ops.channels(x) != self.ops.channels(came_in):
+    def bridge(self, x: T, shortcut: T, name: str, stride: int) -> T:
+        """Add the residual connection where the shapes agree."""
+        if stride != 1 or self.ops.channels(x) != self.ops.channels(shortcut):
             return x
         rate = self.variant.options.stochastic_depth
         if rate:
             self.used.add("stochastic_depth")
             rate *= self.bottlenecks / self.variant.table.bottleneck_count
             x = self.ops.drop_path(x, f"{name}_drop", rate)
-        return self.ops.add(came_in, x, f"{name}_add")
+        return self.ops.add(shortcut, x, f"{name}_add")
 
 
 def _conv_block(build: Assembler[T], block: ConvBlock, x: T) -> T:
@@ -215,7 +215,7 @@ def _separable_block(build: Assembler[T], block: DepthwiseSeparableBlock, x: T) 
 
 def _inverted_residuals(build: Assembler[T], block: InvertedResiduals, x: T) -> T:
     for repeat in range(block.repeats):
-        name, came_in = build.next_name(), x
+        name, shortcut = build.next_name(), x
         stride = build.stride(block.strides) if repeat == 0 else 1
         if block.expansion > 1:
             expanded = block.expansion * build.ops.channels(x)
@@ -223,23 +223,23 @@ def _inverted_residuals(build: Assembler[T], block: InvertedResiduals, x: T) -> 
         x = build.depthwise(x, f"{name}_depthwise", 3, stride, "paper")
         x = build.squeeze_excite(x, name, in_table=False)
         x = build.pointwise(x, f"{name}_project", build.scale(x, block.filters), None)
-        x = build.bridge(x, came_in, name, stride)
+        x = build.bridge(x, shortcut, name, stride)
     return x
 
 
 def _bottleneck(build: Assembler[T], block: Bottleneck, x: T) -> T:
-    name, came_in, stride = build.next_name(), x, build.stride(block.strides)
+    name, shortcut, stride = build.next_name(), x, build.stride(block.strides)
     if block.expanded != build.table_channels:
         expanded = build.scale(x, block.expanded, "input")
         x = build.pointwise(x, f"{name}_expand", expanded, block.activation)
     x = build.depthwise(x, f"{name}_depthwise", block.kernel_px, stride, block.activation)
     x = build.squeeze_excite(x, name, block.squeeze_excitation)
     x = build.pointwise(x, f"{name}_project", build.scale(x, block.filters), None)
-    return build.bridge(x, came_in, name, stride)
+    return build.bridge(x, shortcut, name, stride)
 
 
 def _universal_bottleneck(build: Assembler[T], block: UniversalBottleneck, x: T) -> T:
-    name, came_in, stride = build.next_name(), x, build.stride(block.strides)
+    name, shortcut, stride = build.next_name(), x, build.stride(block.strides)
     expanded = build.scale(x, block.expanded, "input")
     if block.start_px:
         start_stride = 1 if block.middle_px else stride
@@ -250,11 +250,11 @@ def _universal_bottleneck(build: Assembler[T], block: UniversalBottleneck, x: T)
     if block.start_px or block.middle_px:
         x = build.squeeze_excite(x, name, in_table=False)
     x = build.pointwise(x, f"{name}_project", build.scale(x, block.filters), None)
-    return build.bridge(x, came_in, name, stride)
+    return build.bridge(x, shortcut, name, stride)
 
 
 def _fused_bottleneck(build: Assembler[T], block: FusedBottleneck, x: T) -> T:
-    name, came_in, stride = build.next_name(), x, build.stride(block.strides)
+    name, shortcut, stride = build.next_name(), x, build.stride(block.strides)
     expanded = build.scale(x, block.expanded, "input")
     expand = f"{name}_expand"
     x = build.finish(build.ops.conv(x, expand, expanded, block.kernel_px, stride), expand, "paper")
@@ -262,7 +262,7 @@ def _fused_bottleneck(build: Assembler[T], block: FusedBottleneck, x: T) -> T:
     if block.activated:
         return build.pointwise(x, f"{name}_project", filters, "paper")
     x = build.pointwise(x, f"{name}_project", filters, None)
-    return build.bridge(x, came_in, name, stride)
+    return build.bridge(x, shortcut, name, stride)
 
 
 def _max_pool(build: Assembler[T], block: MaxPool, x: T) -> T:

@@ -16,8 +16,8 @@ from mobilenet_tf.recipe import ActivationName, StridePlan
 SMALL_SIDE_PX = 96  # below three of the imagenet plan's 32-pixel strides, little is left to pool
 
 Scaling = Literal["alpha", "input", "widen", "fixed"]
-"""How alpha changes a row's channels: in proportion; in proportion to what comes in (a ratio of
-the table's columns); only above 1, where the papers keep the last layers wide; not at all."""
+"""How alpha changes a row's channels: in proportion; in the table's ratio to its input's; only
+above 1, where the papers keep the last layers wide; not at all."""
 
 
 @dataclass(frozen=True)
@@ -75,8 +75,8 @@ class DepthwiseSeparableBlock:
 class InvertedResiduals(Residual):
     """A line of MobileNetV2's table 2, columns t, c, n and s: n inverted residuals.
 
-    Expand by t, 3x3 depthwise (stride s in the first), project without activation; added to what
-    came in where both have one shape. arXiv 1801.04381, table 1 and figure 4d.
+    Expand by t, 3x3 depthwise (stride s in the first), project without activation; a residual
+    connection where the shapes agree. arXiv 1801.04381, table 1 and figure 4d.
     """
 
     expansion: int
@@ -158,7 +158,7 @@ class DenseBlock:
     filters: int
     activation: ActivationName = "paper"
     scaling: Scaling = "alpha"
-    dropped: bool = False  # dropout on what comes in
+    dropped: bool = False  # dropout before it
 
 
 @dataclass(frozen=True)

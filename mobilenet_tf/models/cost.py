@@ -14,11 +14,7 @@ Shape = tuple[int, int, int]  # height, width, channels
 
 @dataclass(frozen=True)
 class LayerCost:
-    """One layer with weights, under its Keras name.
-
-    `folded_weights` and `folded_biases` are what is left for inference once batch normalization
-    is folded into the convolution before it.
-    """
+    """One layer with weights, under its Keras name; folded counts are without batch norm."""
 
     name: str
     output_shape: Shape
@@ -80,28 +76,24 @@ def count_costs(
     stride_plan: str,
     options: Options | None = None,
 ) -> Cost:
-    """Count a model's parameters and multiply-accumulates (convolutions only, as the papers do).
-
-    Agrees with the tables of arXiv 1704.04861, 1801.04381 and 1905.02244, and, to within 10 %, with
-    2404.10518, which prints tenths of a billion. Arguments as in `make_variant`.
-
-    Raises:
-        UsageError: an argument is out of its range.
-    """
-    return count_variant_costs(
-        make_variant(
-            name,
-            alpha=alpha,
-            resolution_px=resolution_px,
-            classes=classes,
-            stride_plan=stride_plan,
-            options=options,
-        )
+    """Count the costs of a model by its name: arguments and errors as in `make_variant`."""
+    variant = make_variant(
+        name,
+        alpha=alpha,
+        resolution_px=resolution_px,
+        classes=classes,
+        stride_plan=stride_plan,
+        options=options,
     )
+    return count_variant_costs(variant)
 
 
 def count_variant_costs(variant: Variant) -> Cost:
-    """Count a checked variant's parameters and multiply-accumulates."""
+    """Count a variant's parameters and multiply-accumulates (of convolutions, as the papers do).
+
+    Agrees with the tables of arXiv 1704.04861, 1801.04381 and 1905.02244, and, to within 10 %, with
+    2404.10518, which prints tenths of a billion.
+    """
     counter = _Counter()
     Assembler(variant, counter).run(variant.input_shape)
     return Cost(tuple(counter.layers))

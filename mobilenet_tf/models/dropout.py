@@ -12,9 +12,8 @@ class SeededDropout(keras.layers.Layer):
     """Dropout whose mask is a pure function of a seed and a step variable.
 
     Keras' own layer draws from hidden generator state that no checkpoint holds. Here the only
-    state is the int64 variable `step`, raised by every training call; restoring it restores the
-    sequence of masks. Two layers of one model need different seeds. Input and output have the
-    same shape; at inference, or with rate 0, the input passes unchanged.
+    state is the int64 variable `step`, raised by every training call. Two layers of one model need
+    different seeds.
 
     Srivastava et al. 2014, in the inverted form: kept values are divided by 1 - rate.
 
@@ -72,9 +71,9 @@ class SeededDropout(keras.layers.Layer):
 
 @keras.utils.register_keras_serializable(package="mobilenet_tf")
 class StochasticDepth(SeededDropout):
-    """Dropout of whole samples on a residual branch: what is left is the connection around it.
+    """Dropout of whole samples on a residual branch, (B, H, W, C).
 
-    Huang et al. 2016, arXiv 1603.09382, in the inverted form. Input and output (B, H, W, C).
+    Huang et al. 2016, arXiv 1603.09382, in the inverted form.
     """
 
     def _mask_shape(self, inputs: Any) -> Any:

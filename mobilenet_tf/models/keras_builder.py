@@ -36,27 +36,9 @@ def build_model(
     options: Options | None = None,
     weights: Path | None = None,
 ) -> keras.Model:
-    """Build a functional Keras model from its table.
+    """Build a model by its name: arguments as in `make_variant` and `build_variant`.
 
-    The input, named "image", is (batch, height, width, 3) float32, normalised as
-    (byte - 128) / 128; the output is (batch, classes) float32, logits unless `activation` is
-    given. Kernels start from Glorot's distribution, depthwise ones from He's. Layers have the
-    names that tf_keras.applications gives them.
-
-    Args:
-        name: a name of `catalog.model_names()`.
-        alpha: width multiplier, in (0, 1.5].
-        resolution_px: side of the square input, or (height, width).
-        classes: number of outputs.
-        stride_plan: "cifar" or "imagenet"; see `blocks.Strides`.
-        dropout: share of what enters the classifier (of AlexNet: fc7 too) set to 0 in training, in
-            [0, 1); None is the table's.
-        activation: name of the Keras activation after the logits, or None.
-        batch_size: a fixed batch size, or None for any.
-        batch_norm_momentum: share of the old moving statistics kept at each step, in [0, 1).
-        seed: makes initial weights and dropout repeatable; None takes Keras' global generators.
-        options: departures from the paper's table.
-        weights: a .safetensors file of this very network; None is a random start.
+    `weights` is a .safetensors file of this very network; None is a random start.
 
     Raises:
         UsageError: an argument is out of its range, or an option that the model cannot take.
@@ -92,11 +74,30 @@ def build_variant(
     batch_norm_momentum: float = 0.99,
     seed: int | None = None,
 ) -> keras.Model:
-    """Build a checked variant; arguments and errors as in `build_model`."""
+    """Build the functional Keras model of a checked variant.
+
+    The input, named "image", is (batch, height, width, 3) float32, normalised as
+    (byte - 128) / 128; the output is (batch, classes) float32, logits unless `activation` is
+    given. Layers have the names that tf_keras.applications gives them.
+
+    Args:
+        variant: what to build.
+        dropout: rate before the classifier (of AlexNet: before fc7 too); None is the table's.
+        activation: name of the Keras activation after the logits, or None.
+        batch_size: a fixed batch size, or None for any.
+        batch_norm_momentum: share of the old moving statistics kept at each step.
+        seed: makes initial weights and dropout repeatable; None takes Keras' global generators.
+
+    Raises:
+        UsageError: an argument is out of its range.
+    """
     dropout = variant.table.dropout if dropout is None else dropout
     check_setting("model.dropout", dropout)
     check_setting("model.batch_norm_momentum", batch_norm_momentum)
-    _check_activation(activation)
+    try:
+        keras.activations.get(activation)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"unknown activation {activation!r}; use a Keras name or None") from error
     image = keras.Input(variant.input_shape, batch_size=batch_size, name="image")
     x = Assembler(variant, _KerasOps(seed, batch_norm_momentum), dropout).run(image)
     if activation is not None:
@@ -115,9 +116,12 @@ class _KerasOps:
         return None if self.seed is None else zlib.crc32(f"{self.seed}/{layer}".encode())
 
     def drop_seed(self, layer: str) -> int:
-        seed = self.layer_seed(layer)
-        # follows keras.utils.set_random_seed
+        seed = self.layer_seed(layer)  # else as keras.utils.set_random_seed says
         return int(np.random.randint(2**31)) if seed is None else seed
+
+    def glorot(self, layer: str) -> Any:
+        """Glorot and Bengio 2010, equation 16."""
+        return keras.initializers.GlorotUniform(seed=self.layer_seed(layer))
 
     def channels(self, x: Any) -> int:
         return int(x.shape[-1])
@@ -129,7 +133,7 @@ class _KerasOps:
             strides=stride,
             padding="same",
             use_bias=False,
-            kernel_initializer=_glorot(self.layer_seed(name)),
+            kernel_initializer=self.glorot(name),
             name=name,
         )(x)
 
@@ -145,7 +149,7 @@ class _KerasOps:
 
     def dense(self, x: Any, name: str, units: int) -> Any:
         return keras.layers.Conv2D(
-            units, x.shape[1:3], kernel_initializer=_glorot(self.layer_seed(name)), name=name
+            units, x.shape[1:3], kernel_initializer=self.glorot(name), name=name
         )(x)
 
     def norm(self, x: Any, name: str) -> Any:
@@ -194,26 +198,11 @@ def _shifted_relu6(x: Any, name: str) -> Any:
     return keras.layers.ReLU(6.0, name=f"{name}_relu6")(Shift(3.0, name=f"{name}_shift")(x))
 
 
-def _glorot(seed: int | None) -> Any:
-    """Glorot and Bengio 2010, equation 16."""
-    return keras.initializers.GlorotUniform(seed=seed)
-
-
 def _he_depthwise(seed: int | None) -> Any:
     """He et al. 2015, equation 10, for a depthwise kernel: variance 2 / (height * width).
 
-    An output pixel sums height * width products. Keras takes the fan-in of the kernel's shape
-    (height, width, channels, 1) to be channels times that, and its fan-out to be what is wanted.
+    Keras' fan-in of (height, width, channels, 1) is channels times too large, its fan-out right.
     """
     return keras.initializers.VarianceScaling(
         scale=2.0, mode="fan_out", distribution="truncated_normal", seed=seed
     )
-
-
-def _check_activation(activation: str | None) -> None:
-    try:
-        keras.activations.get(activation)
-    except (TypeError, ValueError) as error:
-        raise UsageError(
-            f"unknown activation {activation!r}; use a Keras name such as 'softmax', or None"
-        ) from error

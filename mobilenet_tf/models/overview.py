@@ -8,9 +8,9 @@ from typing import Any
 from mobilenet_tf.errors import UsageError
 from mobilenet_tf.models.blocks import SMALL_SIDE_PX
 from mobilenet_tf.models.catalog import model_names, model_table
-from mobilenet_tf.models.cost import Cost, count_variant_costs
+from mobilenet_tf.models.cost import count_variant_costs
 from mobilenet_tf.models.options import INT8_NOTES, Options
-from mobilenet_tf.models.variant import Variant, make_variant
+from mobilenet_tf.models.variant import make_variant
 
 RESOLUTIONS_PX = (32, 224)  # CIFAR's and the papers'
 
@@ -24,13 +24,12 @@ def list_variants(
     stride_plan: str | None,
     block_count: int,
 ) -> tuple[list[dict[str, Any]], list[str]]:
-    """Return a row a variant, and why there is none of a model that was not asked for by name.
+    """Return one row per variant, and the reasons of models that refuse the request.
 
-    No alpha means the published ones, no resolution 32 and 224 pixels, no stride plan the one for
-    images of that size.
+    Defaults: all models, the published alphas, 32 and 224 pixels, the stride plan for that size.
 
     Raises:
-        UsageError: a size or option that the model, or every model, refuses.
+        UsageError: the one model asked for, or every model, refuses.
     """
     names = model_names() if model is None else (model_table(model).name,)
     asked = [
@@ -81,12 +80,17 @@ def describe_variant(
         stride_plan=stride_plan or ("cifar" if resolution_px < SMALL_SIDE_PX else "imagenet"),
         options=Options(block_count=block_count),
     )
-    cost = count_variant_costs(variant)
-    return {**_describe(variant, cost), "layers": _describe_layers(cost)}
-
-
-def _describe(variant: Variant, cost: Cost) -> dict[str, Any]:
-    table = variant.table
+    cost, table = count_variant_costs(variant), variant.table
+    layers = [
+        {
+            "name": layer.name,
+            "output_shape": list(layer.output_shape),
+            "parameters": layer.parameters,
+            "macs": layer.macs,
+            "int8_bytes": layer.int8_bytes,
+        }
+        for layer in cost.layers
+    ]
     return {
         "name": variant.name,
         "model": table.name,
@@ -103,17 +107,5 @@ def _describe(variant: Variant, cost: Cost) -> dict[str, Any]:
         "macs": cost.macs,
         "float32_bytes": cost.float32_bytes,
         "int8_bytes": cost.int8_bytes,
+        "layers": layers,
     }
-
-
-def _describe_layers(cost: Cost) -> list[dict[str, Any]]:
-    return [
-        {
-            "name": layer.name,
-            "output_shape": list(layer.output_shape),
-            "parameters": layer.parameters,
-            "macs": layer.macs,
-            "int8_bytes": layer.int8_bytes,
-        }
-        for layer in cost.layers
-    ]

@@ -72,8 +72,8 @@ def round_weights(source: Path, target: Path) -> None:
     beyond = [name for name, tensor in rounded.items() if not np.isfinite(tensor).all()]
     if beyond:
         raise MtfError(
-            f"{beyond[0]} of {source} holds values beyond float16's range"
-            f" ({np.finfo(np.float16).max:g}); train with more weight decay or a lower rate"
+            f"{beyond[0]} of {source} has values beyond float16's range; train with more weight"
+            " decay or a lower rate"
         )
     write_bytes(target, _with_sorted_header(safetensors.numpy.save(rounded, metadata)))
 
@@ -94,8 +94,8 @@ def load_weights(model: keras.Model, path: Path) -> dict[str, str]:
 def load_features(model: keras.Model, path: Path, *, dataset: str) -> tuple[str, ...]:
     """Read every weight of `model` from a file, the classifier's only if it is of `dataset`.
 
-    Returns the names of the weights that were left as they are. Nothing is changed unless every
-    other name and shape agrees.
+    Returns the names of the weights left unchanged. Nothing is changed unless every other name
+    and shape agrees.
 
     Raises:
         MtfError: the file is missing, damaged, or of another model or alpha.
@@ -109,11 +109,7 @@ def load_features(model: keras.Model, path: Path, *, dataset: str) -> tuple[str,
 def load_fitting(model: keras.Model, path: Path) -> tuple[str, ...]:
     """Read every weight of `model` from a file, the classifier's only with as many classes.
 
-    Returns the names of the weights that were left as they are. Nothing is changed unless every
-    other name and shape agrees.
-
-    Raises:
-        MtfError: the file is missing, damaged, or of another model or alpha.
+    Returns and raises as `load_features` does.
     """
     tensors, _ = read_weights(path)
     left = _classifier_weights(model)
@@ -132,19 +128,12 @@ def read_weights(path: Path) -> tuple[dict[str, Array], dict[str, str]]:
     """
     try:
         content = path.read_bytes()
-    except OSError as error:
-        raise MtfError(
-            f"cannot read weights file {path}: {error.strerror}; give a .safetensors file"
-        ) from error
-    try:
         tensors = safetensors.numpy.load(content)
-        metadata = _split_header(content)[0].get("__metadata__", {})
+        return tensors, _split_header(content)[0].get("__metadata__", {})
+    except OSError as error:
+        raise MtfError(f"cannot read weights file {path}: {error.strerror}") from error
     except (safetensors.SafetensorError, ValueError, KeyError, TypeError) as error:
-        raise MtfError(
-            f"weights file {path} is damaged or not safetensors ({error}); "
-            "copy it again or train again"
-        ) from error
-    return tensors, metadata
+        raise MtfError(f"weights file {path} is damaged or not safetensors ({error})") from error
 
 
 def copy_weights(source: keras.Model, target: keras.Model) -> None:
@@ -169,7 +158,7 @@ def copy_weights(source: keras.Model, target: keras.Model) -> None:
 
 
 def _classifier_weights(model: keras.Model) -> tuple[str, ...]:
-    """Return the names of the weights of the layer that tells classes apart."""
+    """Return the names of the classifier's weights."""
     variables = weight_variables(model)
     classifier = _classifier(variables)
     return tuple(name for name in variables if name.rpartition("/")[0] == classifier)
@@ -230,7 +219,7 @@ def _assign(model: keras.Model, tensors: Mapping[str, Array], origin: str) -> No
 
 
 def _hint(variables: Mapping[str, Any], tensors: Mapping[str, Array], reshaped: list[str]) -> str:
-    """Say what the differing shapes have in common: kernel size, classes, hidden head or width."""
+    """Say what the differing shapes have in common."""
     classifier = _classifier(variables)
     if any(tensors[name].ndim != len(variables[name].shape) for name in reshaped):
         return ""
@@ -248,7 +237,7 @@ def _hint(variables: Mapping[str, Any], tensors: Mapping[str, Array], reshaped: 
 
 
 def _classifier(variables: Mapping[str, Any]) -> str | None:
-    """Return the name of the layer that tells classes apart: the last with a kernel."""
+    """Return the name of the last layer with a kernel."""
     kernels = [name for name in variables if name.endswith("kernel")]
     return kernels[-1].rpartition("/")[0] if kernels else None
 

@@ -6,7 +6,7 @@ The only reader of the test split. Keras models and files go through one metric 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -36,12 +36,7 @@ from mobilenet_tf.pipeline.plan import Plan
 from mobilenet_tf.pipeline.stages import Outcome, Work
 from mobilenet_tf.recipe import Quantization, Recipe
 from mobilenet_tf.runs.names import artifact_name, weights_name
-from mobilenet_tf.runs.results import (
-    AugmentedScore,
-    BenchmarkMetrics,
-    BenchmarkRow,
-    ExportMetrics,
-)
+from mobilenet_tf.runs.results import AugmentedScore, BenchmarkMetrics, BenchmarkRow
 from mobilenet_tf.system import terminal
 from mobilenet_tf.system.hardware import usable_cores
 from mobilenet_tf.tflite.interpreter import Classifier
@@ -50,19 +45,9 @@ from mobilenet_tf.tflite.memory import measure_peak_memory
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Candidate:
-    """One thing to measure: how it predicts a batch, how it runs once, what is known of it."""
-
-    known: Known
-    predict: PredictFn
-    run_once: Callable[[], Any]  # one image, loaded before
-    file: Path
-
-
-@dataclass(frozen=True)
-class Known:
-    """What a row holds before anything runs."""
+    """One thing to measure: what its row holds before anything runs, and how it runs."""
 
     artifact: str
     stage: Literal["train", "qat", "export"]
@@ -70,30 +55,22 @@ class Known:
     quantization: Quantization
     io_type: Literal["float32", "int8", "uint8"]
     threads: int
+    file: Path
+    predict: PredictFn
+    run_once: Callable[[], Any]  # one image, loaded before
 
 
 def run(work: Work) -> Outcome[BenchmarkMetrics]:
-    """Measure the Keras models and the files of a run on the test split.
-
-    Raises:
-        MtfError: the data is not here.
-    """
+    """Measure the Keras models and the files of a run on the test split."""
     recipe, info = work.plan.recipe, work.plan.dataset
     test, digest = load_test_data(recipe, work.plan.data_dir)
     image = resize_bytes(test.images[:1], recipe.model.resolution_px)
-    candidates = [
-        *keras_candidates(recipe, work.inputs, image),
-        *file_candidates(work, image),
-    ]
+    candidates = [*keras_candidates(work, image), *file_candidates(work, image)]
     latencies_ms = time_interleaved([c.run_once for c in candidates], recipe.benchmark)
     rows: list[BenchmarkRow] = []
     reference: np.ndarray | None = None  # which test images the float network predicts right
-    for candidate, of_candidate_ms in terminal.track(
-        list(zip(candidates, latencies_ms, strict=True)), "benchmark"
-    ):
-        row, right = measure(
-            candidate, test, work.plan, latencies_ms=of_candidate_ms, reference=reference
-        )
+    for i, candidate in enumerate(terminal.track(candidates, "benchmark")):
+        row, right = measure(candidate, test, work.plan, latencies_ms[i], reference)
         reference = right if reference is None else reference
         augmented = row.test_time_augmentation
         log.info(
@@ -124,27 +101,18 @@ def load_test_data(recipe: Recipe, data_dir: Path | None) -> tuple[Split, str]:
 
 
 def score_on_test(
-    predict: PredictFn,
-    recipe: Recipe,
-    data_dir: Path | None,
-    *,
-    count: int | None = None,
-    label: str = "predicting",
+    predict: PredictFn, recipe: Recipe, data_dir: Path | None, *, count: int | None = None
 ) -> Score:
-    """Return the metrics of `predict` over the first `count` test images, or over all.
-
-    `label` is the name of the progress bar.
-    """
+    """Return the metrics of `predict` over the first `count` test images, or over all."""
     test, _ = load_test_data(recipe, data_dir)
     shown = Split(test.images[:count], test.labels[:count])
-    return evaluate(predict, shown, resolution_px=recipe.model.resolution_px, label=label)
+    return evaluate(predict, shown, resolution_px=recipe.model.resolution_px)
 
 
 def measure(
     candidate: Candidate,
     test: Split,
     plan: Plan,
-    *,
     latencies_ms: list[float],
     reference: np.ndarray | None,
 ) -> tuple[BenchmarkRow, np.ndarray]:
@@ -152,19 +120,26 @@ def measure(
 
     `reference` says the same of the model that it is paired with, None for that model itself.
     """
-    known, recipe = candidate.known, plan.recipe
     probabilities = predict_all(
         candidate.predict,
         test.images,
-        resolution_px=recipe.model.resolution_px,
-        label=known.artifact,
+        resolution_px=plan.recipe.model.resolution_px,
+        label=candidate.artifact,
     )
     score = score_probabilities(probabilities, test.labels)
     right = probabilities.argmax(-1) == test.labels
     cost = count_variant_costs(plan.variant)
+    memory_bytes = None
+    if candidate.format == "tflite":
+        memory_bytes = measure_peak_memory(candidate.file, threads=candidate.threads)
     row = BenchmarkRow(
-        **vars(known),
-        file=f"{known.stage}/{candidate.file.name}",
+        artifact=candidate.artifact,
+        stage=candidate.stage,
+        format=candidate.format,
+        quantization=candidate.quantization,
+        io_type=candidate.io_type,
+        threads=candidate.threads,
+        file=f"{candidate.stage}/{candidate.file.name}",
         size_bytes=candidate.file.stat().st_size,
         parameters=cost.parameters,
         macs=cost.macs,
@@ -176,20 +151,13 @@ def measure(
         confusion=tuple(map(tuple, score.confusion)),
         latency_median_ms=round(float(np.median(latencies_ms)), 4),
         latency_p90_ms=round(float(np.percentile(latencies_ms, 90)), 4),
-        peak_memory_bytes=measure_memory(candidate, recipe),
-        test_time_augmentation=measure_augmented(candidate, test, recipe),
+        peak_memory_bytes=memory_bytes,
+        test_time_augmentation=measure_augmented(candidate, test, plan.recipe),
         paired=None
         if reference is None
         else pair(right, reference, test.labels, len(score.per_class)),
     )
     return row, right
-
-
-def measure_memory(candidate: Candidate, recipe: Recipe) -> int | None:
-    """Return the peak memory of a file in bytes; None for a Keras model."""
-    if candidate.known.format != "tflite":
-        return None
-    return measure_peak_memory(candidate.file, threads=recipe.benchmark.threads)
 
 
 def measure_augmented(candidate: Candidate, test: Split, recipe: Recipe) -> AugmentedScore | None:
@@ -202,38 +170,33 @@ def measure_augmented(candidate: Candidate, test: Split, recipe: Recipe) -> Augm
         augment_predictions(candidate.predict, views),
         test,
         resolution_px=recipe.model.resolution_px,
-        label=f"{candidate.known.artifact}, {count} views",
+        label=f"{candidate.artifact}, {count} views",
     )
     return AugmentedScore(
         views=views, view_count=count, top1=score.top1, top5=score.top5, loss=score.loss
     )
 
 
-def keras_candidates(
-    recipe: Recipe, inputs: Mapping[str, Path], image: np.ndarray
-) -> list[Candidate]:
-    """Return the float Keras model and, where there is one, the fake-quantized one."""
+def keras_candidates(work: Work, image: np.ndarray) -> Iterator[Candidate]:
+    """Yield the float Keras model and, where there is one, the fake-quantized one."""
+    recipe, inputs = work.plan.recipe, work.inputs
     found: list[tuple[Literal["train", "qat"], Quantization, Any]] = [
         ("train", "float32", build_float_model(recipe, inputs["train"]))
     ]
     if "qat" in inputs:
         found.append(("qat", "int8_qat", build_quantized_model(recipe, inputs["qat"])))
-    return [
-        Candidate(
-            known=Known(
-                artifact=artifact_name(recipe, quantization),
-                stage=stage,
-                format="keras",
-                quantization=quantization,
-                io_type="float32",
-                threads=usable_cores(),  # TensorFlow's own choice
-            ),
+    for stage, quantization, model in found:
+        yield Candidate(
+            artifact=artifact_name(recipe, quantization),
+            stage=stage,
+            format="keras",
+            quantization=quantization,
+            io_type="float32",
+            threads=usable_cores(),  # TensorFlow's own choice
+            file=inputs[stage] / weights_name(recipe, quantization),
             predict=make_keras_predict_fn(model),
             run_once=make_run_once(model, image),
-            file=inputs[stage] / weights_name(recipe, quantization),
         )
-        for stage, quantization, model in found
-    ]
 
 
 def make_run_once(model: Any, image: np.ndarray) -> Callable[[], Any]:
@@ -243,22 +206,21 @@ def make_run_once(model: Any, image: np.ndarray) -> Callable[[], Any]:
     return lambda: forward(normalised).numpy()
 
 
-def file_candidates(work: Work, image: np.ndarray) -> list[Candidate]:
-    """Return every exported file, in the order of the export."""
+def file_candidates(work: Work, image: np.ndarray) -> Iterator[Candidate]:
+    """Yield every exported file, in the order of the export."""
     threads = work.plan.recipe.benchmark.threads
-    exported: ExportMetrics = work.results["export"].metrics
-    candidates = []
-    for record in exported.files:
-        file = work.inputs["export"] / record.file
+    for exported in work.results["export"].metrics.files:
+        file = work.inputs["export"] / exported.file
         classifier, single = (Classifier.load(file, threads=threads) for _ in range(2))
         single.load_image(image[0])
-        known = Known(
+        yield Candidate(
             artifact=file.stem,
             stage="export",
             format="tflite",
-            quantization=record.quantization,
-            io_type=record.io_type,
+            quantization=exported.quantization,
+            io_type=exported.io_type,
             threads=threads,
+            file=file,
+            predict=to_probabilities(classifier),
+            run_once=single.invoke,
         )
-        candidates.append(Candidate(known, to_probabilities(classifier), single.invoke, file))
-    return candidates

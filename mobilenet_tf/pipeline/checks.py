@@ -22,9 +22,8 @@ def check_recipe(recipe: Recipe, variant: Variant, info: DatasetInfo) -> None:
     largest = max(count_variant_costs(variant).layers, key=lambda layer: layer.folded_weights)
     if recipe.qat.epochs and largest.folded_weights > LARGEST_KERNEL:
         raise UsageError(
-            f"the kernel of {largest.name} has {largest.folded_weights:,} values, and the TFLite"
-            f" converter takes fake-quantized ones of at most {LARGEST_KERNEL:,}; lower model.alpha"
-            " or model.resolution_px, or set qat.epochs=0 and export int8_ptq"
+            f"the kernel of {largest.name} has {largest.folded_weights:,} values, fake-quantized"
+            f" ones have at most {LARGEST_KERNEL:,}; lower model.alpha, or set qat.epochs=0"
         )
     if info.source != "folder" and recipe.data.validation_count >= info.train_count:
         raise UsageError(
@@ -34,18 +33,6 @@ def check_recipe(recipe: Recipe, variant: Variant, info: DatasetInfo) -> None:
     for section in ("train", "qat"):
         _check_fit(section, recipe, info)
     _check_augmentation(recipe, info)
-    _check_training(recipe, variant)
-    _check_export(recipe)
-    views = recipe.benchmark.test_time_augmentation
-    check_views(views)
-    if views and not info.flip_safe:
-        raise UsageError(
-            f"benchmark.test_time_augmentation mirrors or turns images, and {info.name} has classes"
-            " that such an image no longer shows; leave it empty"
-        )
-
-
-def _check_training(recipe: Recipe, variant: Variant) -> None:
     growing = progressive_sides(recipe, variant)
     if growing and not recipe.train.progressive_share:
         raise UsageError(
@@ -56,6 +43,14 @@ def _check_training(recipe: Recipe, variant: Variant) -> None:
         raise UsageError(
             f"train.teacher {recipe.train.teacher} is ignored because train.distill_share is 0;"
             " give a share, or no teacher"
+        )
+    _check_export(recipe)
+    views = recipe.benchmark.test_time_augmentation
+    check_views(views)
+    if views and not info.flip_safe:
+        raise UsageError(
+            "benchmark.test_time_augmentation mirrors or turns images, which changes the class of"
+            f" some of {info.name}'s; leave it empty"
         )
 
 
@@ -90,7 +85,7 @@ def _check_fit(section: str, recipe: Recipe, info: DatasetInfo) -> None:
     if fit.schedule == "step" and fit.final_learning_rate:
         raise UsageError(
             f"{section}.final_learning_rate {fit.final_learning_rate:g} is ignored because"
-            f" {section}.schedule 'step' falls by {section}.step_factor; leave it 0"
+            f" {section}.schedule is 'step'; leave it 0"
         )
     if fit.early_stopping_epochs and not recipe.data.validation_count:
         raise UsageError(
@@ -110,28 +105,21 @@ def _check_augmentation(recipe: Recipe, info: DatasetInfo) -> None:
             )
     if settings.flip and not info.flip_safe:
         raise UsageError(
-            f"augmentation.flip mirrors images, and {info.name} has classes that a mirrored"
-            " image no longer shows; set augmentation.flip=false"
+            f"augmentation.flip mirrors images, which changes the class of some of {info.name}'s;"
+            " set augmentation.flip=false"
         )
 
 
 def check_machine(recipe: Recipe) -> None:
-    """Refuse to train with what this machine could only emulate.
-
-    Raises:
-        UsageError: bfloat16 on a GPU or, where there is none, on a processor without it.
-    """
+    """Refuse (UsageError) to train in bfloat16 where this machine could only emulate it."""
     if recipe.train.precision != "bfloat16":
         return
     from mobilenet_tf.training.precision import find_gpus, has_bfloat16
 
     if has_bfloat16():
         return
-    if find_gpus():
-        what = "the GPU does not multiply in bfloat16 (NVIDIA's do from compute capability 8.0 on)"
-    else:
-        what = (
-            "this processor does not say that it multiplies in bfloat16 (AVX512-BF16 or AMX-BF16"
-            " on x86, BF16 on Arm)"
-        )
-    raise UsageError(f"train.precision is 'bfloat16', and {what}; use float32, or auto")
+    what = "the GPU" if find_gpus() else "this processor"
+    raise UsageError(
+        f"train.precision is 'bfloat16', and {what} does not multiply in bfloat16; use float32, or"
+        " auto"
+    )

@@ -11,8 +11,7 @@ from mobilenet_tf.pipeline.plan import make_plan
 from mobilenet_tf.pipeline.stages import find_stage
 from mobilenet_tf.report.comparison import ComparisonRow
 from mobilenet_tf.runs.folder import RunFolder
-from mobilenet_tf.runs.names import recipe_variant
-from mobilenet_tf.runs.results import BenchmarkMetrics, StageResult, TrainMetrics
+from mobilenet_tf.runs.results import BenchmarkMetrics, StageResult
 
 
 def compare_runs(runs: Sequence[RunFolder]) -> list[ComparisonRow]:
@@ -30,18 +29,20 @@ def _describe(run: RunFolder) -> ComparisonRow:
     if not run.is_finished("benchmark"):
         raise UsageError(f"{run.path} has no benchmark yet; run mtf benchmark {run.path}")
     benchmark: StageResult[BenchmarkMetrics] = run.load_stage("benchmark", verify=False)
-    stale = find_stale_input(find_stage("benchmark"), make_plan(run, recipe), benchmark)
+    plan = make_plan(run, recipe)
+    stale = find_stale_input(find_stage("benchmark"), plan, benchmark)
     if stale:
         raise UsageError(
             f"the benchmark of {run.path} is out of date ({stale}); run mtf benchmark {run.path}"
         )
-    metrics = benchmark.metrics
+    metrics, variant, cost = benchmark.metrics, plan.variant, count_variant_costs(plan.variant)
     keras = metrics.find("keras", "float32")
     # Which file is shown is decided by its kind, never by its accuracy.
     int8 = metrics.find("tflite", "int8_qat", "int8_ptq")
-    train: StageResult[TrainMetrics] = run.load_stage("train", verify=False)
-    variant = recipe_variant(recipe)
-    cost = count_variant_costs(variant)
+    augmented = int8.test_time_augmentation if int8 else None
+    fits = [
+        run.load_stage(name, verify=False) for name in ("train", "qat") if name in benchmark.inputs
+    ]
     return ComparisonRow(
         run=run.name,
         variant=variant.name,
@@ -50,25 +51,17 @@ def _describe(run: RunFolder) -> ComparisonRow:
         resolution_px=recipe.model.resolution_px,
         dataset=recipe.data.name,
         seed=recipe.seed,
-        train_count=train.metrics.train_count,
+        train_count=fits[0].metrics.train_count,
         parameters=cost.parameters,
         macs=cost.macs,
         float_top1=keras.top1 if keras else None,
         int8_top1=int8.top1 if int8 else None,
-        int8_augmented_top1=(
-            int8.test_time_augmentation.top1 if int8 and int8.test_time_augmentation else None
-        ),
+        int8_augmented_top1=augmented.top1 if augmented else None,
         int8_quantization=int8.quantization if int8 else None,
         int8_size_bytes=int8.size_bytes if int8 else None,
         int8_latency_median_ms=int8.latency_median_ms if int8 else None,
         threads=metrics.threads,
         test_count=metrics.test_count,
-        training_time_s=_sum_training(run, benchmark),
+        training_time_s=round(sum(stage.wall_time_s for stage in fits), 1),
         machine=benchmark.machine,
     )
-
-
-def _sum_training(run: RunFolder, benchmark: StageResult[BenchmarkMetrics]) -> float | None:
-    names = [name for name in ("train", "qat") if name in benchmark.inputs]
-    stages = [run.load_stage(name, verify=False) for name in names]
-    return round(sum(stage.wall_time_s for stage in stages), 1) if stages else None

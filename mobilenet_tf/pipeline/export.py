@@ -3,30 +3,23 @@
 from __future__ import annotations
 
 import logging
-from pathlib import Path
-from typing import Any
-
-import numpy as np
-from msgspec.structs import replace
 
 from mobilenet_tf.data.pipeline import resize_bytes
-from mobilenet_tf.data.training import choose_calibration, load_training_data
+from mobilenet_tf.data.training import load_training_data
 from mobilenet_tf.errors import UsageError
 from mobilenet_tf.evaluation.metrics import make_keras_predict_fn, predict_all
 from mobilenet_tf.evaluation.parity import compare_probabilities
 from mobilenet_tf.evaluation.predict import to_probabilities
 from mobilenet_tf.files import write_bytes
 from mobilenet_tf.pipeline.networks import build_float_model, build_quantized_model
-from mobilenet_tf.pipeline.plan import Plan
 from mobilenet_tf.pipeline.stages import Outcome, Work
-from mobilenet_tf.quantization.calibration import describe_outliers, leave_out_outliers
-from mobilenet_tf.recipe import Quantization, Recipe
 from mobilenet_tf.runs.names import tflite_io_type, tflite_name
 from mobilenet_tf.runs.results import ExportedFile, ExportMetrics
 from mobilenet_tf.system import terminal
 from mobilenet_tf.tflite.convert import convert
 from mobilenet_tf.tflite.interpreter import Classifier
-from mobilenet_tf.tflite.metadata import embed_metadata, read_metadata
+from mobilenet_tf.tflite.metadata import set_resize
+from mobilenet_tf.training.fine_tuning import draw_calibration
 
 log = logging.getLogger(__name__)
 COMPARED_COUNT = 1000
@@ -39,28 +32,23 @@ def run(work: Work) -> Outcome[ExportMetrics]:
     from, on validation images (on training ones where none are held out).
 
     Raises:
-        UsageError: int8_qat without quantization-aware training.
-        MtfError: a file does not have the format of its quantization.
+        UsageError: int8_qat alone, without quantization-aware training.
     """
     plan, recipe, inputs = work.plan, work.plan.recipe, work.inputs
-    wanted = select_quantizations(recipe, has_qat="qat" in inputs)
+    wanted = [q for q in recipe.export.quantizations if q != "int8_qat" or "qat" in inputs]
+    if not wanted:
+        raise UsageError("int8_qat needs quantization-aware training; run mtf qat first")
     if len(wanted) < len(recipe.export.quantizations):
         log.info("export: int8_qat left out, the run has no quantization-aware training (mtf qat)")
     data = load_training_data(recipe, plan.data_dir)
-    resolution_px = recipe.model.resolution_px
     compared = data.validation or data.train
-    images = resize_bytes(compared.images[:COMPARED_COUNT], resolution_px)
+    images = resize_bytes(compared.images[:COMPARED_COUNT], recipe.model.resolution_px)
     models = {"float": build_float_model(recipe, inputs["train"])}
-    drawn = choose_calibration(
-        data.train, recipe.export.calibration_count, resolution_px, recipe.seed
+    calibration = draw_calibration(
+        models["float"], data.train, recipe.export.calibration_count, recipe.seed
     )
-    calibration = leave_out_outliers(models["float"], drawn)
     if "int8_ptq" in wanted:
-        log.info(
-            "export: int8_ptq has the ranges of %d images%s",
-            len(calibration),
-            describe_outliers(drawn, calibration),
-        )
+        log.info("export: int8_ptq has the ranges of %s", calibration)
     if "int8_qat" in wanted:
         models["int8_qat"] = build_quantized_model(recipe, inputs["qat"])
     expected = {
@@ -70,70 +58,40 @@ def run(work: Work) -> Outcome[ExportMetrics]:
     for quantization in terminal.track(wanted, "export"):
         source = quantization if quantization in models else "float"
         path = work.folder / tflite_name(recipe, quantization)
-        write_bytes(path, convert_model(models[source], plan, quantization, calibration))
-        parity = compare_probabilities(expected[source], predict_file(path, images))
-        files.append(
-            ExportedFile(
-                file=path.name,
+        with terminal.bar(f"converting to {quantization}", None):
+            content = convert(
+                models[source],
                 quantization=quantization,
-                io_type=tflite_io_type(recipe, quantization),
-                size_bytes=path.stat().st_size,
-                parity=parity,
+                classes=plan.dataset.classes,
+                description=f"{plan.variant.name} trained on {plan.dataset.name}",
+                io_type=recipe.export.io_type,
+                logits=recipe.export.logits,
+                calibration_images=calibration.images if quantization == "int8_ptq" else None,
             )
+        if recipe.data.resize != "crop":
+            content = set_resize(content, recipe.data.resize)
+        write_bytes(path, content)
+        predicted = to_probabilities(Classifier.load(path))(images)
+        parity = compare_probabilities(expected[source], predicted)
+        exported = ExportedFile(
+            file=path.name,
+            quantization=quantization,
+            io_type=tflite_io_type(recipe, quantization),
+            size_bytes=len(content),
+            parity=parity,
         )
+        files.append(exported)
         log.info(
             "export: %s  %s bytes, predicts the class of its Keras model for %.2f %% of %s images",
             path.name,
-            f"{files[-1].size_bytes:,}",
+            f"{len(content):,}",
             100 * parity.top1_agreement,
             f"{parity.count:,}",
         )
     metrics = ExportMetrics(
         files=tuple(files),
-        calibration_count=len(calibration),
-        calibration_outlier_count=len(drawn) - len(calibration),
+        calibration_count=len(calibration.images),
+        calibration_outlier_count=calibration.outlier_count,
         calibration="train",
     )
     return Outcome(metrics, data.fingerprints)
-
-
-def convert_model(
-    model: Any, plan: Plan, quantization: Quantization, calibration: np.ndarray
-) -> bytes:
-    """Return the `.tflite` file of a Keras model, audited; only int8_ptq is calibrated."""
-    settings, rule = plan.recipe.export, plan.recipe.data.resize
-    with terminal.bar(f"converting to {quantization}", None):
-        content = convert(
-            model,
-            quantization=quantization,
-            classes=plan.dataset.classes,
-            description=f"{plan.variant.name} trained on {plan.dataset.name}",
-            io_type=settings.io_type,
-            logits=settings.logits,
-            calibration_images=calibration if quantization == "int8_ptq" else None,
-        )
-    if rule == "crop":
-        return content
-    metadata = read_metadata(content)
-    assert metadata is not None  # noqa: S101  # convert wrote it
-    return embed_metadata(content, replace(metadata, resize=rule))
-
-
-def select_quantizations(recipe: Recipe, *, has_qat: bool) -> list[Quantization]:
-    """Return what can be exported of what the recipe names; QAT files need a QAT stage.
-
-    Raises:
-        UsageError: nothing is left.
-    """
-    wanted = [q for q in recipe.export.quantizations if q != "int8_qat" or has_qat]
-    if not wanted:
-        raise UsageError(
-            "int8_qat needs quantization-aware training and this run has none;"
-            " run mtf qat, or export int8_ptq"
-        )
-    return wanted
-
-
-def predict_file(path: Path, images: np.ndarray, threads: int = 1) -> np.ndarray:
-    """Return the probabilities (N, C) that a file gives, whether it ends in them or in logits."""
-    return to_probabilities(Classifier.load(path, threads=threads))(images)

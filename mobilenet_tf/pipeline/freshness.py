@@ -14,19 +14,15 @@ from mobilenet_tf.runs.results import StageResult
 
 @dataclass(frozen=True)
 class State:
-    """Whether a stage has to be run, and why; `changed` lists settings that differ."""
+    """Whether a stage has to be run, and why: `changed` tells that it is for its settings."""
 
     up_to_date: bool
     reason: str
-    changed: tuple[str, ...] = ()
+    changed: bool = False
 
 
 def check_state(stage: Stage, plan: Plan) -> State:
-    """Return the state of a stage.
-
-    Raises:
-        MtfError: its result or a file of it is damaged, or another version wrote it.
-    """
+    """Return the state of a stage; MtfError if it is damaged, or of another version."""
     run = plan.run
     if not run.is_finished(stage.name):
         begun = run.partial(stage.name).is_dir()
@@ -36,18 +32,16 @@ def check_state(stage: Stage, plan: Plan) -> State:
     if missing:
         return State(False, f"{missing[0]} is missing")
     run.load_stage(stage.name)  # every file is what the result recorded
-    asked = settings_of(plan.recipe, stage.sections)
-    changed = list_differences(with_defaults(result.settings), asked)
+    settings = settings_of(plan.recipe, stage.sections)
+    changed = list_differences(with_defaults(result.settings), settings)
     if changed:
-        return State(False, "; ".join(changed), tuple(changed))
+        return State(False, "; ".join(changed), changed=True)
     stale = find_stale_input(stage, plan, result)
     if stale:
         return State(False, stale)
     begun_again = run.partial_settings(stage.name) if run.has_checkpoint(stage.name) else None
-    if begun_again and (begun_again.settings, begun_again.inputs) == (
-        result.settings,
-        result.inputs,
-    ):
+    was = (result.settings, result.inputs)
+    if begun_again and (begun_again.settings, begun_again.inputs) == was:
         return State(False, "making it again is unfinished")
     return State(True, "same settings, same inputs, files intact")
 

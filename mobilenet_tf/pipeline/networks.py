@@ -19,7 +19,7 @@ def build_float_model(
 ) -> Any:
     """Build the float network of a recipe, with the weights of a finished train stage if given.
 
-    `policy` is Keras' dtype policy of its layers; weights are float32 under "mixed_bfloat16" too.
+    `policy` is Keras' dtype policy; weights are float32 under "mixed_bfloat16" too.
     """
     settings = recipe.model
     with layers_under(policy):

@@ -28,18 +28,12 @@ SHAPING = ("name", "alpha", "head_units", "block_count")  # of weights, among a 
 class Origin:
     """The run of a teacher or a file of weights; `error` says why training cannot use it.
 
-    `sha256` identifies its weights, None where they are gone. What was trained from it stays
-    valid without it, so the error is raised only where training begins.
+    What was trained from it stays valid without it: the error is raised where training begins.
     """
 
     path: Path
-    sha256: str | None
+    sha256: str | None  # of its weights, None where they are gone
     error: MtfError | None = None
-
-    def check(self) -> None:
-        """Raise the error, if there is one."""
-        if self.error is not None:
-            raise self.error
 
 
 def find_teacher(run: RunFolder, recipe: Recipe) -> Origin | None:
@@ -53,18 +47,13 @@ def find_teacher(run: RunFolder, recipe: Recipe) -> Origin | None:
             result = teacher.load_stage("train", verify=False)
             sha256 = result.files[weights_name(teacher.load_recipe(), "float32")].sha256
         check_teacher(teacher, run, recipe)
+        return Origin(teacher.path, sha256)
     except MtfError as error:
         return Origin(teacher.path, sha256, error)
-    return Origin(teacher.path, sha256)
 
 
 def check_teacher(teacher: RunFolder, run: RunFolder, recipe: Recipe) -> None:
-    """Refuse a teacher whose predictions mean nothing to this run.
-
-    Raises:
-        UsageError: not a run, this run, not finished, of another dataset or another resolution.
-        MtfError: it is damaged.
-    """
+    """Refuse a teacher whose predictions mean nothing to this run, or that is damaged."""
     named = f"train.teacher {teacher.path}"
     if teacher.path.resolve() == run.path.resolve():
         raise UsageError(f"{named} is the run itself; give another --out, or another run")
@@ -77,24 +66,19 @@ def check_teacher(teacher: RunFolder, run: RunFolder, recipe: Recipe) -> None:
             f" mtf train --out {teacher.path} --resume"
         )
     theirs = teacher.load_recipe()
-    if (theirs.data.name, theirs.data.classes) != (recipe.data.name, recipe.data.classes):
-        raise UsageError(
-            f"{named} was trained on {theirs.data.name}, and this run is on {recipe.data.name};"
-            f" give a run on {recipe.data.name}"
-        )
-    if theirs.model.resolution_px != recipe.model.resolution_px:
-        raise UsageError(
-            f"{named} takes images of {theirs.model.resolution_px} px, and this run has"
-            f" model.resolution_px {recipe.model.resolution_px}; give a run of the same"
-        )
+    for section, name in (("data", "name"), ("data", "classes"), ("model", "resolution_px")):
+        its, ours = (getattr(getattr(one, section), name) for one in (theirs, recipe))
+        if its != ours:
+            raise UsageError(
+                f"{named} has {section}.{name} {its}, and this run {ours}; give a run of the same"
+            )
     teacher.load_stage("train")
 
 
 def find_weights(run: RunFolder, recipe: Recipe, variant: Variant) -> Origin | None:
     """Return the file that `train.weights` means; None if training starts at random.
 
-    A training that has finished an epoch no longer needs the file: where that is gone, the digest
-    is the one that was noted.
+    After its first epoch a training no longer needs the file: its digest is then the noted one.
     """
     if not recipe.train.weights:
         return None
@@ -110,12 +94,7 @@ def find_weights(run: RunFolder, recipe: Recipe, variant: Variant) -> Origin | N
 
 
 def find_weights_file(recipe: Recipe, variant: Variant) -> Path:
-    """Return the path that `train.weights`, which is not empty, means: a file's or the zoo's.
-
-    Raises:
-        UsageError: the zoo has no such weights, or they are of another network.
-        MtfError: the zoo's file is not what its card says.
-    """
+    """Return the path that `train.weights`, which is not empty, means: a file's or the zoo's."""
     card, file = shelf.find_weights(
         recipe.train.weights, variant=variant.name, stride_plan=variant.stride_plan
     )
@@ -125,17 +104,13 @@ def find_weights_file(recipe: Recipe, variant: Variant) -> Path:
         if theirs != ours:
             raise UsageError(
                 f"train.weights {recipe.train.weights} are of another network: they have"
-                f" model.{name} {theirs}, and this run has {ours}; give the same, or other weights"
+                f" model.{name} {theirs}, and this run has {ours}; give others"
             )
     return file
 
 
 def check_weights_file(file: Path) -> None:
-    """Refuse what cannot be a file of weights, before anything else is done.
-
-    Raises:
-        UsageError: it is missing, not a regular file, or not whole safetensors.
-    """
+    """Refuse what cannot be a file of weights: one that is missing, no file, or damaged."""
     instead = "give a .safetensors file, or a name of mtf zoo"
     try:
         if not stat.S_ISREG(file.stat().st_mode):

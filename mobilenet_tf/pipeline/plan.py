@@ -17,23 +17,18 @@ from mobilenet_tf.runs.names import recipe_variant
 
 @dataclass(frozen=True)
 class Rerun:
-    """What a command may do with what is already there.
+    """What a command may do with what is already there."""
 
-    `resume` continues an unfinished stage, `overwrite` makes a finished one again, and
-    `allow_changes` continues one although its settings differ.
-    """
-
-    resume: bool = False
-    overwrite: bool = False
-    allow_changes: bool = False
+    resume: bool = False  # continue an unfinished stage
+    overwrite: bool = False  # make a finished one again
+    allow_changes: bool = False  # continue although settings differ
 
 
 @dataclass(frozen=True)
 class Plan:
     """A run, its recipe, and what that means: the variant, the dataset, and where training starts.
 
-    `data_dir` is the folder of prepared datasets, None for the default one. `teacher` is the run
-    that float training learns from, `weights` the file that it starts from; None without.
+    `data_dir` is the folder of prepared datasets, None for the default one.
     """
 
     run: RunFolder
@@ -41,8 +36,8 @@ class Plan:
     variant: Variant
     dataset: DatasetInfo
     data_dir: Path | None = None
-    teacher: Origin | None = None
-    weights: Origin | None = None
+    teacher: Origin | None = None  # the run that float training learns from
+    weights: Origin | None = None  # the file that it starts from
 
     @property
     def origins(self) -> dict[str, Origin]:
@@ -51,24 +46,18 @@ class Plan:
         return {name: origin for name, origin in named.items() if origin is not None}
 
     def check_training(self) -> None:
-        """Refuse float training that could not start here.
-
-        Raises:
-            UsageError: the teacher or the weights cannot be used, or the recipe asks for bfloat16
-                on a machine that could only emulate it.
-            MtfError: the teacher is damaged.
-        """
+        """Refuse float training that could not start here: teacher, weights or bfloat16."""
         check_machine(self.recipe)
         for origin in self.origins.values():
-            origin.check()
+            if origin.error is not None:
+                raise origin.error
 
 
 def make_plan(run: RunFolder, recipe: Recipe, *, data_dir: Path | None = None) -> Plan:
     """Return the plan of a run with `recipe`; nothing is written, and no images are loaded.
 
     Raises:
-        UsageError: the recipe contradicts itself or, where the run has still to be trained, its
-            teacher, its weights or its precision cannot be used.
+        UsageError: the recipe contradicts itself, or an untrained run cannot be trained.
         MtfError: the teacher, or what an unfinished training left, is damaged.
     """
     recipe = settle_source(recipe, data_dir)

@@ -5,23 +5,18 @@ from __future__ import annotations
 import logging
 import shlex
 import time
+from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from msgspec.structs import replace
+import msgspec
 
 from mobilenet_tf.errors import UsageError
-from mobilenet_tf.pipeline.freshness import check_state, find_stale_input
+from mobilenet_tf.pipeline.freshness import State, check_state, find_stale_input
+from mobilenet_tf.pipeline.origins import TEACHER, WEIGHTS
 from mobilenet_tf.pipeline.plan import Plan, Rerun
-from mobilenet_tf.pipeline.stages import (
-    STAGES,
-    Stage,
-    Work,
-    find_stage,
-    is_wanted,
-    wanted_needs,
-)
+from mobilenet_tf.pipeline.stages import STAGES, Stage, Work, find_stage, is_wanted, wanted_needs
 from mobilenet_tf.recipe import list_differences, settings_of, with_defaults
 from mobilenet_tf.runs import provenance, results
 from mobilenet_tf.runs.folder import WORKING_FILES, RunFolder, StageSettings
@@ -39,22 +34,18 @@ def run_pipeline(plan: Plan, rerun: Rerun = Rerun()) -> dict[str, StageResult[An
     """
     done: dict[str, StageResult[Any]] = {}
     wanted = [stage for stage in STAGES if is_wanted(stage, plan.recipe)]
-    for stage in (stage for stage in STAGES if stage not in wanted):
-        log.info("%s: left out (%s.epochs is 0)", stage.name, stage.name)
+    if len(wanted) < len(STAGES):
+        log.info("qat: left out (qat.epochs is 0)")
     for i, stage in enumerate(wanted):
         label = f"{stage.name} ({i + 1} of {len(wanted)})"
-        reason = "--overwrite"
-        if not rerun.overwrite:
-            state = check_state(stage, plan)
-            if state.up_to_date:
-                log.info("%s: skipped (%s)", label, state.reason)
-                done[stage.name] = plan.run.load_stage(stage.name, verify=False)
-                continue
-            reason = state.reason
-        log.info("%s: running (%s)", label, reason)
+        state = State(False, "--overwrite") if rerun.overwrite else check_state(stage, plan)
+        if state.up_to_date:
+            log.info("%s: skipped (%s)", label, state.reason)
+            done[stage.name] = plan.run.load_stage(stage.name, verify=False)
+            continue
+        log.info("%s: running (%s)", label, state.reason)
         later = tuple(stage.name for stage in wanted[i + 1 :])
-        continuing = Rerun(True, rerun.overwrite, rerun.allow_changes)
-        done[stage.name] = run_stage(stage, plan, continuing, later)
+        done[stage.name] = run_stage(stage, plan, replace(rerun, resume=True), later)
         log.info("%s: done in %s", label, format_duration(done[stage.name].wall_time_s))
     plan.run.save_recipe(plan.recipe)
     return done
@@ -69,8 +60,7 @@ def run_one(stage: str, plan: Plan, rerun: Rerun = Rerun()) -> StageResult[Any]:
     row, run = find_stage(stage), plan.run
     if not is_wanted(row, plan.recipe):
         raise UsageError(
-            f"the settings of {run.path} leave quantization-aware training out (qat.epochs is 0);"
-            " give --epochs"
+            f"{run.path} leaves quantization-aware training out (qat.epochs is 0); give --epochs"
         )
     if not rerun.overwrite:
         state = check_state(row, plan)
@@ -80,8 +70,7 @@ def run_one(stage: str, plan: Plan, rerun: Rerun = Rerun()) -> StageResult[Any]:
         if state.changed and not (row.resumable and run.has_checkpoint(stage)):
             raise UsageError(
                 f"{run.path} has a finished {stage} with other settings ({state.reason});"
-                " --overwrite makes it again and keeps the old one under previous/,"
-                " --out of mtf train begins another run"
+                " --overwrite makes it again, --out of mtf train begins another run"
             )
     return run_stage(row, plan, rerun)
 
@@ -89,12 +78,7 @@ def run_one(stage: str, plan: Plan, rerun: Rerun = Rerun()) -> StageResult[Any]:
 def run_stage(
     stage: Stage, plan: Plan, rerun: Rerun, later: tuple[str, ...] = ()
 ) -> StageResult[Any]:
-    """Do the work of one stage and put its folder in place; an earlier one goes to previous/.
-
-    Raises:
-        UsageError: a stage it needs is missing, or an unfinished one stands in the way.
-        MtfError: the work failed; what was finished before stands.
-    """
+    """Do the work of one stage and put its folder in place; an earlier one goes to previous/."""
     run = plan.run
     inputs = load_inputs(stage, plan)
     digests = {name: run.digest(name) for name in inputs}
@@ -111,7 +95,7 @@ def run_stage(
         outcome = stage.run(Work(plan, folder, folders, inputs, later))
     took_s, metrics = time.monotonic() - clock, outcome.metrics
     if isinstance(metrics, FitMetrics):
-        metrics = replace(metrics, changed_on_the_way=begun.changed_on_the_way)
+        metrics = msgspec.structs.replace(metrics, changed_on_the_way=begun.changed_on_the_way)
         took_s = max(took_s, metrics.fit_time_s)  # of all epochs, not of the last process alone
     result = StageResult(
         stage=stage.name,
@@ -133,19 +117,14 @@ def run_stage(
 
 
 def load_inputs(stage: Stage, plan: Plan) -> dict[str, StageResult[Any]]:
-    """Return the results of the stages that this one builds on, their files checked.
-
-    Raises:
-        UsageError: one is missing, or older than what it was made from.
-        MtfError: one is damaged, or another version wrote it.
-    """
+    """Return the results of the stages that this one builds on, up to date and undamaged."""
     inputs, run = {}, plan.run
     for name in wanted_needs(stage, run, plan.recipe):
         if not run.is_finished(name):
             state = "has not finished" if run.partial(name).is_dir() else "has not been run"
             raise UsageError(
-                f"{stage.name} needs {name}, which {state} in {run.path};"
-                f" finish it first: {resume_command(name, run)}"
+                f"{stage.name} needs {name}, which {state} in {run.path}; finish it first:"
+                f" {resume_command(name, run)}"
             )
         inputs[name] = run.load_stage(name)
         stale = find_stale_input(find_stage(name), plan, inputs[name])
@@ -160,14 +139,10 @@ def load_inputs(stage: Stage, plan: Plan) -> dict[str, StageResult[Any]]:
 def begin_partial(
     stage: Stage, run: RunFolder, asked: StageSettings, rerun: Rerun
 ) -> StageSettings:
-    """Prepare the folder a stage works in: fresh, or where the killed one stopped.
+    """Prepare the folder a stage works in, fresh or continued; return what it is done with.
 
     One that never finished an epoch has nothing to lose. One that was begun from stages which
-    have been made again since, or that is to be overwritten, goes to previous/. Return what was
-    asked with the settings that were changed on the way, which `allow_changes` permits.
-
-    Raises:
-        UsageError: it was begun with other settings, or nothing permits continuing it.
+    have been made again since, or that is to be overwritten, goes to previous/.
     """
     partial = run.partial(stage.name)
     begun = stage.resumable and run.has_checkpoint(stage.name)
@@ -184,11 +159,11 @@ def begin_partial(
     differences = list_differences(with_defaults(held.settings), asked.settings)
     fixed = list_fixed(stage.name, held, asked)
     if differences and (fixed or not rerun.allow_changes):
+        why = f" ({' and '.join(fixed)} cannot change on the way)" if fixed else ""
         allowing = "" if fixed else " --allow-changes to continue with these,"
         raise UsageError(
-            f"{partial} was begun with other settings ({'; '.join(differences)}); give the same"
-            f" ones to continue it,{allowing} or remove that folder to start {stage.name} over"
-            + (f" ({' and '.join(fixed)} cannot change on the way)" if fixed else "")
+            f"{partial} was begun with other settings ({'; '.join(differences)}){why}; give the"
+            f" same ones to continue it,{allowing} or remove that folder to start over"
         )
     if not rerun.resume:
         raise UsageError(
@@ -197,45 +172,37 @@ def begin_partial(
         )
     if differences:
         log.info("%s: continuing with other settings (%s)", stage.name, "; ".join(differences))
-    asked = replace(asked, changed_on_the_way=(*held.changed_on_the_way, *differences))
+    changed = (*held.changed_on_the_way, *differences)
+    asked = msgspec.structs.replace(asked, changed_on_the_way=changed)
     run.begin(stage.name, asked)
     return asked
 
 
 def list_fixed(name: str, held: StageSettings, asked: StageSettings) -> list[str]:
-    """Return the settings of an unfinished stage that differ and that its checkpoint depends on.
-
-    It holds the optimizer's state and the averages, and comes from the weights it started from.
-    """
-    old, new = (with_defaults(begun.settings)[name] for begun in (held, asked))
-    changed = {
-        "optimizer": old["optimizer"] != new["optimizer"],
-        "ema_decay": bool(old["ema_decay"]) != bool(new["ema_decay"]),
-        "weights": old.get("weights") != new.get("weights"),
-    }
-    return [f"{name}.{setting}" for setting, differs in changed.items() if differs]
+    """Return the settings of an unfinished stage that differ and that its checkpoint depends on."""
+    old, new = (
+        {**fit, "ema_decay": bool(fit["ema_decay"])}  # with averages or without
+        for fit in (with_defaults(begun.settings)[name] for begun in (held, asked))
+    )
+    fixed = ("optimizer", "ema_decay", "weights")
+    return [f"{name}.{setting}" for setting in fixed if old.get(setting) != new.get(setting)]
 
 
 def is_from_other_weights(held: StageSettings, asked: StageSettings) -> bool:
     """Tell whether what an unfinished stage was begun from has been made again since.
 
-    Where the settings name another teacher or other weights to start from, that is a change of
-    settings, to be refused or allowed as such.
+    Another teacher or other weights to start from are a change of settings instead.
     """
-    fits = [begun.settings.get("train", {}) for begun in (held, asked)]
-    ignored = [name for name in ("teacher", "weights") if fits[0].get(name) != fits[1].get(name)]
-    old, new = (
-        {name: digest for name, digest in begun.inputs.items() if name not in ignored}
-        for begun in (held, asked)
+    old, new = (begun.settings.get("train", {}) for begun in (held, asked))
+    renamed = {name for name in (TEACHER, WEIGHTS) if old.get(name) != new.get(name)}
+    return any(
+        held.inputs.get(name) != asked.inputs.get(name)
+        for name in (held.inputs.keys() | asked.inputs.keys()) - renamed
     )
-    return old != new
 
 
 def go_on_command(stage: str, plan: Plan) -> str:
-    """Return the command that continues a stage that was interrupted.
-
-    Until an epoch of it is on disk, with these settings, it is the command that was typed.
-    """
+    """Return the command that continues an interrupted stage: before an epoch, that typed."""
     run = plan.run
     begun = run.has_checkpoint(stage) and run.load_recipe() == plan.recipe
     return resume_command(stage, run, plan.data_dir) if begun else provenance.describe_command()
@@ -243,10 +210,11 @@ def go_on_command(stage: str, plan: Plan) -> str:
 
 def resume_command(stage: str, run: RunFolder, data_dir: Path | None = None) -> str:
     """Return the command that finishes a stage of a run."""
+    path = str(run.path)
     words = {
-        "train": ["train", "--out", str(run.path), "--resume"],
-        "qat": ["qat", str(run.path), "--resume"],
-        "export": ["export-tflite", str(run.path)],
+        "train": ["train", "--out", path, "--resume"],
+        "qat": ["qat", path, "--resume"],
+        "export": ["export-tflite", path],
     }
     given = ["--data-dir", str(data_dir)] if data_dir else []
-    return shlex.join(["mtf", *words.get(stage, [stage, str(run.path)]), *given])
+    return shlex.join(["mtf", *words.get(stage, [stage, path]), *given])

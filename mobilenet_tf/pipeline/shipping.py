@@ -43,9 +43,6 @@ def ship_run(
 ) -> Card:
     """Make a finished run a model of the zoo in folder `zoo`; return its card.
 
-    Measured here: the float network with its weights rounded to float16, on all test images,
-    and the int8 file on the first of them.
-
     Raises:
         UsageError: it is not a run, is unfinished, out of date or without QAT; the name is taken.
         MtfError: a file of the run is damaged, or the zoo cannot be written.
@@ -63,10 +60,8 @@ def ship_run(
         log.info("zoo: measuring %s on the test images", weights.name)
         rounded = score_on_test(make_keras_predict_fn(model), recipe, data_dir)
         log.info("zoo: measuring %s on the first %d of them", tflite.name, CHECKED_COUNT)
-        checked = score_on_test(
-            to_probabilities(Classifier.load(tflite)), recipe, data_dir, count=CHECKED_COUNT
-        )
-        files = {tflite.name: tflite, weights.name: weights}
+        predict = to_probabilities(Classifier.load(tflite))
+        checked = score_on_test(predict, recipe, data_dir, count=CHECKED_COUNT)
         start = find_start_file(recipe, results["train"])
         shipment = Shipment(
             name=name,
@@ -74,7 +69,8 @@ def ship_run(
             results=results,
             tflite=tflite.name,
             weights=weights.name,
-            files=files | ({START_FILE: start} if start else {}),
+            files={tflite.name: tflite, weights.name: weights}
+            | ({START_FILE: start} if start else {}),
             weights_top1=rounded.top1,
             check=Check(test_count=checked.count, top1=checked.top1),
         )
@@ -85,15 +81,11 @@ def ship_run(
 
 
 def load_finished(run: RunFolder, recipe: Recipe) -> dict[str, StageResult[Any]]:
-    """Return the results of the stages that a card keeps, all up to date.
-
-    Raises:
-        UsageError: one is missing or out of date, or the run leaves QAT out.
-    """
+    """Return the results of the stages that a card keeps, all up to date."""
     if not recipe.qat.epochs:
         raise UsageError(
-            f"{run.path} leaves quantization-aware training out (qat.epochs is 0) and the zoo"
-            f" ships int8 files after it; run mtf qat {run.path} --epochs 3, and what follows"
+            f"{run.path} leaves quantization-aware training out (qat.epochs is 0), which the zoo's"
+            f" files need; run mtf qat {run.path} --epochs 3, and what follows"
         )
     plan = make_plan(run, recipe)
     for name in PACKAGED_STAGES:
@@ -107,32 +99,24 @@ def load_finished(run: RunFolder, recipe: Recipe) -> dict[str, StageResult[Any]]
 
 
 def find_qat_file(run: RunFolder, export: StageResult[ExportMetrics]) -> Path:
-    """Return the int8 file after QAT of a run.
-
-    Raises:
-        UsageError: there is none.
-        MtfError: the result names a file that is not one of the stage's.
-    """
-    for exported in export.metrics.files:
-        if exported.quantization == "int8_qat":
-            if exported.file not in export.files or Path(exported.file).name != exported.file:
-                raise MtfError(
-                    f"{run.stage('export')}: the result names {exported.file!r}, which is not one"
-                    f" of its files; run mtf export-tflite {run.path} --overwrite"
-                )
-            return run.stage("export") / exported.file
-    raise UsageError(
-        f"{run.path} has no int8_qat file, which is what the zoo ships;"
-        f" run mtf export-tflite {run.path} --quantization int8_qat --overwrite, and benchmark it"
-    )
+    """Return the int8 file after QAT of a run."""
+    files = [found.file for found in export.metrics.files if found.quantization == "int8_qat"]
+    again = f"run mtf export-tflite {run.path} --overwrite"
+    if not files:
+        raise UsageError(
+            f"{run.path} has no int8_qat file, which is what the zoo ships; {again}"
+            " --quantization int8_qat, and benchmark it"
+        )
+    if files[0] not in export.files or Path(files[0]).name != files[0]:
+        raise MtfError(
+            f"{run.stage('export')}: the result names {files[0]!r}, which is not one of its files;"
+            f" {again}"
+        )
+    return run.stage("export") / files[0]
 
 
 def find_start_file(recipe: Recipe, train: StageResult[TrainMetrics]) -> Path | None:
-    """Return the weights file that a run started from, to ship with it.
-
-    None where the run started at random or from a model of the zoo, or where the file is gone or
-    has changed since.
-    """
+    """Return the weights file that a run started from, to ship with it; None if it is gone."""
     file = Path(recipe.train.weights)
     if not file.suffix or not file.is_file() or hash_file(file) != train.inputs.get(WEIGHTS):
         return None

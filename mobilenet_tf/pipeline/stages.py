@@ -20,12 +20,16 @@ from mobilenet_tf.runs.history import load_history
 from mobilenet_tf.runs.record import RunRecord
 from mobilenet_tf.runs.results import M_co, StageResult, Stages
 
+QAT_EPOCH_COST = 1.7  # times an epoch of float training, measured on quickstart and CIFAR-10
+REST_S = 45.0  # calibration, export and benchmark, whatever the dataset
+REST_EPOCHS = 2.0  # the same, as far as it grows with images and network
+
 
 @dataclass(frozen=True)
 class Work:
-    """What a stage gets: the plan, its folder, and the stages before it.
+    """What a stage gets: the plan, its folder, the stages before it, and the names of later ones.
 
-    `later` names the stages that the same command runs after this one.
+    `later` are those that the same command runs.
     """
 
     plan: Plan
@@ -33,6 +37,14 @@ class Work:
     inputs: Mapping[str, Path]  # stage -> its folder
     results: Mapping[str, StageResult[Any]]
     later: tuple[str, ...] = ()
+
+    def estimate_later_s(self, stage: str, epoch_s: float) -> float:
+        """Return about how long the later stages take, from one epoch of `stage` at full size."""
+        if not self.later:
+            return 0.0
+        float_s = epoch_s / (QAT_EPOCH_COST if stage == "qat" else 1.0)
+        qat_epochs = self.plan.recipe.qat.epochs if "qat" in self.later else 0
+        return REST_S + float_s * (REST_EPOCHS + QAT_EPOCH_COST * qat_epochs)
 
 
 @dataclass(frozen=True)
@@ -54,8 +66,7 @@ class Stage:
 
     def run(self, work: Work) -> Outcome[Any]:
         """Do the work of this stage; TensorFlow is loaded here, where it is needed."""
-        module = importlib.import_module(f"{__package__}.{self.name}")
-        outcome: Outcome[Any] = module.run(work)
+        outcome: Outcome[Any] = importlib.import_module(f"{__package__}.{self.name}").run(work)
         return outcome
 
 
@@ -79,36 +90,20 @@ def is_wanted(stage: Stage, recipe: Recipe) -> bool:
 
 
 def wanted_needs(stage: Stage, run: RunFolder, recipe: Recipe) -> list[str]:
-    """Return the stages that this one builds on in this run.
-
-    Quantization-aware training is optional: a run that never began it is exported without.
-    """
-
-    def is_needed(name: str) -> bool:
-        if name != "qat":
-            return True
-        begun = run.is_finished(name) or run.partial(name).is_dir()
-        return is_wanted(find_stage(name), recipe) and begun
-
-    return [name for name in stage.needs if is_needed(name)]
+    """Return the stages that this one builds on in this run: qat only if it has been begun."""
+    has_qat = recipe.qat.epochs > 0 and (run.is_finished("qat") or run.partial("qat").is_dir())
+    return [name for name in stage.needs if name != "qat" or has_qat]
 
 
 def describe_run(run: RunFolder, recipe: Recipe) -> RunRecord:
-    """Return what is known of a run, as the report takes it, from its finished stages on disk.
-
-    Raises:
-        MtfError: a result or a history is damaged, or another version wrote it.
-    """
+    """Return what is known of a run, as the report takes it, from its finished stages on disk."""
     needs = wanted_needs(find_stage("report"), run, recipe)
     done = {name: run.load_stage(name, verify=False) for name in needs if run.is_finished(name)}
-    histories = {
-        name: load_history(run.stage(name)) if name in done else () for name in ("train", "qat")
-    }
     return RunRecord(
         name=run.name,
         recipe=recipe,
         stages=Stages(**done),
         command=provenance.describe_command(),
-        train_history=histories["train"],
-        qat_history=histories["qat"],
+        train_history=load_history(run.stage("train")) if "train" in done else (),
+        qat_history=load_history(run.stage("qat")) if "qat" in done else (),
     )

@@ -8,29 +8,22 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-import msgspec
 from msgspec.structs import replace
 
 from mobilenet_tf.data.training import TrainingData, choose_calibration, load_training_data
 from mobilenet_tf.evaluation.metrics import evaluate, make_keras_predict_fn
-from mobilenet_tf.files import write_bytes, write_text
-from mobilenet_tf.models.weights import (
-    copy_weights,
-    count_parameters,
-    load_features,
-    save_weights,
-)
-from mobilenet_tf.pipeline.estimate import estimate_later_s
+from mobilenet_tf.files import write_text
+from mobilenet_tf.models.weights import copy_weights, count_parameters, load_features, save_weights
 from mobilenet_tf.pipeline.networks import build_float_model
 from mobilenet_tf.pipeline.plan import Plan
 from mobilenet_tf.pipeline.stages import Outcome, Work
 from mobilenet_tf.quantization.folding import fold_batch_norm
 from mobilenet_tf.recipe import Quantization
-from mobilenet_tf.runs.folder import CHECKPOINT_FILE, START_FILE, RunFolder, read_note
+from mobilenet_tf.runs.folder import CHECKPOINT_FILE, START_FILE, RunFolder, read_note, write_note
 from mobilenet_tf.runs.names import recipe_variant, weights_name
 from mobilenet_tf.runs.results import FitMetrics, Precision, TrainMetrics
 from mobilenet_tf.training.distillation import Teacher
-from mobilenet_tf.training.loop import FitPlan, Fitted, Sides, fit
+from mobilenet_tf.training.loop import FitPlan, Fitted, fit
 from mobilenet_tf.training.precision import (
     choose_precision,
     describe_precision,
@@ -47,18 +40,8 @@ SPLIT_FILE = "split.csv"
 F = TypeVar("F", bound=FitMetrics)
 
 
-class InitialWeights(msgspec.Struct, frozen=True):
-    """What a training at work noted of the weights that it started from."""
-
-    weights_at_random: tuple[str, ...]
-
-
 def run(work: Work) -> Outcome[TrainMetrics]:
-    """Train the float network and save the weights of its best epoch.
-
-    Raises:
-        MtfError: the data is not here, the initial weights do not fit, or training diverged.
-    """
+    """Train the float network and save the weights of its best epoch."""
     plan, recipe, settings = work.plan, work.plan.recipe, work.plan.recipe.train
     seed_everything(recipe.seed, recipe.deterministic)
     model = build_float_model(recipe)
@@ -75,6 +58,7 @@ def run(work: Work) -> Outcome[TrainMetrics]:
         "" if at_random is None else f", from the weights of {settings.weights}",
     )
     teacher = load_teacher(plan, data)
+    growing = progressive_sides(recipe, plan.variant)
     precision = settle_precision(model, plan, work.folder)
     learner = model
     if precision.policy != "float32":
@@ -91,16 +75,15 @@ def run(work: Work) -> Outcome[TrainMetrics]:
             seed=recipe.seed,
             folder=work.folder,
             teacher=teacher,
-            sides=make_sides(plan),
+            sides=partial(resolution_at, growing, recipe.model.resolution_px, settings)
+            if growing
+            else None,
             bfloat16_layers=precision.bfloat16_layers,
-            later_s=partial(estimate_later_s, "train", work.later, recipe),
+            later_s=partial(work.estimate_later_s, "train"),
         ),
     )
-    metrics = replace(
-        describe_fit(TrainMetrics, fitted, model, data),
-        precision=precision,
-        weights_at_random=at_random,
-    )
+    metrics = describe_fit(TrainMetrics, fitted, model, data)
+    metrics = replace(metrics, precision=precision, weights_at_random=at_random)
     if learner is not model:
         copy_weights(learner, model)  # what is kept is float32
         metrics = replace(metrics, validation_top1=score_validation(model, data))
@@ -111,23 +94,17 @@ def run(work: Work) -> Outcome[TrainMetrics]:
 
 
 def load_initial_weights(model: Any, plan: Plan, folder: Path) -> tuple[str, ...] | None:
-    """Read the weights that a recipe starts from into its model; return what stays random.
+    """Load the initial weights; return what stays random, None where the plan has no weights.
 
-    The classifier is loaded too where the classes are the same, and starts at random elsewhere.
-    Without such weights nothing is done, and None returned. A training that continues in `folder`
-    has weights of its own, and what was noted of the initial ones stands.
-
-    Raises:
-        MtfError: the file is missing, damaged or of another network.
+    A training that continues in `folder` has its own: what was noted of the initial ones stands.
     """
     if plan.weights is None:
         return None
     note = folder / START_FILE
     if note.is_file() and (folder / CHECKPOINT_FILE).is_file():
-        return read_note(note, InitialWeights).weights_at_random
+        return read_note(note, tuple[str, ...])
     at_random = load_features(model, plan.weights.path, dataset=plan.dataset.name)
-    initial = InitialWeights(weights_at_random=at_random)
-    write_bytes(note, msgspec.json.format(msgspec.json.encode(initial)))
+    write_note(note, at_random)
     return at_random
 
 
@@ -138,43 +115,23 @@ def load_teacher(plan: Plan, data: TrainingData) -> Teacher | None:
     settings, run = plan.recipe.train, RunFolder(plan.teacher.path)
     recipe, result = run.load_recipe(), run.load_stage("train")
     folded = fold_batch_norm(build_float_model(recipe, run.stage("train")))
-    log.info(
-        "train: %s of %s teaches, at temperature %g",
-        recipe_variant(recipe).name,
-        run.path,
-        settings.distill_temperature,
-    )
+    name, temperature = recipe_variant(recipe).name, settings.distill_temperature
+    log.info("train: %s of %s teaches, at temperature %g", name, run.path, temperature)
     if data.validation is not None and result.data["train"] != data.fingerprints["train"]:
-        log.warning(
-            "the teacher was trained on images that are held out here; the validation accuracy"
-            " may flatter"
-        )
+        log.warning("the teacher saw images held out here; the validation accuracy may flatter")
     return Teacher(folded, settings.distill_share, settings.distill_temperature)
 
 
 def settle_precision(model: Any, plan: Plan, folder: Path) -> Precision:
     """Return the precision that the training in `folder` was begun with, or choose and note it."""
-    asked = plan.recipe.train.precision
+    asked, batch_size = plan.recipe.train.precision, plan.recipe.train.batch_size
     precision = load_precision(folder, asked)
     if precision is None:
-        precision = choose_precision(
-            model,
-            asked,
-            batch_size=plan.recipe.train.batch_size,
-            deterministic=plan.recipe.deterministic,
-        )
+        exact = plan.recipe.deterministic
+        precision = choose_precision(model, asked, batch_size=batch_size, deterministic=exact)
         save_precision(precision, folder)
     log.info("train: %s", describe_precision(precision, model))
     return precision
-
-
-def make_sides(plan: Plan) -> Sides | None:
-    """Return how large the images are in the course of training; None if they do not grow."""
-    settings, full_px = plan.recipe.train, plan.recipe.model.resolution_px
-    growing = progressive_sides(plan.recipe, plan.variant)
-    if not growing:
-        return None
-    return lambda share_done: resolution_at(share_done, growing, full_px, settings)
 
 
 def recalibrate(model: Any, plan: Plan, data: TrainingData, metrics: TrainMetrics) -> TrainMetrics:

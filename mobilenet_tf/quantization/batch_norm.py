@@ -13,10 +13,9 @@ _DEAD = 1e-8  # a smaller gain says nothing about its channel's statistics
 class FoldedBatchNormalization(keras.layers.BatchNormalization):
     """Normalises (B, H, W, C) outputs of a kernel that has taken in this layer's gain already.
 
-    Frozen, it adds the folded bias: kernel and bias are then those of the file. Live, in training,
-    the kernel is folded with the moving statistics all the same, so that it is rounded as in the
-    file, while the outputs are normalised by the batch's (the idea of Krishnamoorthi 2018, arXiv
-    1806.08342, section 3.2.2, in one convolution). `live` is set from outside.
+    Frozen, it adds the folded bias, as the file does. Live, in training, the kernel is folded with
+    the moving statistics, so that it is rounded as in the file, and the outputs are normalised by
+    the batch's (Krishnamoorthi 2018, arXiv 1806.08342, section 3.2.2, in one convolution).
     """
 
     live = False

@@ -28,11 +28,9 @@ def round_biases(model: Any) -> None:
     """Round the biases of a fake-quantized model to the file's int32 steps, in place.
 
     One step is the scale of the layer's input times that of the kernel's channel (Jacob 2018,
-    arXiv 1712.05877, section 2.4). The converter rounds to the same steps: the file does not
-    change, the Keras model comes nearer to it. A layer whose input has no range keeps its bias.
-
-    Zeros before an added constant are the exception, a gate that never learnt: the converter gives
-    a vector of equal sums the first channel's scale alone, so one of them moves by one step.
+    arXiv 1712.05877, section 2.4); the converter rounds to the same. A layer whose input has no
+    range keeps its bias. Of zeros before an added constant one moves by one step: the converter
+    gives a vector of equal sums the first channel's scale alone.
     """
     for layer in model.layers:
         if not isinstance(layer, QuantizeWrapperV2) or getattr(layer.layer, "bias", None) is None:

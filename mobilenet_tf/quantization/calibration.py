@@ -18,12 +18,10 @@ OUTLIER_SHARE = 0.05  # of the images, at most: what is more frequent is no exce
 def leave_out_outliers(model: Any, images: np.ndarray, batch_size: int = 64) -> np.ndarray:
     """Return the images (N, R, R, 3) uint8 without those that would spoil the others' ranges.
 
-    Where activations have no ceiling (SiLU, linear bottlenecks), a rare image can make them a
-    hundred times as large as usual, growing from layer to layer, since batch normalisation goes by
-    usual ones. A range that holds them leaves all others a few of its 256 levels. Left out are
-    images in which the largest value of some layer is more than `OUTLIER_TIMES` that of the
-    median image; the file clips them. Percentiles clip too, but in every image (Wu 2020, arXiv
-    2004.09602, section 5).
+    Without a ceiling (SiLU, linear bottlenecks), a rare image can make activations a hundred times
+    as large as usual; a range for them leaves all others a few of its 256 levels. Left out are
+    images whose largest value at some layer is more than `OUTLIER_TIMES` the median image's.
+    Percentiles clip too, but in every image (Wu 2020, arXiv 2004.09602, section 5).
     """
     largest = measure_largest(model, images, batch_size)
     usual = np.median(largest, axis=0)
@@ -47,9 +45,3 @@ def measure_largest(model: Any, images: np.ndarray, batch_size: int = 64) -> np.
             for start in terminal.track(range(0, len(images), batch_size), "looking for outliers")
         ]
     )
-
-
-def describe_outliers(drawn: np.ndarray, kept: np.ndarray) -> str:
-    """Return how many images of a calibration set were left out, as a parenthesis, if any."""
-    count = len(drawn) - len(kept)
-    return f" ({count} of {len(drawn)} left out as outliers)" if count else ""

@@ -1,7 +1,6 @@
 """Batch normalisation folded into the kernels before it, as the deployed file has it.
 
-Fine-tuning starts from the folded network: the kernels that are fake-quantized are then the very
-ones that the file holds, batch-norm statistics cannot drift, and a step costs less.
+The kernels that are fake-quantized are then the file's own.
 """
 
 from __future__ import annotations
@@ -94,11 +93,9 @@ def fold(layer: Any, norm: Any) -> list[np.ndarray]:
 
 
 def spread_channels(model: Any, factor: float) -> None:
-    """Make a hard case: ranges of a kernel's channels spread by `factor`, the function unchanged.
+    """Make a hard case in place: channel ranges spread by `factor`, the function unchanged.
 
-    Channels of every kernel are scaled by 1 to `factor`, evenly in logarithms, and its batch
-    normalisation's statistics undo it. In place; one range for a whole kernel then has only
-    256 / `factor` steps for the narrowest channel.
+    Kernels are scaled by 1 to `factor` per channel, and their batch normalisation undoes it.
     """
     for norm in model.layers:
         if not isinstance(norm, keras.layers.BatchNormalization):

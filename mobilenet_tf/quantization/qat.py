@@ -101,12 +101,12 @@ def copy_float(source: Any, target: Any) -> None:
     Raises:
         MtfError: one has weights that the other lacks.
     """
-    given, taken = float_variables(source), float_variables(target)
-    if given.keys() != taken.keys():
-        lost = ", ".join(sorted(given.keys() ^ taken.keys()))
+    values, variables = float_variables(source), float_variables(target)
+    if values.keys() != variables.keys():
+        lost = ", ".join(sorted(values.keys() ^ variables.keys()))
         raise MtfError(f"the float network and its quantized twin do not share the weights {lost}")
-    for name, variable in taken.items():
-        variable.assign(given[name])
+    for name, variable in variables.items():
+        variable.assign(values[name])
 
 
 def float_variables(model: Any) -> dict[str, Any]:
@@ -124,7 +124,7 @@ def plain_name(variable: Any) -> str:
 
 
 def calibrate(model: Any, images: np.ndarray, batch_size: int = 64) -> None:
-    """Set every activation's range to what it is over images (N, R, R, 3) uint8.
+    """Set every activation's range to that over images (N, R, R, 3) uint8.
 
     Raises:
         UsageError: there is no image, or one of another size or type.
@@ -154,7 +154,7 @@ def widen_dead_ranges(model: Any) -> None:
 
 
 def set_mode(model: Any, mode: Mode) -> bool:
-    """Say how all activation ranges behave from now on; True if that changed anything.
+    """Set how all activation ranges behave; return whether that changed anything.
 
     A compiled function keeps the mode it was traced with, so a change needs a new one.
     """
@@ -166,7 +166,7 @@ def set_mode(model: Any, mode: Mode) -> bool:
 
 
 def set_norms(model: Any, *, live: bool) -> bool:
-    """Say whether batch normalisation follows the batches; True if that changed anything."""
+    """Set whether batch normalisation follows the batches; return whether that changed it."""
     changed = False
     for layer in model.layers:
         norm = getattr(layer, "layer", layer)  # inside its wrapper, if it has one

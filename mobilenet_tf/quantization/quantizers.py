@@ -99,10 +99,7 @@ class DepthwiseKernelQuantizer(KernelQuantizer):
 
 
 class ActivationQuantizer(Quantizer):
-    """Per-tensor activations; `mode` says whether the range is found, followed or fixed.
-
-    `positive` ones, a ReLU's, begin at 0: nobody need look for the lowest.
-    """
+    """Per-tensor activations; `positive` ones, a ReLU's, have a range that starts at 0."""
 
     def __init__(self, *, positive: bool = False) -> None:
         self.mode: Mode = "calibrate"
@@ -141,7 +138,7 @@ class ActivationQuantizer(Quantizer):
 
 
 def follow(bound: Any, seen: Any) -> None:
-    """Move a range's bound a little towards what was seen; zeros alone say nothing about it."""
+    """Move a range's bound towards the batch's; a bound of 0 says nothing about it."""
     moved = bound * MOVING_AVERAGE + seen * (1 - MOVING_AVERAGE)
     bound.assign(tf.where(tf.equal(seen, 0.0), bound, moved))
 
@@ -169,5 +166,5 @@ class ImageQuantization(keras.layers.Layer):
     """The input's fixed range: exactly the 256 values of (byte - 128) / 128."""
 
     def call(self, inputs: Any) -> Any:
-        """Return the images on their 8-bit grid, which they are on already."""
+        """Return the images on their 8-bit grid."""
         return quantize_activation(inputs, -1.0, 127 / 128)

@@ -4,71 +4,32 @@ Every key is checked (an unknown one is an error), every number has its range, a
 the names. The data folder is not here: it belongs to the machine, not to the experiment.
 """
 
-from mobilenet_tf.recipe.differences import list_differences, settings_of, with_defaults
-from mobilenet_tf.recipe.fit import FitSettings, PrecisionName, QatSettings, TrainSettings
-from mobilenet_tf.recipe.loading import (
-    find_recipe,
-    load_recipe,
-    parse_overrides,
-    parse_recipe,
-    parse_value,
-    recipe_names,
-)
-from mobilenet_tf.recipe.sections import (
-    ACTIVATIONS,
-    QUANTIZATIONS,
-    STRIDE_PLANS,
-    ActivationName,
-    AugmentationSettings,
-    BenchmarkSettings,
-    DataSettings,
-    ExportSettings,
-    ModelSettings,
-    Options,
-    Quantization,
-    Recipe,
-    StridePlan,
-)
-from mobilenet_tf.recipe.settings import (
-    Setting,
-    all_settings,
-    check_setting,
-    describe_settings,
-    format_value,
-    replace_settings,
-)
-
-__all__ = [
-    "ACTIVATIONS",
-    "QUANTIZATIONS",
-    "STRIDE_PLANS",
-    "ActivationName",
-    "AugmentationSettings",
-    "BenchmarkSettings",
-    "DataSettings",
-    "ExportSettings",
-    "FitSettings",
-    "ModelSettings",
-    "Options",
-    "PrecisionName",
-    "QatSettings",
-    "Quantization",
-    "Recipe",
-    "Setting",
-    "StridePlan",
-    "TrainSettings",
-    "all_settings",
-    "check_setting",
-    "describe_settings",
-    "find_recipe",
-    "format_value",
-    "list_differences",
-    "load_recipe",
-    "parse_overrides",
-    "parse_recipe",
-    "parse_value",
-    "recipe_names",
-    "replace_settings",
-    "settings_of",
-    "with_defaults",
-]
+from mobilenet_tf.recipe.loading import load_recipe as load_recipe
+from mobilenet_tf.recipe.loading import parse_overrides as parse_overrides
+from mobilenet_tf.recipe.loading import parse_recipe as parse_recipe
+from mobilenet_tf.recipe.loading import parse_value as parse_value
+from mobilenet_tf.recipe.loading import recipe_names as recipe_names
+from mobilenet_tf.recipe.sections import ACTIVATIONS as ACTIVATIONS
+from mobilenet_tf.recipe.sections import QUANTIZATIONS as QUANTIZATIONS
+from mobilenet_tf.recipe.sections import STRIDE_PLANS as STRIDE_PLANS
+from mobilenet_tf.recipe.sections import ActivationName as ActivationName
+from mobilenet_tf.recipe.sections import AugmentationSettings as AugmentationSettings
+from mobilenet_tf.recipe.sections import BenchmarkSettings as BenchmarkSettings
+from mobilenet_tf.recipe.sections import DataSettings as DataSettings
+from mobilenet_tf.recipe.sections import FitSettings as FitSettings
+from mobilenet_tf.recipe.sections import ModelSettings as ModelSettings
+from mobilenet_tf.recipe.sections import Options as Options
+from mobilenet_tf.recipe.sections import PrecisionName as PrecisionName
+from mobilenet_tf.recipe.sections import QatSettings as QatSettings
+from mobilenet_tf.recipe.sections import Quantization as Quantization
+from mobilenet_tf.recipe.sections import Recipe as Recipe
+from mobilenet_tf.recipe.sections import StridePlan as StridePlan
+from mobilenet_tf.recipe.sections import TrainSettings as TrainSettings
+from mobilenet_tf.recipe.settings import Setting as Setting
+from mobilenet_tf.recipe.settings import all_settings as all_settings
+from mobilenet_tf.recipe.settings import check_setting as check_setting
+from mobilenet_tf.recipe.settings import format_value as format_value
+from mobilenet_tf.recipe.settings import list_differences as list_differences
+from mobilenet_tf.recipe.settings import replace_settings as replace_settings
+from mobilenet_tf.recipe.settings import settings_of as settings_of
+from mobilenet_tf.recipe.settings import with_defaults as with_defaults

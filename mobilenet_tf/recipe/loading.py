@@ -55,13 +55,15 @@ def load_recipe(name_or_path: str, overrides: Iterable[str] = ()) -> Recipe:
 
 def find_recipe(name_or_path: str) -> Path:
     """Return the file of a recipe given by name or by path."""
-    shipped = pipelines_folder() / f"{name_or_path}.toml"
     if name_or_path in recipe_names():
-        return shipped
+        return pipelines_folder() / f"{name_or_path}.toml"
     path = Path(name_or_path)
     with contextlib.suppress(OSError):  # a name too long for the file system is no file either
         if name_or_path and path.is_dir():
-            raise UsageError(f"the recipe {path} is a folder; give a .toml file or a name")
+            raise UsageError(
+                f"{path} is a folder, and folders of images cannot be trained on yet; give a recipe"
+                f" (.toml) or a name: {', '.join(recipe_names())}"
+            )
         if path.is_file():
             return path
     raise UsageError(
@@ -106,15 +108,12 @@ def parse_recipe(content: dict[str, Any], origin: str) -> Recipe:
     Raises:
         UsageError: an unknown key, or a value of another type or out of its range.
     """
-    sections = set(Recipe.__struct_fields__) - {"seed", "deterministic"}
     given: dict[str, Any] = {}
     for name, value in content.items():
-        if name not in sections:
-            given[name] = value
-        elif isinstance(value, dict):
+        if isinstance(value, dict):
             given |= {f"{name}.{key}": item for key, item in value.items()}
         else:
-            raise UsageError(f"{origin}: {name} is {show(value)}; it is a section, with settings")
+            given[name] = value
     try:
         return replace_settings(Recipe(), given)
     except UsageError as error:

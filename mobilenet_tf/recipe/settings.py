@@ -1,21 +1,21 @@
-"""What is known of each setting, read from the sections: checks, options and tables use it."""
+"""What is known of each setting, read from the sections, and settings as plain values."""
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
-from numbers import Integral, Real
-from typing import Any, NamedTuple
+from numbers import Real
+from typing import Any
 
 import msgspec
 from msgspec import inspect
 from msgspec.structs import replace
 
 from mobilenet_tf.errors import UsageError, nearest, suggest
-from mobilenet_tf.recipe.sections import Recipe
+from mobilenet_tf.recipe.sections import Recipe, Settings
 
 SHOWN = 60  # characters of a refused value
 
@@ -36,9 +36,14 @@ class Setting:
         return self.key.rpartition(".")[2]
 
     @property
+    def kinds(self) -> tuple[inspect.Type, ...]:
+        """The types that its value may have."""
+        return _alternatives(self.kind)
+
+    @property
     def is_list(self) -> bool:
         """Whether it takes several values."""
-        return any(isinstance(kind, inspect.VarTupleType) for kind in _alternatives(self.kind))
+        return any(isinstance(kind, inspect.VarTupleType) for kind in self.kinds)
 
     @property
     def is_switch(self) -> bool:
@@ -53,31 +58,26 @@ class Setting:
     @property
     def metavar(self) -> str:
         """What a help text shows for a value: `INTEGER`, `[sgd|adamw]`."""
-        return "|".join(_name(kind) for kind in _alternatives(self.kind))
+        return "|".join(map(_name, self.kinds))
 
     @property
     def bounds(self) -> str:
         """The range of a number, without the words before it: "from 1 to 10,000"."""
-        return next(filter(None, map(_bounds, _alternatives(self.kind))), "")
+        return next(filter(None, map(_bounds, self.kinds)), "")
 
     @property
     def choices(self) -> tuple[str, ...]:
         """The words that it, or an item of it, may be; empty where there is no such list."""
-        return _choices(self.kind)
+        inner = [_items(kind) for kind in self.kinds]
+        literals = [
+            kind for kinds in inner for kind in kinds if isinstance(kind, inspect.LiteralType)
+        ]
+        return tuple(str(value) for kind in literals for value in kind.values)
 
     @property
     def range(self) -> str:
         """What is allowed: "a whole number from 1 to 10,000"."""
-        return " or ".join(_describe(kind) for kind in _alternatives(self.kind))
-
-
-class SettingRow(NamedTuple):
-    """A row of the table of settings."""
-
-    key: str
-    default: str
-    range: str
-    description: str
+        return " or ".join(map(_describe, self.kinds))
 
 
 @cache
@@ -86,27 +86,17 @@ def all_settings() -> dict[str, Setting]:
     return {setting.key: setting for setting in list_settings(Recipe)}
 
 
-def list_settings(section: type[msgspec.Struct], prefix: str = "") -> list[Setting]:
-    """Return the settings that a section and the sections within it declare."""
+def list_settings(section: type[msgspec.Struct], prefix: str = "") -> Iterator[Setting]:
+    """Yield every setting that a section and the sections within it declare."""
     info = inspect.type_info(section)
-    found: list[Setting] = []
     for field in info.fields if isinstance(info, inspect.StructType) else ():
         kind, key = field.type, prefix + field.name
         if isinstance(kind, inspect.StructType):
-            found += list_settings(kind.cls, f"{key}.")
+            yield from list_settings(kind.cls, f"{key}.")
             continue
         described = kind.extra_json_schema or {} if isinstance(kind, inspect.Metadata) else {}
         text = described.get("description", "")
-        found.append(Setting(key, section, _bare(kind), field.default, text))
-    return found
-
-
-def describe_settings() -> list[SettingRow]:
-    """Return the table of all settings: key, default as TOML, range, description."""
-    return [
-        SettingRow(setting.key, format_value(setting.default), setting.range, setting.description)
-        for setting in all_settings().values()
-    ]
+        yield Setting(key, section, _bare(kind), field.default, text)
 
 
 def check_setting(key: str, value: Any) -> Any:
@@ -118,18 +108,9 @@ def check_setting(key: str, value: Any) -> Any:
     setting = all_settings().get(key)
     if setting is None:
         raise UsageError(_explain_unknown(key))
-    return check_value(setting, value)
-
-
-def check_value(setting: Setting, value: Any) -> Any:
-    """Return `value` as the type of `setting`; see `check_setting`."""
-    plain = value
-    if isinstance(value, Integral) and not isinstance(value, bool):
-        plain = int(value)  # numpy's, too
-    elif isinstance(value, Real) and not isinstance(value, bool):
-        plain = float(value)
-        if not math.isfinite(plain):
-            raise UsageError(f"{setting.key} is {value}; give a finite number")
+    plain = value.item() if isinstance(value, Real) and hasattr(value, "item") else value  # numpy's
+    if isinstance(plain, float) and not math.isfinite(plain):
+        raise UsageError(f"{key} is {value}; give a finite number")
     try:
         checked = msgspec.convert({setting.name: plain}, setting.section)
     except (msgspec.ValidationError, OverflowError) as error:
@@ -137,7 +118,7 @@ def check_value(setting: Setting, value: Any) -> Any:
         given = _item(value, str(error))
         if isinstance(given, str) and nearest(given, setting.choices):
             hint = suggest(given, setting.choices)
-        raise UsageError(f"{setting.key} is {show(value)}; {hint}") from error
+        raise UsageError(f"{key} is {show(value)}; {hint}") from error
     return getattr(checked, setting.name)
 
 
@@ -154,6 +135,39 @@ def replace_settings(recipe: Recipe, given: Mapping[str, Any]) -> Recipe:
             checked = replace(getattr(recipe, section), **{name: checked})
         recipe = replace(recipe, **{section or name: checked})
     return recipe
+
+
+def settings_of(recipe: Recipe, sections: tuple[str, ...]) -> dict[str, Any]:
+    """Return the named sections and the seed as plain values, for result.json and comparison."""
+    plain: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(recipe))  # tuples as lists
+    return {name: plain[name] for name in ("seed", "deterministic", *sections)}
+
+
+def with_defaults(settings: dict[str, Any]) -> dict[str, Any]:
+    """Return settings of `settings_of` with what an older version had not yet, at its default.
+
+    A new setting's default is what was done before there was a choice.
+    """
+    sections = [
+        name
+        for name, value in settings.items()
+        if isinstance(value, dict) and isinstance(getattr(Recipe(), name, None), Settings)
+    ]
+    defaults = settings_of(Recipe(), tuple(sections))
+    return {**settings, **{name: {**defaults[name], **settings[name]} for name in sections}}
+
+
+def list_differences(old: dict[str, Any], new: dict[str, Any], key: str = "") -> list[str]:
+    """Return one line for every setting that differs: `train.epochs: 30 there, 40 asked`."""
+    lines = []
+    for name in sorted(old.keys() | new.keys()):
+        dotted = f"{key}.{name}" if key else name
+        before, after = old.get(name), new.get(name)
+        if isinstance(before, dict) and isinstance(after, dict):
+            lines += list_differences(before, after, dotted)
+        elif before != after:
+            lines.append(f"{dotted}: {before!r} there, {after!r} asked")
+    return lines
 
 
 def format_value(value: Any) -> str:
@@ -175,27 +189,24 @@ def show(value: Any) -> str:
 def _explain_unknown(key: str) -> str:
     """Say that there is no setting `key`, and which one may be meant."""
     settings = all_settings()
-    if any(known.startswith(f"{key}.") for known in settings):
-        return f"{show(key)} is a section; name a setting in it: {_listed(key)}"
     section, _, name = key.rpartition(".")
-    near_by = [s for s in settings.values() if not section or s.key.startswith(f"{section}.")]
-    if near_by:
-        near = nearest(name, [setting.name for setting in near_by])
-        alike = [setting.key for setting in near_by if setting.name == near]
-    else:  # an unknown section
-        alike = [near] if (near := nearest(key, settings)) else []
+    if inside := _names(key):
+        return f"{show(key)} is a section; name a setting in it: {', '.join(inside)}"
+    known = _names(section)
+    candidates = [s for s in settings.values() if not section or s.key.startswith(f"{section}.")]
+    near = nearest(name, [setting.name for setting in candidates])
+    alike = [setting.key for setting in candidates if setting.name == near]
+    if not known and (other := nearest(key, settings)):  # an unknown section
+        alike = [other]
     hint = f"did you mean {' or '.join(map(repr, alike))}? " if alike else ""
-    known = f"known: {_listed(section)}" if _listed(section) else ""
-    return f"unknown setting {show(key)}; {hint}{known or 'docs/reference/settings.md lists all'}"
+    listed = f"known: {', '.join(known)}" if known else "docs/reference/settings.md lists all"
+    return f"unknown setting {show(key)}; {hint}{listed}"
 
 
-def _listed(section: str) -> str:
-    prefix = f"{section}." if section else ""
-    return ", ".join(
-        setting.name
-        for setting in all_settings().values()
-        if setting.key.startswith(prefix) and (prefix or "." not in setting.key)
-    )
+def _names(section: str) -> list[str]:
+    """Return the names of the settings of a section; of those outside of any for none."""
+    settings = all_settings().values()
+    return [s.name for s in settings if s.key.rpartition(".")[0] == section]
 
 
 def _item(value: Any, message: str) -> Any:
@@ -211,19 +222,12 @@ def _bare(kind: inspect.Type) -> inspect.Type:
 
 def _alternatives(kind: inspect.Type) -> tuple[inspect.Type, ...]:
     kind = _bare(kind)
-    if isinstance(kind, inspect.UnionType):
-        return tuple(_bare(inner) for inner in kind.types)
-    return (kind,)
+    return tuple(map(_bare, kind.types)) if isinstance(kind, inspect.UnionType) else (kind,)
 
 
-def _choices(kind: inspect.Type) -> tuple[str, ...]:
-    found: list[str] = []
-    for inner in _alternatives(kind):
-        if isinstance(inner, inspect.LiteralType):
-            found += map(str, inner.values)
-        elif isinstance(inner, inspect.VarTupleType):
-            found += _choices(inner.item_type)
-    return tuple(found)
+def _items(kind: inspect.Type) -> tuple[inspect.Type, ...]:
+    """Return the types of the items of a list; of anything else its own."""
+    return _alternatives(kind.item_type) if isinstance(kind, inspect.VarTupleType) else (kind,)
 
 
 def _describe(kind: inspect.Type) -> str:
@@ -233,7 +237,7 @@ def _describe(kind: inspect.Type) -> str:
         *first, last = map(str, kind.values)
         return f"{', '.join(first)} or {last}" if first else last
     if isinstance(kind, inspect.VarTupleType):
-        return f"a list, each {' or '.join(map(_describe, _alternatives(kind.item_type)))}"
+        return f"a list, each {' or '.join(map(_describe, _items(kind)))}"
     if isinstance(kind, (inspect.IntType, inspect.FloatType)):
         what = "a whole number" if isinstance(kind, inspect.IntType) else "a number"
         return f"{what} {_bounds(kind)}"
@@ -252,6 +256,6 @@ def _name(kind: inspect.Type) -> str:
     if isinstance(kind, inspect.LiteralType):
         return f"[{'|'.join(map(str, kind.values))}]"
     if isinstance(kind, inspect.VarTupleType):
-        return "|".join(_name(item) for item in _alternatives(kind.item_type))
+        return "|".join(map(_name, _items(kind)))
     names = {inspect.IntType: "INTEGER", inspect.FloatType: "NUMBER", inspect.BoolType: "BOOLEAN"}
     return names.get(type(kind), "TEXT")

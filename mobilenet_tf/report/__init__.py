@@ -3,20 +3,10 @@
 from __future__ import annotations
 
 from mobilenet_tf.report.page import format_stages, render_comparison, write_report
-from mobilenet_tf.report.summary import Artifact, Summary, summarise
-from mobilenet_tf.report.tables import Column, Table, format_table, stage_table
-from mobilenet_tf.report.verdict import Verdict
+from mobilenet_tf.report.summary import Summary, summarise
+from mobilenet_tf.report.tables import Column, format_table
 
 __all__ = [
-    "Artifact",
-    "Column",
-    "Summary",
-    "Table",
-    "Verdict",
-    "format_stages",
-    "format_table",
-    "render_comparison",
-    "stage_table",
-    "summarise",
+    "Column", "Summary", "format_stages", "format_table", "render_comparison", "summarise",
     "write_report",
-]
+]  # fmt: skip

@@ -19,13 +19,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 WIDTH_PX, HEIGHT_PX = 420.0, 300.0
-# name of a CSS variable -> the colour that stands in for it while matplotlib draws
-INK, MUTED, LINE, PANEL = "#010101", "#020202", "#030303", "#040404"
-FLOAT, INT8, SHADE, ON_SHADE, PAGE = "#050505", "#060606", "#070707", "#080808", "#090909"
-VARIABLES = {
-    INK: "ink", MUTED: "muted", LINE: "line", PANEL: "panel", FLOAT: "float", INT8: "int8",
-    SHADE: "shade", ON_SHADE: "on-shade", PAGE: "page",
-}  # fmt: skip
+NAMES = ("ink", "muted", "line", "panel", "float", "int8", "shade", "on-shade", "page")
+# the colours that stand in for CSS variables while matplotlib draws
+COLORS = {name: f"#{number:02x}{number:02x}{number:02x}" for number, name in enumerate(NAMES, 1)}
+INK, MUTED, LINE, PANEL, FLOAT, INT8, SHADE, ON_SHADE, PAGE = COLORS.values()
 RC = {
     "svg.fonttype": "none", "svg.hashsalt": "mobilenet-tf", "path.simplify": False,
     "font.size": 12, "font.family": "DejaVu Sans", "text.color": INK, "text.parse_math": False,
@@ -68,11 +65,10 @@ def render_figure(
 def _clean(svg: str, told: str) -> str:
     """Return matplotlib's SVG for a page: its colours and font, short, with a text alternative."""
     svg = svg[svg.index("<svg ") :]
-    svg = re.sub(r"\s*<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
-    svg = re.sub(r"<!--.*?-->\n?", "", svg, flags=re.DOTALL)
-    svg = re.sub(r'<style type="text/css">.*?</style>', "", svg, flags=re.DOTALL)
+    left_out = r'\s*<metadata>.*?</metadata>|<!--.*?-->\n?|<style type="text/css">.*?</style>'
+    svg = re.sub(left_out, "", svg, flags=re.DOTALL)
     svg = re.sub(r'<g id="[^"]*">', "<g>", svg)
-    for stand_in, name in VARIABLES.items():
+    for name, stand_in in COLORS.items():
         svg = svg.replace(stand_in, f"var(--{name})")
     svg = re.sub(r"font: (bold )?([\d.]+px) [^;\"]*", _font, svg)
     svg = re.sub(r"-?\d+\.\d{3,}", lambda number: f"{float(number[0]):.2f}", svg)

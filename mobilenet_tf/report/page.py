@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import math
+import re
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -11,13 +10,20 @@ from typing import Any
 import msgspec
 
 from mobilenet_tf.files import write_text
-from mobilenet_tf.report import plots, provenance, tables, usage
+from mobilenet_tf.report import plots, provenance, sections, tables, usage
 from mobilenet_tf.report.summary import Summary, summarise
 from mobilenet_tf.report.templates import render
-from mobilenet_tf.report.units import accuracy_interval, format_ms, format_size, signed
+from mobilenet_tf.report.units import accuracy_interval
 from mobilenet_tf.runs.record import RunRecord
+from mobilenet_tf.runs.results import BenchmarkRow
 
 REPORT_FORMAT = 2
+# the benchmark stage in the same file has the long lists
+ROW_FIELDS = [
+    name
+    for name in BenchmarkRow.__struct_fields__
+    if name not in ("per_class", "confusion", "paired")
+]
 
 
 def write_report(folder: Path, record: RunRecord) -> tuple[Path, ...]:
@@ -35,22 +41,17 @@ def write_report(folder: Path, record: RunRecord) -> tuple[Path, ...]:
         "report.json": render_json(summary),
         "report.html": render("report.html.jinja", **values, **_illustrations(summary)),
     }
-    paths = []
     for name, content in contents.items():
-        path = folder / name
-        write_text(path, content)
-        paths.append(path)
-    return tuple(paths)
+        write_text(folder / name, content)
+    return tuple(folder / name for name in contents)
 
 
 def format_stages(record: RunRecord) -> str:
     """Return the stage table for a terminal and the verdict."""
     summary = summarise(record)
-    rows = summary.artifacts
-    parts = (
-        [tables.format_table(tables.stage_columns(rows), tables.stage_rows(rows))] if rows else []
-    )
-    return "\n\n".join([*parts, summary.verdict.sentence])
+    table = sections.stage_table(summary)
+    text = f"{tables.format_table(table.columns, table.rows)}\n\n" if table.rows else ""
+    return text + summary.verdict.sentence
 
 
 def render_comparison(table: tables.Table) -> str:
@@ -73,15 +74,14 @@ def render_json(summary: Summary) -> str:
             "int8": summary.headline.label if summary.headline else None,
             "float": summary.reference.label if summary.reference else None,
         },
-        "classes": tables.class_names(summary),
+        "classes": sections.class_names(summary),
         "test_count": benchmark.test_count if benchmark else None,
         "rows": [
             {
                 "label": artifact.label,
                 "delta_points": artifact.delta_points,
                 "size_share": artifact.size_share,
-                # the benchmark stage in the same file has the long lists
-                **{k: v for k, v in _plain(artifact.row).items() if k not in LONG},
+                **{name: getattr(artifact.row, name) for name in ROW_FIELDS},
             }
             for artifact in summary.artifacts
         ],
@@ -89,35 +89,9 @@ def render_json(summary: Summary) -> str:
         "stages": dict(record.stages.items()),
         "history": {"train": record.train_history, "qat": record.qat_history},
     }
-    return _format_json(_plain(document)) + "\n"
-
-
-LONG = ("per_class", "confusion", "paired")
-
-
-def _plain(value: object) -> Any:
-    """Return plain values, null for figures that are not finite."""
-    value = msgspec.to_builtins(value)
-    if isinstance(value, dict):
-        return {key: _plain(inner) for key, inner in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(inner) for inner in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _format_json(value: object, indent: str = "") -> str:
-    """Return indented JSON with lists of plain values on one line: a matrix stays readable."""
-    inner = indent + "  "
-    if isinstance(value, dict) and value:
-        lines = [
-            f"{inner}{json.dumps(key, ensure_ascii=False)}: {_format_json(item, inner)}"
-            for key, item in value.items()
-        ]
-        return "{\n" + ",\n".join(lines) + f"\n{indent}}}"
-    if isinstance(value, list) and any(isinstance(item, (dict, list)) for item in value):
-        lines = [f"{inner}{_format_json(item, inner)}" for item in value]
-        return "[\n" + ",\n".join(lines) + f"\n{indent}]"
-    return json.dumps(value, ensure_ascii=False, allow_nan=False)
+    text = msgspec.json.format(msgspec.json.encode(document)).decode()
+    # a list of figures on one line: a matrix stays readable
+    return re.sub(r'\[\n([^\[\]{}"]*)\]', lambda m: f"[{' '.join(m[1].split())}]", text) + "\n"
 
 
 def _values(summary: Summary) -> dict[str, Any]:
@@ -128,18 +102,21 @@ def _values(summary: Summary) -> dict[str, Any]:
         "run": record.name,
         "command": record.command,
         "verdict": summary.verdict,
-        "facts": provenance.facts(summary),
+        "recipe": record.recipe,
+        "class_count": len(summary.classes),
+        "reference": summary.reference,
         "lacking": _lacking(summary),
-        "stage_table": tables.stage_table(summary),
-        "class_table": tables.class_table(summary),
-        "confusion_pairs": tables.confusion_pairs(summary),
+        "stage_table": sections.stage_table(summary),
+        "class_table": sections.class_table(summary),
+        "confusion_pairs": sections.confusion_pairs(summary),
         "file": (file.file or file.artifact) if file else None,
         "usage_table": usage.mapping_table(summary),
         "python_example": usage.python_example(summary),
         "stages_table": provenance.stages_table(summary),
+        "selection": provenance.selection_note(summary),
         "environment_table": provenance.environment_table(summary),
         "settings": provenance.format_toml(record.recipe),
-        "files_table": provenance.files_table(summary),
+        "files_table": provenance.run_files_table(summary),
     }
 
 
@@ -156,41 +133,18 @@ def _lacking(summary: Summary) -> list[str]:
 
 
 def _illustrations(summary: Summary) -> dict[str, Any]:
-    """Return the tiles and the plots of the web page."""
+    """Return what the web page alone shows: the float file beside the int8 one, and the plots."""
     figures = [
         plots.plot_accuracy_size(summary),
         plots.plot_accuracy_curves(summary),
         plots.plot_loss_curves(summary),
         plots.plot_confusion(summary),
     ]
-    return {"tiles": _tiles(summary), "figures": [figure for figure in figures if figure]}
-
-
-def _tiles(summary: Summary) -> list[dict[str, Any]]:
-    """Return the three figures that a reader wants first."""
-    artifact, benchmark = summary.headline, summary.benchmark
-    if artifact is None or benchmark is None:
-        return []
-    row, base = artifact.row, summary.float_file.row if summary.float_file else None
-    accuracy, size, latency = [], [], []
-    if summary.reference and artifact.delta_points is not None:
-        top1 = 100 * summary.reference.row.top1
-        accuracy.append(f"float {top1:.2f} %: {signed(artifact.delta_points)} points")
-    if benchmark.test_count:
-        low, high = accuracy_interval(row.top1, benchmark.test_count)
-        accuracy.append(f"95 % interval {100 * low:.1f} to {100 * high:.1f} %")
-    if base and artifact.size_share is not None:
-        size.append(f"{100 * artifact.size_share:.1f} % of float32, {format_size(base.size_bytes)}")
-    if base and row.latency_median_ms:
-        ratio = base.latency_median_ms / row.latency_median_ms
-        latency.append(
-            f"float32 file {format_ms(base.latency_median_ms)} ms: {ratio:.1f} times as fast"
-        )
-    latency.append(f"median, {benchmark.threads} thread{'s' if benchmark.threads != 1 else ''}")
-    figure, unit = format_size(row.size_bytes).split(" ")
-    tiles = (
-        ("int8 accuracy, top-1", f"{100 * row.top1:.2f}", "%", accuracy),
-        ("int8 file", figure, unit, size),
-        ("int8, one image", format_ms(row.latency_median_ms), "ms", latency),
-    )
-    return [dict(zip(("name", "figure", "unit", "notes"), tile, strict=True)) for tile in tiles]
+    int8, benchmark = summary.headline, summary.benchmark
+    count = benchmark.test_count if benchmark else 0
+    return {
+        "int8": int8,
+        "float_row": summary.float_file.row if summary.float_file else None,
+        "interval": accuracy_interval(int8.row.top1, count) if int8 and count else None,
+        "figures": [figure for figure in figures if figure],
+    }

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from math import isnan, nan
+from typing import TYPE_CHECKING
 
+from mobilenet_tf.recipe import Quantization
 from mobilenet_tf.report.figure import (
     FLOAT,
     INK,
@@ -17,9 +19,9 @@ from mobilenet_tf.report.figure import (
     SHADE,
     WIDTH_PX,
     render_figure,
-)
-from mobilenet_tf.report.summary import Artifact, Summary
-from mobilenet_tf.report.tables import class_names
+)  # fmt: skip
+from mobilenet_tf.report.sections import class_names
+from mobilenet_tf.report.summary import Summary
 from mobilenet_tf.report.templates import STYLE
 from mobilenet_tf.report.units import format_size
 from mobilenet_tf.report.verdict import ACCURACY_LIMIT_POINTS
@@ -31,9 +33,12 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 LEAST_SPAN_POINTS = 1.0  # a tenth of a point must not look like a cliff
+CURVES = (("training", INT8, (0, (2.5, 1.5))), ("validation", FLOAT, "solid"))
 NUMBERED_CLASSES = 20
 SHADES = 12
-MARKERS = {"dynamic_range": "^", "int8_ptq": "s", "int8_qat": "D"}
+MARKERS: dict[Quantization, str] = {
+    "float32": "o", "float16": "v", "dynamic_range": "^", "int8_ptq": "s", "int8_qat": "D",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -80,76 +85,25 @@ def plot_accuracy_size(summary: Summary) -> Plot | None:
         axes.set_yticks([tick for tick in axes.get_yticks() if -1e-6 <= tick <= 100 + 1e-6])
         axes.set_ylim(middle - half, middle + half)
         for artifact in shown:
-            row, is_int8 = artifact.row, artifact.row.quantization.startswith("int8")
-            keras = row.format == "keras"
+            is_int8 = artifact.row.quantization.startswith("int8")
             axes.plot(
-                row.size_bytes,
-                100 * row.top1,
-                marker="o" if keras else MARKERS.get(row.quantization, "o"),
-                color=INT8 if is_int8 else FLOAT,
-                fillstyle="none" if keras else "full",
-                markersize=8,
-                linestyle="none",
-            )
-        _label_points(figure, axes, shown, summary.headline)
+                artifact.row.size_bytes, 100 * artifact.row.top1, label=artifact.label,
+                marker=MARKERS[artifact.row.quantization], color=INT8 if is_int8 else FLOAT,
+                fillstyle="none", markersize=9, markeredgewidth=1.75, linestyle="none",
+            )  # fmt: skip
+        legend = figure.legend(
+            loc="outside lower center", ncols=3, handletextpad=0.1, columnspacing=1
+        )
+        for text, artifact in zip(legend.get_texts(), shown, strict=True):
+            text.set_fontweight("bold" if artifact is summary.headline else "normal")
 
     told = "; ".join(
         f"{a.label} {100 * a.row.top1:.2f} % at {format_size(a.row.size_bytes)}" for a in shown
     )
-    caption = (
-        f"Line: the float model. Dashed: {ACCURACY_LIMIT_POINTS} points below it, the limit."
-        if summary.reference
-        else ""
-    )
+    limit = f"Line: the float model. Dashed: {ACCURACY_LIMIT_POINTS} points below it, the limit."
     title = "Accuracy against size"
-    return Plot(title, render_figure(draw, f"{title}: {told}"), caption)
-
-
-def _label_points(
-    figure: Figure, axes: Any, shown: Sequence[Artifact], headline: Artifact | None
-) -> None:
-    """Write each label at the first place, nearest first, that touches nothing drawn before."""
-    from matplotlib.transforms import Bbox
-
-    renderer = figure.canvas.get_renderer()  # type: ignore[attr-defined]
-    places = [axes.transData.transform((a.row.size_bytes, 100 * a.row.top1)) for a in shown]
-    taken = [Bbox.from_extents(x - 6, y - 6, x + 6, y + 6) for x, y in places]
-    frame = axes.get_window_extent(renderer)
-    for line in axes.get_lines():
-        if len(line.get_xdata()) > 1:  # a level, not a point
-            y = axes.transData.transform((1, line.get_ydata()[0]))[1]
-            taken.append(Bbox.from_extents(frame.x0, y - 1, frame.x1, y + 1))
-    steps = [(0, s) for s in (10, -10, 26, -26, 42, -42, 58, -58, 74, -74)]
-    steps = [(10, 0), (-10, 0), *((x, y) for _, y in steps for x in (0, 10, -10))]
-    for artifact in shown:
-        note = axes.annotate(
-            artifact.label,
-            (artifact.row.size_bytes, 100 * artifact.row.top1),
-            xytext=(0, 10),
-            textcoords="offset points",
-            weight="bold" if artifact is headline else "normal",
-            arrowprops={"arrowstyle": "-", "color": MUTED, "linewidth": 0.75, "shrinkB": 5},
-        )
-        best = (float("inf"), 0, 0)
-        for order, (x, y) in enumerate(steps):
-            _place(note, x, y)
-            box = note.get_window_extent(renderer).padded(1)
-            outside = not (frame.x0 <= box.x0 and box.x1 <= frame.x1 and frame.y0 <= box.y0)
-            outside = outside or box.y1 > frame.y1
-            cost = 1000 * outside + sum(box.overlaps(other) for other in taken)
-            best = min(best, (cost, order, 0))
-            if cost == 0:
-                break
-        x, y = steps[best[1]]
-        _place(note, x, y)
-        taken.append(note.get_window_extent(renderer).padded(1))
-        note.arrow_patch.set_visible(abs(y) > 20)
-
-
-def _place(note: Any, x: int, y: int) -> None:
-    note.set_position((x, y))
-    note.set_ha("left" if x > 0 else "right" if x < 0 else "center")
-    note.set_va("center" if y == 0 else "bottom" if y > 0 else "top")
+    figure = render_figure(draw, f"{title}: {told}")
+    return Plot(title, figure, limit if summary.reference else "")
 
 
 Reader = Callable[[Epoch], "float | None"]
@@ -176,64 +130,60 @@ def _plot_curves(
     summary: Summary, title: str, unit: str, readers: tuple[Reader, Reader], caption: str
 ) -> Plot | None:
     record = summary.record
-    parts = [
-        (name, stage, history, start)
-        for name, stage, history, start in (
-            ("float training", record.stages.train, record.train_history, 0),
-            ("QAT", record.stages.qat, record.qat_history, len(record.train_history)),
-        )
-        if history
-    ]
-    if not parts:
+    history = (*record.train_history, *record.qat_history)
+    if not history:
         return None
-    told: list[str] = []
-    kept = False
-    for name, stage, history, _ in parts:
-        for series, read in zip(("training", "validation"), readers, strict=True):
-            value = read(history[-1])
-            told += [] if value is None else [f"{series} ends {name} at {value:.2f}"]
-        kept = kept or (stage is not None and stage.metrics.selection == "validation")
+    qat_start = len(record.train_history)
+    parts = (
+        ("float training", record.stages.train, 0, record.train_history),
+        ("QAT", record.stages.qat, qat_start, record.qat_history),
+    )
+    kept = [  # indices of the epochs that validation chose
+        start + [epoch.epoch for epoch in epochs].index(stage.metrics.best_epoch)
+        for _, stage, start, epochs in parts
+        if epochs and stage and stage.metrics.selection == "validation"
+    ]
 
     def draw(figure: Figure) -> None:
         from matplotlib.ticker import MaxNLocator
 
         axes = figure.subplots()
-        axes.set(title=unit, xlabel="epoch")
+        axes.set(title=unit, xlabel="epoch", xlim=(0.5, len(history) + 0.5))
         axes.grid(visible=False, axis="x")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7))
-        for name, stage, history, start in parts:
-            epochs = [start + index + 1 for index in range(len(history))]
-            styles = (("training", INT8, (0, (2.5, 1.5))), ("validation", FLOAT, "solid"))
-            for (series, color, dashes), read in zip(styles, readers, strict=True):
-                values = [read(epoch) for epoch in history]
-                points = [float("nan") if value is None else value for value in values]
-                if all(value is None for value in values):
-                    continue
-                label = series if name == parts[0][0] else None
-                mark = "o" if len(points) == 1 else None
+        for (series, color, dashes), read in zip(CURVES, readers, strict=True):
+            points = [_or_nan(read(epoch)) for epoch in history]
+            if all(map(isnan, points)):
+                continue
+            for start, end, label in ((0, qat_start, series), (qat_start, len(history), None)):
                 axes.plot(
-                    epochs, points, color=color, linestyle=dashes, label=label, marker=mark,
-                    markersize=4,
+                    range(start + 1, end + 1), points[start:end], color=color, linestyle=dashes,
+                    label=label, marker="o" if end - start == 1 else None, markersize=4,
                 )  # fmt: skip
-                if stage and series == "validation" and stage.metrics.selection == "validation":
-                    best = [e.epoch for e in history].index(stage.metrics.best_epoch)
-                    axes.plot(
-                        epochs[best], points[best], marker="o", markersize=9, color=color,
-                        fillstyle="none", markeredgewidth=1.75, linestyle="none",
-                    )  # fmt: skip
-            if name == "QAT":
-                axes.axvspan(start + 0.5, epochs[-1] + 0.5, color=PANEL, linewidth=0, zorder=0)
-                axes.text(
-                    epochs[-1] + 0.4, 0.99, "QAT", ha="right", va="top", weight="bold",
-                    transform=axes.get_xaxis_transform(),
+            if series == "validation":
+                axes.plot(
+                    [index + 1 for index in kept], [points[index] for index in kept], marker="o",
+                    markersize=9, color=color, fillstyle="none", markeredgewidth=1.75,
+                    linestyle="none",
                 )  # fmt: skip
-        axes.set_xlim(0.5, parts[-1][3] + len(parts[-1][2]) + 0.5)
+        if record.qat_history:
+            axes.axvspan(qat_start + 0.5, len(history) + 0.5, color=PANEL, linewidth=0, zorder=0)
+            axes.text(
+                len(history) + 0.4, 0.99, "QAT", ha="right", va="top", weight="bold",
+                transform=axes.get_xaxis_transform(),
+            )  # fmt: skip
         axes.margins(y=0.12)
         axes.legend(
             loc="lower right", bbox_to_anchor=(1.02, 0.98), ncols=2, borderpad=0, fontsize=12,
             handlelength=2,
         )  # fmt: skip
 
+    told = [
+        f"{series} ends {name} at {value:.2f}"
+        for name, _, _, epochs in parts
+        for (series, _, _), read in zip(CURVES, readers, strict=True)
+        if epochs and (value := read(epochs[-1])) is not None
+    ]
     if kept:
         caption = f"{caption} Ring: the epoch that was kept.".strip()
     return Plot(title, render_figure(draw, f"{title}: {', '.join(told)}"), caption)
@@ -251,6 +201,7 @@ def plot_confusion(summary: Summary) -> Plot | None:
     shares = [[n / (sum(line) or 1) for n in line] for line in artifact.row.confusion]
     names, count = class_names(summary), len(shares)
     numbered = count <= NUMBERED_CLASSES
+    cells = [(x, y, share) for y, line in enumerate(shares) for x, share in enumerate(line)]
 
     def draw(figure: Figure) -> None:
         axes = figure.subplots()
@@ -270,35 +221,29 @@ def plot_confusion(summary: Summary) -> Plot | None:
         figure.draw_without_rendering()
         side = axes.get_window_extent().height / count * 72 / figure.dpi
         gap = 1.0 if numbered else 0.0
+        half = 0.5 - gap / side / 2
         for shade in range(1, SHADES + 1):  # one line a shade: 100 classes stay under 100 KB
-            xs: list[float] = []
-            ys: list[float] = []
-            for true, line in enumerate(shares):
-                for predicted, share in enumerate(line):
-                    if round(SHADES * share**0.5) == shade:
-                        half = 0.5 - gap / side / 2
-                        xs += [predicted - half, predicted + half, float("nan")]
-                        ys += [true, true, float("nan")]
-            if xs:
+            found = [(x, y) for x, y, share in cells if round(SHADES * share**0.5) == shade]
+            if found:
+                xs = [end for x, _ in found for end in (x - half, x + half, nan)]
+                ys = [end for _, y in found for end in (y, y, nan)]
                 axes.plot(
                     xs, ys, color=SHADE, alpha=shade / SHADES, linewidth=side - gap,
                     solid_capstyle="butt",
                 )  # fmt: skip
-        for true, line in enumerate(shares if numbered else []):
-            for predicted, share in enumerate(line):
-                if share >= 0.005:
-                    color = ON_SHADE if share**0.5 > 0.62 else INK
-                    axes.text(
-                        predicted, true, f"{100 * share:.0f}", color=color, ha="center",
-                        va="center_baseline", fontsize=min(12, 0.5 * side),
-                    )  # fmt: skip
+        for x, y, share in cells if numbered else ():
+            if share >= 0.005:
+                color = ON_SHADE if share**0.5 > 0.62 else INK
+                axes.text(
+                    x, y, f"{100 * share:.0f}", color=color, ha="center", va="center_baseline",
+                    fontsize=min(12, 0.5 * side),
+                )  # fmt: skip
 
     recalled = [line[i] for i, line in enumerate(shares)]
     told = f"{count} classes, {100 * sum(recalled) / count:.1f} % correct on average"
     if numbered:
-        told = "; ".join(
-            f"{name} {100 * r:.0f} % correct" for name, r in zip(names, recalled, strict=True)
-        )
+        named = zip(names, recalled, strict=True)
+        told = "; ".join(f"{name} {100 * share:.0f} % correct" for name, share in named)
     title = f"Confusion matrix of {artifact.label}"
     caption = "Percent of each true class; below half a percent is blank. " if numbered else ""
     caption += "Shades grow with the square root of the share."
@@ -330,18 +275,15 @@ def plot_layers(title: str, rows: Sequence[LayerRow], worst: str = "") -> str:
             if name == worst:
                 label.set(weight="bold", color=INK)
         for index, (label_text, marker, color, fill) in enumerate(LAYER_SERIES):
-            found = [(values[index], at) for at, (_, values) in enumerate(rows)]
-            seen = [(value, at) for value, at in found if value is not None]
             axes.plot(
-                [value for value, _ in seen], [at for _, at in seen], marker=marker, color=color,
-                fillstyle=fill, linestyle="none", markersize=7, label=label_text,
+                [_or_nan(values[index]) for _, values in rows], range(len(rows)), marker=marker,
+                color=color, fillstyle=fill, linestyle="none", markersize=7, label=label_text,
             )  # fmt: skip
         axes.legend(loc="upper left", bbox_to_anchor=(0, -30 / (20 * len(rows) + 1)), ncols=3)
 
     told = f"Layers of {title}: worst {worst}" if worst else f"Layers of {title}"
-    figure = str(
-        render_figure(draw, told, width_px=640.0, height_px=110.0 + 20 * len(rows), page=True)
-    )
+    height_px = 110.0 + 20 * len(rows)
+    figure = str(render_figure(draw, told, width_px=640.0, height_px=height_px, page=True))
     style = STYLE.read_text("utf-8").replace("&", "&amp;").replace("<", "&lt;")
     opening, rest = figure.split(">", 1)
     return f"{opening}><style>{style}</style>{rest}\n"
@@ -349,6 +291,10 @@ def plot_layers(title: str, rows: Sequence[LayerRow], worst: str = "") -> str:
 
 def _percent(share: float | None) -> float | None:
     return None if share is None else 100 * share
+
+
+def _or_nan(value: float | None) -> float:
+    return nan if value is None else value
 
 
 def _shorten(text: str, length: int = 12) -> str:

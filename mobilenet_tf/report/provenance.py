@@ -3,28 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import msgspec
 
 from mobilenet_tf.recipe import Recipe
 from mobilenet_tf.report.summary import Summary
-from mobilenet_tf.report.tables import Column, Table
-from mobilenet_tf.runs.results import StageResult
+from mobilenet_tf.report.tables import Column, Table, make_table
+from mobilenet_tf.report.units import MISSING
+from mobilenet_tf.runs.results import FileRecord, FitMetrics, StageResult
 from mobilenet_tf.system.duration import format_duration
 
 
 def stages_table(summary: Summary) -> Table | None:
-    """Return when each stage ran and how long it took."""
-    stages = summary.record.stages.items()
+    """Return when each stage ran, how long it took, and its command where that is not the run's."""
+    record = summary.record
+    stages = record.stages.items()
     if not stages:
         return None
-    total_s = sum(record.wall_time_s for _, record in stages)
-    return Table(
+    fits = [s.metrics if isinstance(s.metrics, FitMetrics) else None for _, s in stages]
+    commands = [MISSING if s.command == record.command else s.command for _, s in stages]
+    total_s = sum(stage.wall_time_s for _, stage in stages)
+    return make_table(
         "Stages",
-        (Column("stage", align="left"), Column("started", align="left"), Column("wall time")),
-        tuple((name, s.started_at, format_duration(s.wall_time_s)) for name, s in stages),
-        f"All stages together: {format_duration(total_s)}. {selection_note(summary)}".strip(),
+        (
+            (Column("stage", align="left"), [name for name, _ in stages]),
+            (Column("command", align="left", code=True, optional=True), commands),
+            (Column("started", align="left"), [stage.started_at for _, stage in stages]),
+            (Column("wall time"), [format_duration(stage.wall_time_s) for _, stage in stages]),
+            (Column("epochs"), [format_duration(f.fit_time_s) if f else MISSING for f in fits]),
+        ),
+        "Epochs: the time of all of them, however often the stage was resumed."
+        f" All stages together: {format_duration(total_s)}.",
     )
 
 
@@ -57,17 +66,14 @@ def environment_table(summary: Summary) -> Table | None:
     if not stages:
         return None
     stated: dict[str, dict[str, list[str]]] = {}
-
-    def state(name: str, value: object, stage: str) -> None:
-        if value:
-            stated.setdefault(name, {}).setdefault(str(value), []).append(stage)
-
-    for stage, record in stages:
-        state("commit", record.commit, stage)
-    for group in ("machine", "versions", "data"):
+    for group in ("commit", "machine", "versions", "data"):
         for stage, record in stages:
-            for name, value in msgspec.to_builtins(getattr(record, group)).items():
-                state(f"{group}: {name}", value, stage)
+            found = msgspec.to_builtins(getattr(record, group))
+            plain = found if isinstance(found, dict) else {"": found}
+            for key, value in plain.items():
+                name = f"{group}: {key}" if key else group
+                if value:
+                    stated.setdefault(name, {}).setdefault(str(value), []).append(stage)
     rows = [
         (name if len(values) == 1 else f"{name} ({', '.join(where)})", text)
         for name, values in stated.items()
@@ -80,52 +86,30 @@ def environment_table(summary: Summary) -> Table | None:
     )
 
 
-def files_table(summary: Summary) -> Table | None:
+def run_files_table(summary: Summary) -> Table | None:
     """Return every file of the run with its size and SHA-256."""
-    rows = [
-        (f"{stage}/{name}", f"{entry.size_bytes:,}", entry.sha256)
-        for stage, record in summary.record.stages.items()
-        if isinstance(record, StageResult)
-        for name, entry in record.files.items()
-    ]
-    if not rows:
-        return None
-    return Table(
-        "Files",
-        (
-            Column("file", align="left", code=True),
-            Column("bytes"),
-            Column("SHA-256", align="left", code=True),
-        ),
-        tuple(rows),
+    files = {
+        f"{stage}/{name}": file
+        for stage, result in summary.record.stages.items()
+        if isinstance(result, StageResult)
+        for name, file in result.files.items()
+    }
+    return files_table(files) if files else None
+
+
+def files_table(files: Mapping[str, FileRecord]) -> Table:
+    """Return files by name with their size and SHA-256."""
+    columns = (
+        Column("file", align="left", code=True),
+        Column("bytes"),
+        Column("SHA-256", align="left", code=True),
     )
+    rows = [(name, f"{file.size_bytes:,}", file.sha256) for name, file in files.items()]
+    return Table("Files", columns, tuple(rows))
 
 
-def facts(summary: Summary) -> list[tuple[str, str]]:
-    """Return the few facts that head a report: model, data and cost."""
-    model, name = summary.record.recipe.model, summary.record.recipe.data.name
-    side = model.resolution_px
-    classes = f", {len(summary.classes)} classes" if summary.classes else ""
-    shown = [
-        ("Model", f"{model.name}, alpha {model.alpha:g}, {side} x {side} px"),
-        ("Data", f"{name}{classes}"),
-    ]
-    if summary.reference:
-        row = summary.reference.row
-        shown.append(("Parameters", f"{row.parameters:,}"))
-        shown.append(("Multiply-adds", f"{row.macs / 1e6:,.1f} million an image"))
-    return shown
-
-
-def format_toml(settings: Recipe | Mapping[str, Any]) -> str:
-    """Return settings as TOML; saved as a file, those of a recipe can be run again."""
+def format_toml(recipe: Recipe) -> str:
+    """Return a recipe as TOML; saved as a file, it can be run again."""
     import tomli_w
 
-    return tomli_w.dumps(_without_none(msgspec.to_builtins(settings))).rstrip()
-
-
-def _without_none(value: Any) -> Any:
-    """Return nested values without None, which TOML cannot say."""
-    if isinstance(value, dict):
-        return {key: _without_none(item) for key, item in value.items() if item is not None}
-    return value
+    return tomli_w.dumps(msgspec.to_builtins(recipe)).rstrip()

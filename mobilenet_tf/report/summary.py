@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 
 from mobilenet_tf.recipe import Quantization
@@ -17,6 +16,8 @@ QUANTIZATION_LABELS: dict[Quantization, str] = {
     "int8_ptq": "int8 PTQ",
     "int8_qat": "int8 QAT",
 }
+
+NO_BENCHMARK = BenchmarkMetrics(rows=(), classes=(), test_count=0, threads=0)
 
 
 @dataclass(frozen=True)
@@ -62,48 +63,43 @@ def summarise(record: RunRecord) -> Summary:
 
     Stages may be missing; the verdict then says which figures are.
     """
-    benchmark = record.stages.benchmark
-    rows = benchmark.metrics.rows if benchmark else ()
-    keras = _first(rows, "keras", "float32")
-    float_file = _first(rows, "tflite", "float32")
-    reference = keras or float_file
+    stage = record.stages.benchmark
+    benchmark = (
+        stage.metrics if stage else BenchmarkMetrics(rows=(), classes=(), test_count=0, threads=0)
+    )
+    float_file = benchmark.find("tflite", "float32")
+    reference = benchmark.find("keras", "float32") or float_file
     # Which int8 file is shown is decided by its kind, never by its test accuracy.
-    headline = _first(rows, "tflite", "int8_qat", "int8_ptq")
-    sized = float_file or reference
-    artifacts = {
-        id(row): Artifact(
-            label,
-            row,
-            # 6: rids it of binary noise
-            delta_points=round(100 * (row.top1 - reference.top1), 6) if reference else None,
-            size_share=row.size_bytes / sized.size_bytes if sized and sized.size_bytes else None,
-        )
-        for row, label in zip(rows, _labels(rows), strict=True)
-    }
-    if benchmark is None:
+    headline = benchmark.find("tflite", "int8_qat", "int8_ptq")
+    artifacts = [_compare(row, reference, float_file or reference) for row in benchmark.rows]
+
+    def find(row: BenchmarkRow | None) -> Artifact | None:
+        return next((artifact for artifact in artifacts if artifact.row is row), None)
+
+    shown = find(headline)
+    if stage is None:
         verdict = _no_benchmark(record)
-    elif headline is None or reference is None:
-        lacking = "float model" if headline else "int8 file"
+    elif shown is None or reference is None:
         verdict = Verdict(
             "unknown",
-            f"Not comparable: the benchmark has no {lacking}.",
+            f"Not comparable: the benchmark has no {'float model' if shown else 'int8 file'}.",
             "The verdict compares an int8 file with the float model of the same run.",
         )
     else:
-        share = artifacts[id(headline)].size_share
-        verdict = judge(headline, reference, benchmark.metrics, share)
+        verdict = judge(shown.row, reference, benchmark, shown.size_share)
+    return Summary(record, tuple(artifacts), find(reference), find(float_file), shown, verdict)
 
-    def artifact(row: BenchmarkRow | None) -> Artifact | None:
-        return artifacts[id(row)] if row else None
 
-    return Summary(
-        record,
-        tuple(artifacts.values()),
-        artifact(reference),
-        artifact(float_file),
-        artifact(headline),
-        verdict,
-    )
+def _compare(
+    row: BenchmarkRow, reference: BenchmarkRow | None, float_file: BenchmarkRow | None
+) -> Artifact:
+    label = QUANTIZATION_LABELS[row.quantization]
+    if row.format == "keras":
+        label = "Keras QAT" if row.stage == "qat" else f"Keras {label}"
+    # 6: rids it of binary noise
+    delta = round(100 * (row.top1 - reference.top1), 6) if reference else None
+    sized = float_file is not None and float_file.size_bytes
+    return Artifact(label, row, delta, row.size_bytes / sized if sized else None)
 
 
 def _no_benchmark(record: RunRecord) -> Verdict:
@@ -115,28 +111,3 @@ def _no_benchmark(record: RunRecord) -> Verdict:
         f"Nothing to judge yet: this run has no benchmark{so_far}.",
         "The verdict compares test accuracy, size and latency; mtf benchmark measures them.",
     )
-
-
-def _first(
-    rows: tuple[BenchmarkRow, ...], form: str, *quantizations: Quantization
-) -> BenchmarkRow | None:
-    found = (r for q in quantizations for r in rows if (r.format, r.quantization) == (form, q))
-    return next(found, None)
-
-
-def _labels(rows: tuple[BenchmarkRow, ...]) -> list[str]:
-    """Return a label for every row: unique by input type where that differs, else by number."""
-    labels = [QUANTIZATION_LABELS[row.quantization] for row in rows]
-    for index, row in enumerate(rows):
-        if row.format == "keras":
-            labels[index] = "Keras QAT" if row.stage == "qat" else f"Keras {labels[index]}"
-    counts = Counter(labels)
-    labels = [
-        f"{label}, {row.io_type}" if counts[label] > 1 else label
-        for label, row in zip(labels, rows, strict=True)
-    ]
-    seen: Counter[str] = Counter()
-    for index, label in enumerate(labels):
-        seen[label] += 1
-        labels[index] = label if seen[label] == 1 else f"{label} ({seen[label]})"
-    return labels

@@ -10,23 +10,24 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from mobilenet_tf.report.summary import Artifact, Summary
-from mobilenet_tf.report.units import MISSING, fixed, ms_decimals, signed
+from mobilenet_tf.report.units import MISSING
 from mobilenet_tf.system.terminal import escape
 
-LONG_TABLE_CLASSES = 20
-WORST_CLASSES = 10
 WIDTH = 100  # of a table in a pipe, and at most in a terminal
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column: its title with the unit, a short title for 80-character terminals, alignment."""
+    """A column: its title with the unit, a short title for 80-character terminals, alignment.
+
+    An optional one is left out of `make_table` where no row has a value.
+    """
 
     title: str
     short_title: str = ""
     align: Literal["left", "right"] = "right"
     code: bool = False
+    optional: bool = False
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,21 @@ class Table:
     emphasis: int | None = None
 
 
+AUGMENTED = Column("top-1 % with test-time augmentation", "TTA %", optional=True)
+
+
+def make_table(
+    title: str,
+    columns: Sequence[tuple[Column, Sequence[str]]],
+    note: str = "",
+    emphasis: int | None = None,
+) -> Table:
+    """Return the table of columns and their cells."""
+    shown = [(c, cells) for c, cells in columns if not c.optional or set(cells) - {MISSING}]
+    rows = zip(*(cells for _, cells in shown), strict=True)
+    return Table(title, tuple(column for column, _ in shown), tuple(rows), note, emphasis)
+
+
 def format_table(
     columns: Sequence[Column],
     rows: Sequence[Sequence[str]],
@@ -50,9 +66,6 @@ def format_table(
     Raises:
         ValueError: a row has another number of cells than there are columns.
     """
-    for row in rows:
-        if len(row) != len(columns):
-            raise ValueError(f"a row of {len(row)} cells in a table of {len(columns)}: {row!r}")
     return _markdown(columns, rows) if style == "markdown" else _text(columns, rows)
 
 
@@ -67,16 +80,13 @@ def _markdown(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> str:
         ]
         for row in rows
     ]
-    widths = [max(3, *map(cell_len, cells)) for cells in zip(*lines, strict=True)]
-    rights = [column.align == "right" for column in columns]
-    rule = ["-" * (w - 1) + (":" if r else "-") for w, r in zip(widths, rights, strict=True)]
-    lines.insert(1, rule)
     padded = []
-    for line in lines:
-        gaps = [" " * (w - cell_len(cell)) for cell, w in zip(line, widths, strict=True)]
-        cells = zip(line, gaps, rights, strict=True)
-        padded.append([gap + cell if right else cell + gap for cell, gap, right in cells])
-    return "\n".join(f"| {' | '.join(line)} |" for line in padded)
+    for column, cells in zip(columns, zip(*lines, strict=True), strict=True):
+        right, width = column.align == "right", max(3, *map(cell_len, cells))
+        gaps = [" " * (width - cell_len(cell)) for cell in cells]
+        filled = [gap + c if right else c + gap for c, gap in zip(cells, gaps, strict=True)]
+        padded.append([filled[0], "-" * (width - 1) + (":" if right else "-"), *filled[1:]])
+    return "\n".join(f"| {' | '.join(line)} |" for line in zip(*padded, strict=True))
 
 
 def _text(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> str:
@@ -96,161 +106,11 @@ def _text(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> str:
             no_wrap=column.align == "right",
         )
     for row in rows:
-        table.add_row(*(Text(escape(cell)) for cell in row))
+        table.add_row(*(Text(escape(cell)) for _, cell in zip(columns, row, strict=True)))
     console = Console(file=io.StringIO(), width=width, color_system=None, legacy_windows=False)
     with console.capture() as captured:
         console.print(table)
     return "\n".join(line.rstrip() for line in captured.get().rstrip().split("\n"))
-
-
-def stage_columns(artifacts: Sequence[Artifact]) -> tuple[Column, ...]:
-    """Return the columns of `stage_rows`; top-5 and TTA are there when some artifact has them."""
-    unit = _size_unit(artifacts)[0]
-    top5 = (Column("top-5 %"),) if any(a.row.top5 is not None for a in artifacts) else ()
-    augmented = any(a.row.test_time_augmentation for a in artifacts)
-    tta = (Column("top-1 % with test-time augmentation", "TTA %"),) if augmented else ()
-    return (
-        Column("step", align="left"),
-        Column("top-1 %"),
-        *top5,
-        *tta,
-        Column("points to float", "vs float"),
-        Column(f"size {unit}"),
-        Column("% of float32", "size %"),
-        Column("median ms"),
-        Column("p90 ms"),
-        Column("peak memory MB", "peak MB"),
-    )
-
-
-def stage_rows(artifacts: Sequence[Artifact]) -> list[tuple[str, ...]]:
-    """Return one row of rounded ASCII cells an artifact, in the order of `stage_columns`.
-
-    Sizes are in decimal units (1 KB = 1,000 bytes), differences to the float model in points.
-    """
-    _, divisor, decimals = _size_unit(artifacts)
-    with_top5 = any(a.row.top5 is not None for a in artifacts)
-    augmented = any(a.row.test_time_augmentation for a in artifacts)
-    places = max((ms_decimals(a.row.latency_median_ms) for a in artifacts), default=2)
-    rows = []
-    for artifact in artifacts:
-        row, tta = artifact.row, artifact.row.test_time_augmentation
-        delta = artifact.delta_points
-        rows.append(
-            (
-                artifact.label,
-                fixed(row.top1, 100, 2),
-                *((fixed(row.top5, 100, 2),) if with_top5 else ()),
-                *((fixed(tta.top1 if tta else None, 100, 2),) if augmented else ()),
-                MISSING if delta is None else signed(delta),
-                fixed(row.size_bytes, 1 / divisor, decimals),
-                fixed(artifact.size_share, 100, 1),
-                fixed(row.latency_median_ms, 1, places),
-                fixed(row.latency_p90_ms, 1, places),
-                fixed(row.peak_memory_bytes, 1e-6, 1),
-            )
-        )
-    return rows
-
-
-def stage_table(summary: Summary) -> Table:
-    """Return the table that compares every model and file of the run."""
-    settings, benchmark = summary.record.recipe.benchmark, summary.benchmark
-    artifacts, notes = summary.artifacts, []
-    if benchmark:
-        plural = "s" if benchmark.threads != 1 else ""
-        runs = benchmark.latency_runs or settings.latency_runs
-        notes = [
-            f"Accuracy on {benchmark.test_count:,} test images. Latency of one image on"
-            f" {benchmark.threads} thread{plural}, over {runs:,} runs after"
-            f" {settings.latency_warmup_runs:,} to warm up."
-        ]
-    views = next((a.row.test_time_augmentation for a in artifacts), None)
-    if views:
-        notes.append(
-            f"Test-time augmentation: the mean over {views.view_count} versions of each image"
-            f" ({', '.join(views.views)})."
-        )
-    return Table(
-        "Every model and file, side by side",
-        stage_columns(artifacts),
-        tuple(stage_rows(artifacts)),
-        " ".join([*notes, "1 KB is 1,000 bytes."]),
-        artifacts.index(summary.headline) if summary.headline else None,
-    )
-
-
-def class_table(summary: Summary) -> Table | None:
-    """Return accuracy by class, float against int8; with many classes the largest losses first."""
-    artifact, reference = summary.best_artifact, summary.reference
-    if artifact is None:
-        return None
-    compared = reference is not None and reference is not artifact
-    shares = artifact.row.per_class
-    base = reference.row.per_class if reference and compared else (None,) * len(shares)
-    lines: list[tuple[float, tuple[str, ...]]] = []
-    for name, count, before, share in zip(
-        class_names(summary), map(sum, artifact.row.confusion), base, shares, strict=True
-    ):
-        change = None if before is None or share is None else 100 * (share - before)
-        cells = [name, f"{count:,}"]
-        cells += [fixed(before, 100, 1)] if compared else []
-        cells += [fixed(share, 100, 1)]
-        cells += [MISSING if change is None else signed(change, 1)] if compared else []
-        lines.append((change if change is not None else 100 * (share or 0.0), tuple(cells)))
-    note = ""
-    if compared:
-        worst, cells_of_worst = min(lines, key=lambda line: line[0])
-        note = f"Largest loss in a class: {cells_of_worst[0]}, {signed(worst, 1)} points."
-        if worst >= 0:
-            note = "No class lost accuracy."
-    if len(lines) > LONG_TABLE_CLASSES:
-        lines = sorted(lines, key=lambda line: line[0])[:WORST_CLASSES]
-        note += f" The {WORST_CLASSES} worst of {len(shares)} classes; report.json has all."
-    columns = [Column("class", align="left"), Column("images")]
-    columns += [Column(f"{reference.label} %")] if reference and compared else []
-    columns += [Column(f"{artifact.label} %")]
-    columns += [Column("points")] if compared else []
-    return Table(
-        "Accuracy by class", tuple(columns), tuple(cells for _, cells in lines), note.strip()
-    )
-
-
-def confusion_pairs(summary: Summary, limit: int = 5) -> Table | None:
-    """Return the `limit` most frequent mistakes of the int8 file (else of the float model)."""
-    artifact = summary.best_artifact
-    if artifact is None:
-        return None
-    names = class_names(summary)
-    pairs = [
-        (count, sum(line), names[true], names[predicted])
-        for true, line in enumerate(artifact.row.confusion)
-        for predicted, count in enumerate(line)
-        if true != predicted and count
-    ]
-    if not pairs:
-        return None
-    pairs.sort(key=lambda pair: -pair[0])
-    return Table(
-        f"Most frequent mistakes of {artifact.label}",
-        (
-            Column("true class", align="left"),
-            Column("predicted", align="left"),
-            Column("images"),
-            Column("% of the class"),
-        ),
-        tuple(
-            (true, predicted, f"{count:,}", f"{100 * count / total:.1f}")
-            for count, total, true, predicted in pairs[:limit]
-        ),
-    )
-
-
-def class_names(summary: Summary) -> tuple[str, ...]:
-    """Return a name for every class, "class 7" where the results hold none."""
-    artifact, known = summary.best_artifact, summary.classes
-    count = len(artifact.row.confusion) if artifact else len(known)
-    return tuple(known[i] if i < len(known) else f"class {i}" for i in range(count))
 
 
 def escape_markdown(text: str) -> str:
@@ -264,12 +124,11 @@ def code_span(text: str, *, in_table: bool = False) -> str:
     shown = escape(text)
     if not shown.strip() or shown == MISSING:
         return shown.strip() or MISSING
-    longest = max((len(ticks) for ticks in re.findall("`+", shown)), default=0)
-    fence = "`" * (longest + 1)
-    space = " " if longest else ""
+    longest = longest_fence(shown)
+    fence, space = "`" * (longest + 1), " " if longest else ""
     return f"{fence}{space}{shown.replace('|', chr(92) + '|') if in_table else shown}{space}{fence}"
 
 
-def _size_unit(artifacts: Sequence[Artifact]) -> tuple[str, float, int]:
-    largest = max((a.row.size_bytes for a in artifacts), default=0)
-    return ("MB", 1e6, 2) if largest >= 1e7 else ("KB", 1e3, 1)
+def longest_fence(text: str) -> int:
+    """Return how many backticks stand together in `text` at most."""
+    return max(map(len, re.findall("`+", text)), default=0)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mobilenet_tf.report.tables import Table, code_span, escape_markdown, format_table
-from mobilenet_tf.report.units import MISSING
+from mobilenet_tf.report.tables import code_span, escape_markdown, format_table, longest_fence
+from mobilenet_tf.report.units import MISSING, format_ms, format_size, plural, signed
 from mobilenet_tf.system.terminal import escape
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ STYLE = Path(__file__).parent / "style.css"
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 
 
+@functools.cache
 def environment(folder: Path = TEMPLATES) -> jinja2.Environment:
     """Return an environment for the templates of a folder, which may use those of the report.
 
@@ -40,11 +42,15 @@ def environment(folder: Path = TEMPLATES) -> jinja2.Environment:
         "md": escape_markdown,
         "code": code_span,
         "fenced": fence_code,
-        "table": _markdown_table,
+        "table": lambda table: format_table(table.columns, table.rows, "markdown"),
         "plain": escape_lines,
         "signs": _signs,
+        "python": repr,
+        "size": format_size,
+        "ms": format_ms,
+        "points": signed,
     }
-    env.globals |= {"policy": POLICY, "missing": MISSING}
+    env.globals |= {"policy": POLICY, "missing": MISSING, "plural": plural}
     return env
 
 
@@ -61,18 +67,13 @@ def render(template: str, **values: Any) -> str:
 
 def fence_code(code: str, language: str) -> str:
     """Return a Markdown code block, fenced by more backticks than the code holds."""
-    longest = max((len(ticks) for ticks in re.findall("`+", code)), default=0)
-    fence = "`" * max(3, longest + 1)
+    fence = "`" * max(3, longest_fence(code) + 1)
     return f"{fence}{language}\n{escape_lines(code)}\n{fence}"
 
 
 def escape_lines(text: str) -> str:
     """Return `text` with its line breaks, but no other control or direction characters."""
     return "\n".join(map(escape, text.split("\n")))
-
-
-def _markdown_table(table: Table) -> str:
-    return format_table(table.columns, table.rows, "markdown")
 
 
 def _signs(text: str) -> markupsafe.Markup:

@@ -24,8 +24,15 @@ def ms_decimals(latency_ms: float) -> int:
     return 3 if latency_ms < 1 else 2 if latency_ms < 10 else 1 if latency_ms < 100 else 0
 
 
-def signed(value: float, decimals: int = 2) -> str:
+def plural(count: int, noun: str) -> str:
+    """Return a count with its noun."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def signed(value: float | None, decimals: int = 2) -> str:
     """Return a difference with its sign; what rounds to zero has none."""
+    if value is None:
+        return MISSING
     text = f"{value:+.{decimals}f}"
     return text[1:] if float(text) == 0 else text
 

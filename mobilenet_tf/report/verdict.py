@@ -12,7 +12,7 @@ from mobilenet_tf.evaluation.paired import (
     mcnemar_p,
     smallest_count,
 )
-from mobilenet_tf.report.units import format_ms, format_size, signed
+from mobilenet_tf.report.templates import environment
 from mobilenet_tf.runs.results import BenchmarkMetrics, BenchmarkRow
 
 CONFIDENCE = 0.95
@@ -23,6 +23,13 @@ SIZE_LIMIT_SHARE = 0.30
 # an int32 bias has over a quarter of a float32 one; and the graph.
 CHANNEL_BYTES = 4 + 8 + 3
 GRAPH_BYTES = 24_000
+LIMITS = {
+    "points": ACCURACY_LIMIT_POINTS,
+    "class_points": CLASS_LIMIT_POINTS,
+    "size_share": SIZE_LIMIT_SHARE,
+    "channel_bytes": CHANNEL_BYTES,
+    "graph_bytes": GRAPH_BYTES,
+}
 
 Status = Literal["pass", "fail", "unknown"]
 
@@ -49,33 +56,18 @@ class ClassDifference:
         """The difference that was measured, in points."""
         return 100 * self.difference.estimate
 
-    @property
-    def is_worse(self) -> bool:
-        """Whether the whole interval lies below the limit of a class."""
-        return 100 * self.difference.high < -CLASS_LIMIT_POINTS
-
-    @property
-    def is_doubtful(self) -> bool:
-        """Whether accuracy was surely lost, by more than the limit as far as can be seen."""
-        return self.points < -CLASS_LIMIT_POINTS and self.difference.high < 0
-
 
 @dataclass(frozen=True)
 class Evidence:
     """The paired differences of an int8 file: of all test images, and class by class."""
 
     overall: Difference
-    classes: tuple[ClassDifference, ...]
-
-    @property
-    def worst(self) -> ClassDifference:
-        """The class that lost most."""
-        return min(self.classes, key=lambda c: c.points)
+    classes: tuple[ClassDifference, ...]  # the worst first
 
     @property
     def worse(self) -> list[ClassDifference]:
-        """The classes shown to be worse, the worst first."""
-        return sorted((c for c in self.classes if c.is_worse), key=lambda c: c.points)
+        """The classes whose whole interval lies below their limit."""
+        return [c for c in self.classes if 100 * c.difference.high < -CLASS_LIMIT_POINTS]
 
     @property
     def status(self) -> Status:
@@ -84,9 +76,11 @@ class Evidence:
         if self.worse or 100 * self.overall.high < -limit:
             return "fail"
         # 1e-9: a difference of exactly the limit is within it
-        if 100 * self.overall.low < -limit - 1e-9 or any(c.is_doubtful for c in self.classes):
-            return "unknown"
-        return "pass"
+        too_low = 100 * self.overall.low < -limit - 1e-9
+        doubtful = any(
+            c.points < -CLASS_LIMIT_POINTS and c.difference.high < 0 for c in self.classes
+        )
+        return "unknown" if too_low or doubtful else "pass"
 
 
 def weigh(row: BenchmarkRow, classes: Sequence[str]) -> Evidence | None:
@@ -103,19 +97,13 @@ def weigh(row: BenchmarkRow, classes: Sequence[str]) -> Evidence | None:
     seen = [cell for cell in cells if cell[1]]
     confidence = 1 - (1 - CONFIDENCE) / len(seen)
     enough = smallest_count(CLASS_LIMIT_POINTS / 100, confidence=confidence)
-    return Evidence(
-        estimate_difference(
-            sum(paired.lost), sum(paired.gained), sum(counts), confidence=CONFIDENCE
-        ),
-        tuple(
-            ClassDifference(
-                name,
-                estimate_difference(lost, gained, count, confidence=confidence),
-                count >= enough,
-            )
-            for name, count, lost, gained in seen
-        ),
-    )
+    by_class = []
+    for name, count, lost, gained in seen:
+        difference = estimate_difference(lost, gained, count, confidence=confidence)
+        by_class.append(ClassDifference(name, difference, count >= enough))
+    lost, gained = sum(paired.lost), sum(paired.gained)
+    overall = estimate_difference(lost, gained, sum(counts), confidence=CONFIDENCE)
+    return Evidence(overall, tuple(sorted(by_class, key=lambda c: c.points)))
 
 
 def judge(
@@ -134,26 +122,29 @@ def judge(
             "Train longer before judging what quantization costs.",
         )
     small = is_small(row, size_share)
-    size = f"{format_size(row.size_bytes)}"
-    size += "" if size_share is None else f" ({100 * size_share:.1f} % of float32)"
-    size += f", {format_ms(row.latency_median_ms)} ms an image"
     evidence = weigh(row, benchmark.classes)
-    if evidence is None:
-        opening = (
-            "The evidence cannot be judged: this benchmark does not compare the int8 file with the"
-            " float model image by image"
+    overall = evidence.overall if evidence else None
+    words = (
+        environment()
+        .get_template("verdict.jinja")
+        .make_module(
+            {
+                "row": row,
+                "reference": reference,
+                "test_count": benchmark.test_count,
+                "size_share": size_share,
+                "small": small,
+                "evidence": evidence,
+                "limits": LIMITS,
+                "p_value": mcnemar_p(overall.lost, overall.gained) if overall else None,
+                "least_count": smallest_count(ACCURACY_LIMIT_POINTS / 100, confidence=CONFIDENCE),
+            }
         )
-        return Verdict(
-            "unknown" if small else "fail",
-            f"{opening if small else 'No, the int8 file is too large'}:"
-            f" {100 * row.top1:.2f} % against {100 * reference.top1:.2f} % top-1 on"
-            f" {benchmark.test_count:,} test images, {size}.",
-            "Measure it again with mtf benchmark RUN --overwrite, which counts the images that one"
-            f" of the two has right and the other has not. {_size_rule()}",
-        )
-    status = evidence.status
-    sentence = f"{_opening(evidence, small)}: {_figures(evidence)}; {size}."
-    basis = f"{_accuracy_rule(evidence)} {_class_note(evidence)} {_size_rule()}"
+    )
+    status = evidence.status if evidence else "unknown"
+    sentence, basis = (
+        " ".join(str(getattr(words, part)).split()) for part in ("sentence", "basis")
+    )
     return Verdict(status if small else "fail", sentence, basis)
 
 
@@ -165,80 +156,3 @@ def is_small(row: BenchmarkRow, size_share: float | None) -> bool:
         return False
     quarter_bytes = 0.25 * row.size_bytes / size_share
     return row.size_bytes <= quarter_bytes + CHANNEL_BYTES * row.channels + GRAPH_BYTES + 1e-3
-
-
-def _opening(evidence: Evidence, small: bool) -> str:
-    status, points = evidence.status, 100 * evidence.overall.estimate
-    if status == "pass":
-        return (
-            "Yes, the int8 file matches the float model"
-            if small
-            else "No, the int8 file is too large, although it matches the float model"
-        )
-    if status == "unknown":
-        if not small:
-            return "No, the int8 file is too large"
-        return (
-            f"{evidence.overall.count:,} test images cannot tell whether the int8 file matches the"
-            " float model"
-        )
-    also = "" if small else " and too large"
-    if 100 * evidence.overall.high < -ACCURACY_LIMIT_POINTS:
-        return f"No, the int8 file is {-points:.2f} points less accurate than the float model{also}"
-    worst = evidence.worse[0]
-    return (
-        f"No, the int8 file is {-worst.points:.1f} points less accurate than the float model on the"
-        f" class {worst.name}{also}"
-    )
-
-
-def _figures(evidence: Evidence) -> str:
-    overall, worst = evidence.overall, evidence.worst
-    figures = (
-        f"{signed(100 * overall.estimate)} points {_interval(overall)} on {overall.count:,} test"
-        " images"
-    )
-    if worst.points >= 0:
-        return f"{figures}, no class lost accuracy"
-    return f"{figures}, worst class {worst.name} {signed(worst.points, 1)} points"
-
-
-def _interval(difference: Difference, title: str = "95 % interval ") -> str:
-    return f"({title}{signed(100 * difference.low)} to {signed(100 * difference.high)})"
-
-
-def _accuracy_rule(evidence: Evidence) -> str:
-    overall = evidence.overall
-    least = smallest_count(ACCURACY_LIMIT_POINTS / 100, confidence=CONFIDENCE)
-    note = f" That takes at least {least:,} images." if overall.count < least else ""
-    p = mcnemar_p(overall.lost, overall.gained)
-    return (
-        f"The float model alone classifies {overall.lost:,} of the test images correctly, the int8"
-        f" file alone {overall.gained:,} (McNemar's exact p {p:.2g}). They match if the 95 %"
-        f" interval of the paired difference (Tango 1998) stays above -{ACCURACY_LIMIT_POINTS}"
-        f" points and no class loses more than {CLASS_LIMIT_POINTS:g}.{note}"
-    )
-
-
-def _class_note(evidence: Evidence) -> str:
-    count = len(evidence.classes)
-    corrected = f"corrected for {count} classes (Bonferroni)" if count > 1 else "of the one class"
-    few = sum(not c.enough for c in evidence.classes)
-    worst = evidence.worst
-    note = (
-        f"Worst class: {worst.name}, {signed(worst.points, 1)} points on"
-        f" {worst.difference.count:,} images {_interval(worst.difference, 'interval ')},"
-        f" {corrected}."
-    )
-    if few:
-        which = "Every class has" if few == count else f"{few} of {count} classes have"
-        note += f" {which} too few images to be judged alone."
-    return note
-
-
-def _size_rule() -> str:
-    return (
-        f"Small: at most {100 * SIZE_LIMIT_SHARE:.0f} % of the float32 file, or a quarter of it,"
-        f" {CHANNEL_BYTES} bytes a channel for scales and biases, and {format_size(GRAPH_BYTES)}"
-        " of graph."
-    )

@@ -21,12 +21,7 @@ import msgspec
 
 from mobilenet_tf.errors import MtfError, UsageError
 from mobilenet_tf.files import hash_file, remove_leftovers, write_bytes, write_error
-from mobilenet_tf.recipe import (
-    Recipe,
-    list_differences,
-    parse_recipe,
-    settings_of,
-)
+from mobilenet_tf.recipe import Recipe, list_differences, parse_recipe, settings_of
 from mobilenet_tf.runs.results import RESULT_FILE, Record, StageResult, damaged, load_result
 
 RECIPE_FILE = "recipe.json"
@@ -42,22 +37,20 @@ Note = TypeVar("Note")
 
 
 class StageSettings(Record, frozen=True, kw_only=True):
-    """What a stage at work was begun with: its settings, and the SHA-256 of each of its inputs.
-
-    `changed_on_the_way` lists the settings that it was continued with, other than at first.
-    """
+    """What a stage at work was begun with: its settings, and the SHA-256 of each of its inputs."""
 
     settings: dict[str, Any]
     inputs: dict[str, str]
-    changed_on_the_way: tuple[str, ...] = ()
+    changed_on_the_way: tuple[str, ...] = ()  # settings it was continued with, other than at first
+
+
+def write_note(path: Path, note: Any) -> None:
+    """Write what a process that goes on with a stage or a run reads."""
+    write_bytes(path, msgspec.json.format(msgspec.json.encode(note)))
 
 
 def read_note(path: Path, kind: type[Note]) -> Note:
-    """Return what a stage at work noted for the process that goes on with it.
-
-    Raises:
-        MtfError: it is damaged.
-    """
+    """Return what a stage at work noted for the process that goes on; MtfError if damaged."""
     try:
         return msgspec.json.decode(path.read_bytes(), type=kind)
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
@@ -104,15 +97,13 @@ class RunFolder:
         if not file.is_file():
             raise UsageError(f"{self.path} is not the folder of a run: it has no {RECIPE_FILE}")
         try:
-            content = msgspec.json.decode(file.read_bytes())
-        except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
+            return parse_recipe(
+                msgspec.json.decode(file.read_bytes(), type=dict[str, Any]), origin=str(file)
+            )
+        except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise MtfError(
                 f"{file} is damaged ({error}); start the run in another folder"
             ) from error
-        if not isinstance(content, dict):
-            raise MtfError(f"{file} is damaged (not an object); start the run in another folder")
-        try:
-            return parse_recipe(content, origin=str(file))
         except UsageError as error:
             raise MtfError(
                 f"{error}; another version of mobilenet-tf wrote it, or it was edited: use that"
@@ -121,15 +112,10 @@ class RunFolder:
 
     def save_recipe(self, recipe: Recipe) -> None:
         """Write the settings that the next stage runs with."""
-        write_bytes(self.path / RECIPE_FILE, msgspec.json.format(msgspec.json.encode(recipe)))
+        write_note(self.path / RECIPE_FILE, recipe)
 
     def claim(self, recipe: Recipe) -> None:
-        """Make this the folder of a run with `recipe`, or refuse if it holds something else.
-
-        Raises:
-            UsageError: it holds another run (other data, model or seed), or other files.
-            MtfError: it cannot be written, or its recipe.json is damaged.
-        """
+        """Make this the folder of a run with `recipe`; see `is_unclaimed` for what is refused."""
         if self.is_unclaimed(recipe):
             self.save_recipe(recipe)
 
@@ -164,13 +150,12 @@ class RunFolder:
 
     @contextlib.contextmanager
     def lock(self, recipe: Recipe) -> Iterator[None]:
-        """Make this the folder of a run with `recipe`, and keep a second mtf out of it.
+        """Claim this folder for a run with `recipe`, and keep a second mtf out of it.
 
         A folder that was made here is removed again if the block fails before any work is in it.
 
         Raises:
-            UsageError: it holds another run, or other files.
-            MtfError: it cannot be written, or another mtf is at work in it.
+            MtfError: it cannot be claimed or written, or another mtf is at work in it.
         """
         self.is_unclaimed(recipe)  # refuse before anything is written
         made = [path for path in (self.path, *self.path.parents) if not path.exists()]
@@ -228,25 +213,23 @@ class RunFolder:
 
     def begin(self, name: str, settings: StageSettings) -> Path:
         """Make the folder of a stage at work and note its settings there."""
-        partial = self.partial(name)
-        write_bytes(partial / SETTINGS_FILE, msgspec.json.format(msgspec.json.encode(settings)))
-        return partial
+        write_note(self.partial(name) / SETTINGS_FILE, settings)
+        return self.partial(name)
 
     @contextlib.contextmanager
     def keeping_settings(self, name: str) -> Iterator[None]:
         """Put the settings back if the block fails before a stage has finished an epoch in it.
 
-        So recipe.json and what an unfinished stage noted are those of what is on disk, and a
-        refused continuation leaves behind what it found.
+        So recipe.json and what an unfinished stage noted are those of what is on disk.
         """
-        recipe = self.path / RECIPE_FILE
+        recipe, checkpoint = self.path / RECIPE_FILE, self.partial(name) / CHECKPOINT_FILE
         notes = [self.partial(name) / file for file in (SETTINGS_FILE, PRECISION_FILE, START_FILE)]
         held = {file: file.read_bytes() for file in (recipe, *notes) if file.is_file()}
-        before = self._checkpoint_time(name)
+        before = checkpoint.stat().st_mtime_ns if checkpoint.exists() else None
         try:
             yield
         except BaseException:
-            now = self._checkpoint_time(name)
+            now = checkpoint.stat().st_mtime_ns if checkpoint.exists() else None
             if now is None:  # with no epoch there is nothing to continue
                 held = {file: content for file, content in held.items() if file == recipe}
                 self.discard_partial(name)
@@ -255,16 +238,8 @@ class RunFolder:
                     write_bytes(file, content)
             raise
 
-    def _checkpoint_time(self, name: str) -> int | None:
-        file = self.partial(name) / CHECKPOINT_FILE
-        return file.stat().st_mtime_ns if file.exists() else None
-
     def partial_settings(self, name: str) -> StageSettings | None:
-        """Return the settings of a stage at work; None if there is none.
-
-        Raises:
-            MtfError: they are damaged.
-        """
+        """Return the settings of a stage at work, None without one; MtfError if damaged."""
         if not self.partial(name).is_dir():
             return None
         return read_note(self.partial(name) / SETTINGS_FILE, StageSettings)
@@ -274,16 +249,13 @@ class RunFolder:
         shutil.rmtree(self.partial(name), ignore_errors=True)
 
     def commit(self, name: str) -> None:
-        """Turn a stage at work, its result written, into the finished one.
-
-        The working files go last: until the rename, a killed run continues from them.
-        """
+        """Turn a stage at work, its result written, into the finished one."""
         self.set_aside(self.stage(name))
         try:
             self.partial(name).rename(self.stage(name))
         except OSError as error:
             raise write_error(self.stage(name), error) from error
-        for file in WORKING_FILES:
+        for file in WORKING_FILES:  # last: until the rename, a killed run continues from them
             with contextlib.suppress(OSError):  # left behind, it is only space
                 (self.stage(name) / file).unlink()
 

@@ -16,21 +16,17 @@ HISTORY_FILE = "history.csv"
 
 
 class Epoch(Record, frozen=True, kw_only=True):
-    """One epoch: means over its training batches, then the validation of the weights after it.
-
-    Validation figures are None where nothing is held out; `resolution_px` is the side of the
-    training images while they grow, else None. `epoch_s` includes validation.
-    """
+    """One epoch: means over its training batches, then the validation of the weights after it."""
 
     epoch: Count
     loss: float
     accuracy: Share
-    validation_loss: float | None = None
+    validation_loss: float | None = None  # None where nothing is held out
     validation_accuracy: Share | None = None
     learning_rate: Amount
-    resolution_px: Count | None = None
+    resolution_px: Count | None = None  # of the training images while they grow
     images_per_s: Amount
-    epoch_s: Amount
+    epoch_s: Amount  # validation included
 
 
 def save_history(folder: Path, epochs: Sequence[Epoch]) -> None:
@@ -38,9 +34,7 @@ def save_history(folder: Path, epochs: Sequence[Epoch]) -> None:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(Epoch.__struct_fields__)
-    for epoch in epochs:
-        values = msgspec.structs.astuple(epoch)
-        writer.writerow(["" if value is None else value for value in values])
+    writer.writerows(msgspec.structs.astuple(epoch) for epoch in epochs)  # None is empty
     write_text(folder / HISTORY_FILE, text.getvalue())
 
 

@@ -1,7 +1,6 @@
 """What a stage leaves behind: a frozen, typed result, written to and read from result.json.
 
-Every reader of a run (the report, a comparison, a card of the zoo) reads these types and guesses
-at nothing: a file that does not have them is refused with the name of the field.
+Every reader of a run reads these types: a file without them is refused with the field's name.
 """
 
 from __future__ import annotations
@@ -71,48 +70,37 @@ class Timing(Record, frozen=True, kw_only=True):
 
 
 class Precision(Record, frozen=True, kw_only=True):
-    """Which layers multiply in bfloat16, and why those.
-
-    `policy` is Keras' dtype policy of the network that trains, other than float32 on a GPU.
-    """
+    """Which layers multiply in bfloat16, and why those."""
 
     asked: PrecisionName
     bfloat16_layers: tuple[str, ...]
     reason: str
     timings: tuple[Timing, ...] = ()
-    policy: str = "float32"
+    policy: str = "float32"  # Keras' dtype policy of the network that trains, another on a GPU
 
 
 class FitMetrics(Record, frozen=True, kw_only=True):
-    """What float training and quantization-aware training both report.
-
-    `validation_top1` is that of the weights that were kept, None where nothing is held out.
-    `fit_time_s` is the time of all epochs, however often the stage was resumed.
-    `changed_on_the_way` lists settings that differ from those it was begun with.
-    """
+    """What float training and quantization-aware training both report."""
 
     parameters: Count
     train_count: Count
     validation_count: Count
     best_epoch: Count
     selection: Literal["validation", "last epoch"]
-    validation_top1: Share | None
+    validation_top1: Share | None  # of the weights that were kept, None where nothing is held out
     epochs_done: Count
     stopped_early: bool
     steps_per_epoch: Count
     images_per_s: Amount
-    fit_time_s: Amount
-    changed_on_the_way: tuple[str, ...] = ()
+    fit_time_s: Amount  # of all epochs, however often the stage was resumed
+    changed_on_the_way: tuple[str, ...] = ()  # settings other than those it was begun with
 
 
 class TrainMetrics(FitMetrics, frozen=True, kw_only=True):
-    """What float training reports.
-
-    `weights_at_random` names what the initial weights did not cover, None without such weights.
-    """
+    """What float training reports."""
 
     precision: Precision | None = None
-    weights_at_random: tuple[str, ...] | None = None
+    weights_at_random: tuple[str, ...] | None = None  # what the initial weights, if any, lack
     recalibration_count: Count = 0
     validation_top1_before_recalibration: Share | None = None
 
@@ -144,22 +132,19 @@ class ExportedFile(Record, frozen=True, kw_only=True):
 
 
 class ExportMetrics(Record, frozen=True, kw_only=True):
-    """What the export reports; `calibration` names the split that the ranges come from."""
+    """What the export reports."""
 
     files: tuple[ExportedFile, ...]
     calibration_count: Count
-    calibration: str
+    calibration: str  # the split that the ranges come from
     calibration_outlier_count: Count = 0
 
 
 class Paired(Record, frozen=True, kw_only=True):
-    """Predictions against those of the Keras float model on the same images, class by class.
+    """Predictions against those of the Keras float model on the same images, class by class."""
 
-    `lost[c]` images of class c are right by the float model alone, `gained[c]` by this one alone.
-    """
-
-    lost: tuple[Count, ...]
-    gained: tuple[Count, ...]
+    lost: tuple[Count, ...]  # images that the float model alone has right
+    gained: tuple[Count, ...]  # images that this one alone has right
 
 
 class AugmentedScore(Record, frozen=True, kw_only=True):
@@ -173,12 +158,7 @@ class AugmentedScore(Record, frozen=True, kw_only=True):
 
 
 class BenchmarkRow(Record, frozen=True, kw_only=True):
-    """One benchmarked model or file.
-
-    `channels` counts the outputs of all layers with weights; each has a scale and a bias in int8.
-    `per_class` is the recall of each class, None for one without images;
-    `confusion[true][predicted]` counts images. Latency is that of one image.
-    """
+    """One benchmarked model or file; `per_class` and `confusion` are those of a `Score`."""
 
     artifact: str
     stage: Literal["train", "qat", "export"]
@@ -195,10 +175,10 @@ class BenchmarkRow(Record, frozen=True, kw_only=True):
     loss: Amount
     per_class: tuple[Share | None, ...]
     confusion: tuple[tuple[Count, ...], ...]
-    latency_median_ms: Amount
+    latency_median_ms: Amount  # of one image
     latency_p90_ms: Amount
-    peak_memory_bytes: Annotated[int, Meta(ge=0)] | None = None
-    channels: Count | None = None
+    peak_memory_bytes: Count | None = None
+    channels: Count | None = None  # outputs of all layers with weights: each has a scale in int8
     test_time_augmentation: AugmentedScore | None = None
     paired: Paired | None = None
 
@@ -288,7 +268,8 @@ def load_result(folder: Path, stage: str) -> StageResult[Any]:
         raise damaged(path, str(error)) from error
     versions = content.get("versions") if isinstance(content, dict) else None
     version = versions.get("mobilenet_tf") if isinstance(versions, dict) else None
-    if isinstance(version, str) and series(version) != series(__version__):
+    # Results stay readable within a series of versions: (major, minor).
+    if isinstance(version, str) and version.split(".")[:2] != __version__.split(".")[:2]:
         raise MtfError(
             f"{path} was written by mobilenet-tf {version}, this is {__version__}: use that"
             " version, or make the stage again with --overwrite"
@@ -308,11 +289,6 @@ def damaged(path: Path, reason: str) -> MtfError:
         f"{path} is damaged ({reason}); restore it, or remove it and make that stage again with"
         " mtf run or its own command (the old folder is kept under previous/)"
     )
-
-
-def series(version: str) -> tuple[str, ...]:
-    """Return the part of a version within which results stay readable: (major, minor)."""
-    return tuple(version.split(".")[:2])
 
 
 def record_files(folder: Path, leave_out: Collection[str] = ()) -> dict[str, FileRecord]:

@@ -1,4 +1,4 @@
-"""Python processes of our own, which import nothing from the folder that they are started in."""
+"""Python processes of our own, which import nothing from the current folder."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ _PACKAGES = Path(__file__).resolve().parents[2]
 
 
 def python_command(code: str, *arguments: str) -> list[str]:
-    """Return the command that runs `code` in a Python which finds the modules that this one finds.
+    """Return the command that runs `code` with this Python's modules.
 
-    It is isolated (-I): a `psutil.py` in the current folder is data, whatever PYTHONPATH says. Only
-    a folder that this package itself lies in is searched nevertheless.
+    Isolated (-I), so that a `psutil.py` in the current folder is never imported, whatever
+    PYTHONPATH says; the folder of this package is searched all the same.
     """
     here = Path.cwd()
     places = [Path(place) for place in sys.path if place and os.path.isabs(place)]

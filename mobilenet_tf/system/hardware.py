@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-# What training (TensorFlow with oneDNN) and the int8 kernels (XNNPACK) go faster with.
+# What speeds up training (TensorFlow with oneDNN) and the int8 kernels (XNNPACK).
 _X86_FEATURES = {
     "avx2": "AVX2",
     "avx512f": "AVX-512",
@@ -42,8 +42,8 @@ def read_cpu_features() -> frozenset[str] | None:
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.is_file():
         text = cpuinfo.read_text(errors="replace")
-        found = re.search(r"^(?:flags|Features)\s*:(.*)$", text, re.MULTILINE)
-        return frozenset(found[1].split()) if found else None
+        flags = re.search(r"^(?:flags|Features)\s*:(.*)$", text, re.MULTILINE)
+        return frozenset(flags[1].split()) if flags else None
     if platform.system() == "Darwin":
         listed = subprocess.run(
             ["/usr/sbin/sysctl", "-a"], capture_output=True, text=True, timeout=5, check=False
@@ -58,12 +58,12 @@ def read_cpu_features() -> frozenset[str] | None:
 
 
 def has_bfloat16() -> bool:
-    """Tell whether the processor says that it multiplies in bfloat16."""
+    """Tell whether the processor multiplies in bfloat16."""
     return bool(_BFLOAT16_FEATURES & (read_cpu_features() or frozenset()))
 
 
 def usable_cores() -> int:
-    """Return how many cores this process may run on: affinity and container limits count."""
+    """Return how many cores this process may use, by affinity and container limits."""
     cores = os.cpu_count() or 1
     if hasattr(os, "sched_getaffinity"):
         cores = min(cores, len(os.sched_getaffinity(0)))
@@ -74,7 +74,7 @@ def usable_cores() -> int:
 
 
 def memory_bytes() -> tuple[int, int]:
-    """Return the memory that is free and that there is; a container's limit counts."""
+    """Return the free and the total memory; a container's limit counts."""
     import psutil
 
     memory = psutil.virtual_memory()
@@ -87,7 +87,7 @@ def memory_bytes() -> tuple[int, int]:
 
 
 def describe_machine() -> dict[str, Any]:
-    """Return what speed depends on: processor, its features, cores, memory, system."""
+    """Return what speed depends on: processor and its features, cores, memory, system."""
     _, total_bytes = memory_bytes()
     return {
         "processor": processor_name(),
@@ -100,10 +100,7 @@ def describe_machine() -> dict[str, Any]:
 
 
 def name_machines(machines: Iterable[Mapping[str, Any]]) -> str:
-    """Return the machines of results in words, such as "AMD EPYC (AVX2, BF16), 1 or 2 cores".
-
-    Each is what `describe_machine` gave where the result was made.
-    """
+    """Return results of `describe_machine` in words: "AMD EPYC (AVX2, BF16), 1 or 2 cores"."""
     cores: dict[str, set[int]] = {}
     for machine in machines:
         features = f" ({machine['features']})" if machine.get("features") else ""

@@ -1,7 +1,7 @@
 """Ctrl-C and SIGTERM that are never lost.
 
-Python drops a KeyboardInterrupt that falls into a destructor or a callback from C. The signal is
-therefore remembered too, and long loops ask for it.
+Python drops a KeyboardInterrupt that is raised in a destructor or a C callback. The signal is
+therefore remembered, and long loops check for it.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ _pending: list[type[KeyboardInterrupt]] = []
 
 
 def remember_interrupts() -> None:
-    """Remember every Ctrl-C and SIGTERM from now on; they still interrupt at once if possible."""
+    """Remember every Ctrl-C and SIGTERM from now on; they still interrupt at once."""
     if threading.current_thread() is threading.main_thread():
         for number in SIGNALS:
             signal.signal(number, _interrupt)
 
 
 def ignore_interrupts() -> None:
-    """Let no further signal disturb the end of an interrupted command."""
+    """Ignore further signals while an interrupted command ends."""
     for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)
 
 
 def raise_if_interrupted() -> None:
-    """Raise the KeyboardInterrupt of a signal since the last one that got through here."""
+    """Raise the KeyboardInterrupt of a signal that has not been raised here yet."""
     if _pending:
         kind = _pending[-1]
         _pending.clear()
@@ -43,8 +43,7 @@ def raise_if_interrupted() -> None:
 
 def exit_code_of(interrupt: BaseException) -> int:
     """Return the exit code that tells a shell which signal ended a command."""
-    number = signal.SIGTERM if isinstance(interrupt, Terminated) else signal.SIGINT
-    return 128 + number
+    return 128 + (signal.SIGTERM if isinstance(interrupt, Terminated) else signal.SIGINT)
 
 
 def _interrupt(signum: int, frame: FrameType | None) -> None:

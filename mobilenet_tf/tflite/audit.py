@@ -1,4 +1,4 @@
-"""What a .tflite file holds: its ops, types, scales, signature and every byte, and no more."""
+"""What a .tflite file contains: ops, types, scales, signatures and the use of every byte."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from mobilenet_tf.tflite import schema
 from mobilenet_tf.tflite.layout import Region
 from mobilenet_tf.tflite.metadata import Metadata, get_metadata
-from mobilenet_tf.tflite.schema import BUILTIN_OPERATORS, TENSOR_TYPES, Source
+from mobilenet_tf.tflite.schema import BUILTIN_OPERATORS, TENSOR_TYPES, Source, decode
 
 SIZE_KINDS = (
     "weights",
@@ -72,12 +72,11 @@ class SignatureInfo:
 
 @dataclass(frozen=True)
 class Audit:
-    """All that a file says about itself; `sizes_bytes` by kind adds up to `file_bytes`.
+    """The contents of a file; `sizes_bytes` by kind adds up to `file_bytes`.
 
-    `custom_ops` are those that need code from outside LiteRT (Flex ones among them),
-    `unknown_ops` those that this schema version has no name for. `conversion_ops` are the
-    Quantize and Dequantize ops that stand inside the graph; the two that turn a uint8 input
-    and output into int8, and those that unpack float16 constants, are `boundary_ops`.
+    `custom_ops` need code from outside LiteRT (Flex ones too), `unknown_ops` have no name in this
+    schema version. `conversion_ops` are Quantize and Dequantize ops inside the graph; those that
+    convert a uint8 input or output, or unpack float16 constants, are `boundary_ops`.
     """
 
     file_bytes: int
@@ -161,10 +160,6 @@ def audit(source: Source) -> Audit:
     )
 
 
-def _text(value: str | bytes | None) -> str:
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value or ""
-
-
 def _integers(values: Any) -> tuple[int, ...]:
     return tuple(int(value) for value in values) if values is not None else ()
 
@@ -180,7 +175,7 @@ def _list_ops(model: Any, graph: Any) -> tuple[OpInfo, ...]:
         number = max(code.builtinCode, code.deprecatedBuiltinCode)
         name = BUILTIN_OPERATORS.get(number, f"UNKNOWN:{number}")
         if name == "CUSTOM":
-            name = f"CUSTOM:{_text(code.customCode)}"
+            name = f"CUSTOM:{decode(code.customCode)}"
         inputs, outputs = _integers(op.inputs), _integers(op.outputs)
         ops.append(OpInfo(index, name, inputs, outputs, types(inputs), types(outputs)))
     return tuple(ops)
@@ -206,7 +201,7 @@ def _describe_tensor(model: Any, index: int, tensor: Any, kinds: dict[int, str])
     scales = getattr(quantization, "scale", None)
     return TensorInfo(
         index=index,
-        name=_text(tensor.name),
+        name=decode(tensor.name),
         type=TENSOR_TYPES.get(tensor.type, "none"),
         shape=_integers(tensor.shape),
         size_bytes=size_bytes,
@@ -239,9 +234,9 @@ def _split_conversions(
 
 def _describe_signature(entry: Any) -> SignatureInfo:
     def names(entries: Any) -> dict[str, int]:
-        return {_text(item.name): int(item.tensorIndex) for item in entries or []}
+        return {decode(item.name): int(item.tensorIndex) for item in entries or []}
 
-    return SignatureInfo(_text(entry.signatureKey), names(entry.inputs), names(entry.outputs))
+    return SignatureInfo(decode(entry.signatureKey), names(entry.inputs), names(entry.outputs))
 
 
 def _count_bytes(

@@ -1,7 +1,8 @@
-"""The format that each quantization is to have, checked against the audit of a file."""
+"""The contract of each quantization: the expected format, checked against a file's audit."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 from mobilenet_tf.errors import UsageError, suggest
@@ -136,11 +137,10 @@ def _check_weights(found: Audit, quantization: str) -> Iterator[str]:
             if found.tensors[index].type != "float32":
                 yield f"{_name(op)} gives {found.tensors[index].type} instead of float32"
         kernel = found.constant(op.inputs[1])
-        elements = 1
-        for side in kernel.shape:
-            elements *= side
         wanted = {"float32": "float32", "float16": "float16", "dynamic_range": "int8"}[quantization]
-        small = quantization == "dynamic_range" and elements < _SMALLEST_DYNAMIC_RANGE_ELEMENTS
+        small = quantization == "dynamic_range" and (
+            math.prod(kernel.shape) < _SMALLEST_DYNAMIC_RANGE_ELEMENTS
+        )
         if kernel.type != wanted and not small:
             yield f"{_name(op)} has a {kernel.type} kernel {kernel.name!r} instead of {wanted}"
 

@@ -39,9 +39,8 @@ def convert(
 ) -> bytes:
     """Return the .tflite file of a model that maps normalised images to logits.
 
-    The file takes one image, (1, H, W, 3), as its signature input "image" and gives (1, C)
-    as "probabilities", or as "logits" where those are asked for. Integer files take bytes:
-    byte - 128 for int8 (scale 1/128, zero point 0), the byte itself for uint8 (zero point 128).
+    The signature maps "image" (1, H, W, 3) to "probabilities" or "logits" (1, C). Integer files
+    take byte - 128 for int8 (scale 1/128, zero point 0), the byte for uint8 (zero point 128).
 
     Args:
         model: tf_keras model of (N, H, W, 3) float32, (byte - 128) / 128, to (N, C) logits.
@@ -52,8 +51,7 @@ def convert(
         io_type: "int8" or "uint8" for the int8 quantizations; the others take float32.
         logits: leave the softmax out.
         calibration_images: uint8 (N, H, W, 3) training images; "int8_ptq" needs them.
-        check: audit the file against the expected format of `quantization`; False skips it, to
-            compare with a file that deliberately differs.
+        check: audit the file against the contract of `quantization`.
 
     Raises:
         UsageError: an argument does not fit the model, or the model ends in a softmax already.
@@ -108,7 +106,7 @@ def convert(
 
 
 def _check_model(model: Any, classes: Sequence[str]) -> tuple[int, int, int]:
-    """Return the model's (H, W, 3), or say what is handed in and what is wanted instead."""
+    """Return the model's (H, W, 3)."""
     if not isinstance(model, keras.Model):
         origin = type(model).__module__.split(".")[0]
         kind = "a Keras 3 model" if origin == "keras" else f"a {type(model).__qualname__}"
@@ -188,7 +186,7 @@ def _save_for_export(
 
 
 def _run(converter: Any, quantization: str) -> bytes:
-    """Convert without the converter's log; its errors become one sentence."""
+    """Convert without the converter's log; raise its errors as one sentence."""
     failure: Exception | None = None
     with quiet_stderr(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -206,12 +204,7 @@ def _run(converter: Any, quantization: str) -> bytes:
         or [type(failure).__name__]
     )
     reason = " ".join(lines[0].split())
-    hint = (
-        "; only a model with fake-quantization nodes can be int8_qat: quantize it first, or export"
-        " it as int8_ptq"
-        if quantization == "int8_qat"
-        else ""
-    )
+    hint = "; int8_qat needs a fake-quantized model" if quantization == "int8_qat" else ""
     raise MtfError(
         f"the TFLite converter refused the model as {quantization}: {reason[:500]}{hint}"
     ) from failure

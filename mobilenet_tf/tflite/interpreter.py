@@ -65,8 +65,7 @@ class Classifier:
     ) -> Classifier:
         """Return the classifier in a file, given by its path or its bytes.
 
-        With `reference_kernels` the plain C++ kernels run instead of XNNPACK's. `keep_tensors`
-        lets `read_tensors` see what stands between input and output.
+        `reference_kernels` replaces XNNPACK's kernels; `read_tensors` needs `keep_tensors`.
 
         Raises:
             UsageError: there is no such file, or `threads` is below 1.
@@ -94,8 +93,8 @@ class Classifier:
     def predict_raw(self, images: np.ndarray, *, batch_size: int = BATCH_SIZE) -> np.ndarray:
         """Return the (N, C) scores of uint8 (N, H, W, 3) images as the file gives them.
 
-        Images go through `batch_size` at a time; a graph that cannot be resized takes them
-        in its own batch. The last batch is filled up and its filling dropped.
+        A graph that cannot be resized to `batch_size` takes images in its own batch; the last
+        batch is padded.
 
         Raises:
             UsageError: the images are not uint8 or not of the model's size.
@@ -135,21 +134,10 @@ class Classifier:
         """Run the graph on what was loaded; nothing else, so that it can be timed."""
         self._interpreter.invoke()
 
-    def invoke_once(self, image: np.ndarray) -> np.ndarray:
-        """Return the (C,) scores of one uint8 (H, W, 3) image as the file gives them.
-
-        Raises:
-            UsageError: the image is not uint8 or not of the model's size.
-        """
-        self.load_image(image)
-        self.invoke()
-        scores: np.ndarray = self._interpreter.get_tensor(self._scores_at)[0]
-        return scores
-
     def read_tensors(self, images: np.ndarray, numbers: Sequence[int]) -> dict[int, np.ndarray]:
-        """Return tensors by their number, as they are after uint8 (N, H, W, 3) images, (N, …).
+        """Return tensors (N, …) by number for uint8 (N, H, W, 3) images.
 
-        Only a classifier loaded with `keep_tensors` still has those inside the graph.
+        Those inside the graph need `keep_tensors`.
 
         Raises:
             UsageError: the images are not uint8 or not of the model's size.
@@ -161,9 +149,9 @@ class Classifier:
             part = images[start : start + batch]
             self._interpreter.set_tensor(self._image_at, self.map_bytes(part))
             self._interpreter.invoke()
-            for number, taken in parts.items():
-                taken.append(self._interpreter.get_tensor(number))
-        return {number: np.concatenate(taken) for number, taken in parts.items()}
+            for number, values in parts.items():
+                values.append(self._interpreter.get_tensor(number))
+        return {number: np.concatenate(values) for number, values in parts.items()}
 
     def map_bytes(self, images: np.ndarray) -> np.ndarray:
         """Return image bytes as the file's input: (byte - 128) / 128, byte - 128, or the byte."""

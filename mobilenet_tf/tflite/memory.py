@@ -20,8 +20,7 @@ _TIME_LIMIT_S = 120
 def measure_peak_memory(path: str | Path, *, threads: int = 1) -> int:
     """Return by how many bytes a new process grows at most while it loads and runs a file.
 
-    Interpreter, mapped file, packed weights and activations count; Python, NumPy and LiteRT's
-    own code, loaded before, do not. One image at a time.
+    Interpreter, mapped file, packed weights and activations count; loaded code does not.
 
     Raises:
         UsageError: there is no such file.

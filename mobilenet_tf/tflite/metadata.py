@@ -45,6 +45,14 @@ def embed_metadata(content: bytes, metadata: Metadata) -> bytes:
     return schema.pack(model)
 
 
+def set_resize(content: bytes, rule: Literal["pad", "stretch"]) -> bytes:
+    """Return a file of ours that says how an image becomes the model's size."""
+    metadata = read_metadata(content)
+    if metadata is None:
+        raise MtfError(f"there is no {ENTRY} metadata to put the resize rule into")
+    return embed_metadata(content, msgspec.structs.replace(metadata, resize=rule))
+
+
 def set_metadata(model: Any, metadata: Metadata) -> None:
     """Put `metadata` into a parsed model, in place."""
     document = np.frombuffer(msgspec.json.encode(metadata), dtype=np.uint8)

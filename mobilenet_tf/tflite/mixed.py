@@ -56,7 +56,7 @@ class _Rewriter:
         before, after = [], []
         inputs, left = [], list(constants)
         for index in map(int, op.inputs):
-            if index >= 0 and self._is_constant(tensors[index]):
+            if index >= 0 and schema.is_constant(self.file, tensors[index]):
                 if left:
                     self._set_constant(tensors[index], left.pop(0))
                 elif _is_int8(tensors[index]):  # a factor, such as a hard sigmoid's 1/6
@@ -75,10 +75,6 @@ class _Rewriter:
             _make_float(tensors[output])
             self.twins[output] = output
         return [*before, op, *after]
-
-    def _is_constant(self, tensor: Any) -> bool:
-        data = self.file.buffers[tensor.buffer].data
-        return data is not None and len(data) > 0
 
     def _dequantize(self, tensor: Any) -> np.ndarray:
         levels = np.frombuffer(bytes(self.file.buffers[tensor.buffer].data), np.int8)

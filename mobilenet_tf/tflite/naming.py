@@ -1,13 +1,11 @@
 """Names of tensors: those of the Keras layers, instead of the converter's list of fused ops.
 
-`conv_dw_1_relu` is that layer's output, `conv_dw_1/kernel` and `conv_dw_1/bias` are its constants.
-Whoever looks into the file, a person or a comparison layer by layer, finds the model again; and
-the file is some kilobytes smaller.
+`conv_dw_1_relu` is that layer's output, `conv_dw_1/kernel` and `conv_dw_1/bias` its constants.
+Tensors can be matched with layers, and the file is some kilobytes smaller.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 from mobilenet_tf.tflite import schema
@@ -28,15 +26,17 @@ def name_tensors(file: Any, model: Any) -> None:
         if any("kernel" in weight.name for weight in layer.weights)
     }
     graph = file.subgraphs[0]
-    taken = {_text(graph.tensors[index].name) for index in (*graph.inputs, *graph.outputs)}
+    taken = {schema.decode(graph.tensors[index].name) for index in (*graph.inputs, *graph.outputs)}
     named = {*graph.inputs, *graph.outputs}
     for op in graph.operators:
         produced = _layers_in(graph.tensors[op.outputs[0]].name, layers)
-        constants = [i for i in op.inputs if i >= 0 and _is_constant(file, graph.tensors[i])]
+        constants = [i for i in op.inputs if i >= 0 and schema.is_constant(file, graph.tensors[i])]
         if not produced:
             continue
         owner = next((layer for layer in produced if layer in kernels), produced[0])
-        roles = ["kernel", "bias"] if _op_name(file, op) in CHANNEL_AXES else ["constant"]
+        code = file.operatorCodes[op.opcodeIndex].builtinCode
+        has_kernel = schema.BUILTIN_OPERATORS.get(code, "") in CHANNEL_AXES
+        roles = ["kernel", "bias"] if has_kernel else ["constant"]
         wanted = [(i, f"{owner}/{role}") for i, role in zip(constants, roles, strict=False)]
         wanted += [(i, produced[0]) for i in op.outputs]
         for index, name in wanted:
@@ -54,26 +54,8 @@ def _plain_name(layer: Any) -> str:
 
 def _layers_in(name: Any, layers: dict[str, str]) -> list[str]:
     """Return the layers that a fused op's name lists, the last computed first."""
-
-    def found() -> Iterator[str]:
-        for part in _text(name).split(";"):
-            for word in part.split("/"):
-                if word in layers:
-                    yield layers[word]
-                    break
-
-    return list(found())
-
-
-def _is_constant(file: Any, tensor: Any) -> bool:
-    data = file.buffers[tensor.buffer].data
-    return data is not None and len(data) > 0
-
-
-def _op_name(file: Any, op: Any) -> str:
-    code = file.operatorCodes[op.opcodeIndex]
-    return schema.BUILTIN_OPERATORS.get(code.builtinCode, "")
-
-
-def _text(name: Any) -> str:
-    return name.decode() if isinstance(name, bytes) else str(name or "")
+    matches = (
+        next((layers[word] for word in part.split("/") if word in layers), None)
+        for part in schema.decode(name).split(";")
+    )
+    return [match for match in matches if match]

@@ -9,24 +9,14 @@ from typing import Any, TypeAlias
 
 import flatbuffers
 import numpy as np
-from ai_edge_litert import schema_py_generated as tables
+from ai_edge_litert import schema_py_generated
 
 from mobilenet_tf.errors import MtfError, UsageError
 from mobilenet_tf.tflite.layout import FILE_IDENTIFIER, LayoutError, Region, walk
 
-__all__ = [
-    "BUILTIN_OPERATORS",
-    "TENSOR_TYPES",
-    "Source",
-    "find_regions",
-    "pack",
-    "parse",
-    "read_content",
-    "tables",
-]
-
 Source: TypeAlias = "str | Path | bytes"
 
+tables = schema_py_generated
 _BUFFER_ALIGNMENT_BYTES = 16  # schema.fbs: `data:[ubyte] (force_align: 16)`
 
 
@@ -67,8 +57,7 @@ def find_regions(content: bytes, name: str) -> list[Region]:
         return list(walk(content))
     except LayoutError as error:
         raise MtfError(
-            f"{name} is not a .tflite file, or it is damaged or cut off ({error});"
-            " export it again, or copy it again"
+            f"{name} is not a .tflite file, or it is damaged or cut off ({error}); export it again"
         ) from error
 
 
@@ -109,19 +98,30 @@ def _check_references(model: Any) -> None:
     check("buffer", [entry.buffer for entry in model.metadata or ()], len(model.buffers))
 
 
+def decode(text: str | bytes | None) -> str:
+    """Return a string of the schema's objects, which are bytes after parsing."""
+    return text.decode("utf-8", "replace") if isinstance(text, bytes) else text or ""
+
+
+def is_constant(model: Any, tensor: Any) -> bool:
+    """Tell whether a tensor's data is stored in the file."""
+    data = model.buffers[tensor.buffer].data
+    return data is not None and len(data) > 0
+
+
 def pack(model: Any) -> bytes:
-    """Return the file of a `ModelT`, every vector and string that stands in it twice shared."""
+    """Return the file of a `ModelT`, with equal vectors and strings stored once.
+
+    The converter writes an int8 kernel's scales and 8-byte zero points, and its bias's again: 28
+    bytes a channel, of which sharing leaves 16. LiteRT reads the file as before.
+    """
     builder = _SharingBuilder(1024)
     builder.Finish(model.Pack(builder), FILE_IDENTIFIER)
     return bytes(builder.Output())
 
 
 class _SharingBuilder(flatbuffers.Builder):
-    """A builder that writes equal vectors and equal strings once and points at them again.
-
-    Offsets may share a target in a flatbuffer: readers only follow them. Scales, zero points
-    and shapes repeat many times in quantized files.
-    """
+    """A builder that writes equal vectors and strings once: offsets may share a target."""
 
     def __init__(self, initial_bytes: int) -> None:
         super().__init__(initial_bytes)

@@ -38,16 +38,9 @@ class Checkpoint:
 
 
 def save_checkpoint(
-    folder: Path,
-    arrays: Mapping[str, np.ndarray],
-    best: Mapping[str, np.ndarray],
-    state: FitState,
+    folder: Path, arrays: Mapping[str, np.ndarray], best: Mapping[str, np.ndarray], state: FitState
 ) -> None:
-    """Write the folder's checkpoint; the old one stands until then.
-
-    Raises:
-        MtfError: it cannot be written.
-    """
+    """Write the folder's checkpoint; the old one stands until then."""
     named = {**arrays, **{f"{BEST}{name}": array for name, array in best.items()}}
     ordered = {name: np.asarray(array, order="C") for name, array in named.items()}
     text = msgspec.json.encode(state).decode()
@@ -56,11 +49,7 @@ def save_checkpoint(
 
 
 def load_checkpoint(folder: Path) -> Checkpoint | None:
-    """Return the folder's checkpoint; None if there is none.
-
-    Raises:
-        MtfError: the file is truncated or its content is not what was written.
-    """
+    """Return the folder's checkpoint, None without one; MtfError if its content has changed."""
     path = folder / CHECKPOINT_FILE
     if not path.exists():
         return None
@@ -73,8 +62,7 @@ def load_checkpoint(folder: Path) -> Checkpoint | None:
         state = msgspec.json.decode(metadata["state"], type=FitState)
     except (OSError, SafetensorError, KeyError, ValueError) as error:
         raise MtfError(
-            f"the checkpoint {path} is damaged ({error}); remove it to start the stage over,"
-            " what was finished before stands"
+            f"the checkpoint {path} is damaged ({error}); remove it to start the stage over"
         ) from error
     best = {name.removeprefix(BEST): named[name] for name in named if name.startswith(BEST)}
     arrays = {name: array for name, array in named.items() if not name.startswith(BEST)}
@@ -85,7 +73,7 @@ def digest_of(arrays: Mapping[str, np.ndarray], text: str) -> str:
     """Return the SHA-256 over names, shapes and bytes of all arrays and the state's text."""
     digest = hashlib.sha256(text.encode())
     for name in sorted(arrays):
-        array = np.asarray(arrays[name], order="C")
+        array = arrays[name]
         digest.update(f"{name} {array.dtype} {array.shape}".encode())
         digest.update(array.tobytes())
     return digest.hexdigest()

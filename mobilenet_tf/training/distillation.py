@@ -10,15 +10,11 @@ from mobilenet_tf.keras import tf
 
 @dataclass(frozen=True)
 class Teacher:
-    """A trained network (images (B, R, R, 3) -> logits (B, C)) and how much its word counts.
-
-    `share` of the loss is its, in [0, 1]; `temperature`, above 0, divides both sides' logits:
-    the higher, the more the classes that are not the answer count.
-    """
+    """A trained network (images (B, R, R, 3) -> logits (B, C)) and how much its word counts."""
 
     model: Any
-    share: float
-    temperature: float
+    share: float  # of the loss, in [0, 1]
+    temperature: float  # divides both sides' logits: high, wrong classes count more
 
     def blend(self, loss: Any, images: Any, logits: Any) -> Any:
         """Return the loss against labels mixed with the cross-entropy against the teacher.

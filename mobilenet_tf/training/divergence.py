@@ -23,14 +23,9 @@ def make_divergence(
     what: str, label: str, settings: FitSettings, *, step: int, epoch: int
 ) -> MtfError:
     """Return the error of a run that diverged at a step of an epoch, both counted from 0."""
-    advice = "run it again with"
-    if epoch:
-        advice = (
-            f"the checkpoint of epoch {epoch} is kept: continue from it with --allow-changes (in"
-            " mtf train and mtf qat with --resume too) and"
-        )
+    kept = f"the checkpoint of epoch {epoch} is kept: continue with --allow-changes and"
     return MtfError(
-        f"training diverged: {what} at step {step + 1} (epoch {epoch + 1}); {advice} a lower"
-        f" {label}.learning_rate, say {settings.learning_rate / 4:.3g}, or with"
-        f" {label}.clip_norm 1"
+        f"training diverged: {what} at step {step + 1} (epoch {epoch + 1});"
+        f" {kept if epoch else 'run it again with'} a lower {label}.learning_rate, say"
+        f" {settings.learning_rate / 4:.3g}, or with {label}.clip_norm 1"
     )

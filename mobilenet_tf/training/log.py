@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from mobilenet_tf.errors import MtfError
 from mobilenet_tf.keras import tf
 from mobilenet_tf.runs.history import Epoch
 from mobilenet_tf.system.duration import format_duration
 
+NOTED_STEPS = 10  # steps between two notes behind the bar
+
 
 class ScalarLog:
-    """The TensorBoard log of a stage, in its folder's tensorboard/: the figures of every epoch.
-
-    Each run of the stage writes one event file; a resumed run adds one for the epochs it does.
-    """
+    """The TensorBoard log of a stage, in its folder's tensorboard/: the figures of every epoch."""
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / "tensorboard"
@@ -32,11 +33,7 @@ class ScalarLog:
             self.writer.close()
 
     def write(self, epoch: Epoch) -> None:
-        """Append one epoch.
-
-        Raises:
-            MtfError: it cannot be written.
-        """
+        """Append one epoch, or raise MtfError where it cannot be written."""
         try:
             if self.writer is None:
                 self.writer = tf.summary.create_file_writer(str(self.path))
@@ -50,6 +47,43 @@ class ScalarLog:
                 f"cannot write {self.path}: {error.message.splitlines()[0]}; make room there, then"
                 " continue with --resume"
             ) from error
+
+
+class Meter:
+    """The figures of an epoch at work, over its steps so far."""
+
+    def __init__(self, steps: int, estimate_left_s: Callable[[float], float]) -> None:
+        self.steps = steps
+        self.estimate_left_s = estimate_left_s  # seconds of an epoch -> seconds left after it
+        self.losses: list[float] = []
+        self.accuracies: list[float] = []
+        self.image_count = 0
+        self.note = ""  # behind the bar
+        self.clock = self.traced = time.monotonic()
+
+    @property
+    def images_per_s(self) -> float:
+        """Images a second, tracing included."""
+        return self.image_count / (time.monotonic() - self.clock)
+
+    def add(self, loss: float, accuracy: float, image_count: int) -> None:
+        """Count a step; every `NOTED_STEPS` of them, write the note anew."""
+        self.losses.append(loss)
+        self.accuracies.append(accuracy)
+        self.image_count += image_count
+        done = len(self.losses) - 1  # without the traced one
+        if not done:
+            self.traced = time.monotonic()
+        if done % NOTED_STEPS and done + 1 < self.steps:
+            return
+        self.note = (
+            f"loss {np.mean(self.losses):.3f}, accuracy {np.mean(self.accuracies):.1%},"
+            f" {self.images_per_s:,.0f} images/s"
+        )
+        if done:
+            step_s = (time.monotonic() - self.traced) / done
+            left_s = self.estimate_left_s(step_s * self.steps) + step_s * (self.steps - done - 1)
+            self.note += f", about {format_duration(left_s)} left"
 
 
 def estimate_left_s(

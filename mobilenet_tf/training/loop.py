@@ -9,11 +9,11 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import numpy as np
 from msgspec.structs import replace
@@ -25,40 +25,25 @@ from mobilenet_tf.keras import keras
 from mobilenet_tf.recipe import AugmentationSettings, FitSettings
 from mobilenet_tf.runs.history import Epoch, save_history
 from mobilenet_tf.system import terminal
-from mobilenet_tf.system.duration import format_duration
 from mobilenet_tf.system.interrupt import raise_if_interrupted
 from mobilenet_tf.training.checkpoint import FitState, load_checkpoint, save_checkpoint
 from mobilenet_tf.training.distillation import Teacher
 from mobilenet_tf.training.divergence import find_broken, make_divergence
-from mobilenet_tf.training.log import ScalarLog, estimate_left_s, format_epoch
+from mobilenet_tf.training.log import Meter, ScalarLog, estimate_left_s, format_epoch
 from mobilenet_tf.training.schedule import learning_rate_at
 from mobilenet_tf.training.trainer import Trainer
 
 log = logging.getLogger(__name__)
-NOTED_STEPS = 10  # steps between two notes behind the bar
-
-
-class Phase(Protocol):
-    """Called before every epoch with its share of the run; True asks for a new training step."""
-
-    def __call__(self, share_done: float) -> bool:
-        """Prepare the epoch that begins at `share_done`, in [0, 1)."""
-
-
-class Sides(Protocol):
-    """How large the images are that the network trains on in the course of a run."""
-
-    def __call__(self, share_done: float) -> int:
-        """Return the side in pixels for the epoch that begins at `share_done`, in [0, 1)."""
 
 
 @dataclass(frozen=True)
 class FitPlan:
     """How a model is fitted: everything but the model and the images.
 
-    `label` is the section of the recipe that `settings` come from. `bfloat16_layers` multiply in
-    bfloat16 while training, and only then. `later_s` estimates the seconds that the command takes
-    after this training, from those of one epoch.
+    `label` is the section of the recipe that `settings` come from. `phase` and `sides` are called
+    before an epoch with the share of the run that is done, in [0, 1): the first prepares it and
+    tells whether the step has to be built anew, the second gives the side of its images in pixels.
+    `later_s` estimates the time of what the command does afterwards from that of one epoch.
     """
 
     label: Literal["train", "qat"]
@@ -66,10 +51,10 @@ class FitPlan:
     augmentation: AugmentationSettings
     seed: int
     folder: Path
-    phase: Phase | None = None
-    sides: Sides | None = None
+    phase: Callable[[float], bool] | None = None
+    sides: Callable[[float], int] | None = None
     teacher: Teacher | None = None
-    bfloat16_layers: Collection[str] = ()
+    bfloat16_layers: Collection[str] = ()  # while training, and only then
     later_s: Callable[[float], float] | None = None
 
 
@@ -105,7 +90,20 @@ def fit(model: Any, train: Split, validation: Split | None, plan: FitPlan) -> Fi
         model.input_spec = keras.layers.InputSpec(ndim=4)  # convolutions take any size
     state, best = resume(trainer, plan)
     steps = steps_per_epoch(len(train.labels), settings.batch_size)
-    batches = make_batches(model, train, plan, first_epoch=len(state.history))
+    batches = iter(
+        make_training_batches(
+            train,
+            plan.augmentation,
+            resolution_px=resolution_px,
+            batch_size=settings.batch_size,
+            class_count=model.output_shape[-1],
+            seed=plan.seed,
+            first_epoch=len(state.history),
+            epochs=epochs,
+        )
+        if len(state.history) < epochs
+        else ()
+    )
     predict = make_keras_predict_fn(model)
     with ScalarLog(plan.folder) as scalars:
         for number in range(len(state.history), epochs):
@@ -128,7 +126,8 @@ def fit(model: Any, train: Split, validation: Split | None, plan: FitPlan) -> Fi
                     state.best_epoch, state.best_accuracy = number + 1, score.top1
             epoch = replace(epoch, epoch_s=round(time.monotonic() - clock, 2))
             state.history.append(epoch)
-            save_checkpoint(plan.folder, trainer.arrays(), best, state)
+            arrays = {name: v.numpy() for name, v in trainer.variables().items()}
+            save_checkpoint(plan.folder, arrays, best, state)
             save_history(plan.folder, state.history)
             scalars.write(epoch)
             left_s = estimate_left_s(number, epoch.epoch_s, epochs, plan.sides, plan.later_s)
@@ -144,11 +143,7 @@ def fit(model: Any, train: Split, validation: Split | None, plan: FitPlan) -> Fi
 
 
 def resume(trainer: Trainer, plan: FitPlan) -> tuple[FitState, dict[str, np.ndarray]]:
-    """Return the state after the last finished epoch and its best weights; fresh ones at first.
-
-    Raises:
-        MtfError: the checkpoint is damaged, or of another network or optimizer.
-    """
+    """Return the state after the last finished epoch and its best weights; fresh ones at first."""
     held = load_checkpoint(plan.folder)
     if held is None:
         return FitState(), {}
@@ -159,81 +154,40 @@ def resume(trainer: Trainer, plan: FitPlan) -> tuple[FitState, dict[str, np.ndar
     return held.state, held.best
 
 
-def make_batches(
-    model: Any, train: Split, plan: FitPlan, *, first_epoch: int
-) -> Iterator[tuple[Any, Any]]:
-    """Return the batches of all epochs from `first_epoch` on, counted from 0."""
-    if first_epoch >= plan.settings.epochs:
-        return iter(())
-    return iter(
-        make_training_batches(
-            train,
-            plan.augmentation,
-            resolution_px=model.input_shape[1],
-            batch_size=plan.settings.batch_size,
-            class_count=model.output_shape[-1],
-            seed=plan.seed,
-            first_epoch=first_epoch,
-            epochs=plan.settings.epochs,
-        )
-    )
-
-
 def run_epoch(
     trainer: Trainer, batches: Iterator[tuple[Any, Any]], plan: FitPlan, number: int, steps: int
 ) -> Epoch:
-    """Train for epoch `number`, counted from 0, and return what is known of it so far.
-
-    Raises:
-        MtfError: training diverged.
-    """
+    """Train for epoch `number`, counted from 0, and return what is known of it so far."""
     settings, epochs = plan.settings, plan.settings.epochs
     side_px = plan.sides(number / epochs) if plan.sides else None
-    losses: list[float] = []
-    accuracies: list[float] = []
-    images_seen, note = 0, ""
-    clock = traced = time.monotonic()
+    meter = Meter(
+        steps, lambda epoch_s: estimate_left_s(number, epoch_s, epochs, plan.sides, plan.later_s)[1]
+    )
+    tracing = f"{plan.label}: tracing the step"
     with terminal.bar(f"{plan.label} {number + 1}/{epochs}", steps) as advance:
-        for i in range(steps):
+        for step in range(number * steps, (number + 1) * steps):
             raise_if_interrupted()
-            step = number * steps + i
             rate = learning_rate_at(step, settings, steps)
             trainer.optimizer.learning_rate.assign(rate)
             images, labels = next(batches)
-            with nullcontext() if i else terminal.bar(f"{plan.label}: tracing the step", None):
+            with nullcontext() if meter.losses else terminal.bar(tracing, None):
                 loss, accuracy = trainer.step(images, labels, side_px)
-            losses.append(float(loss))
-            accuracies.append(float(accuracy))
-            if not math.isfinite(losses[-1]):
-                what = f"the loss became {losses[-1]}"
+            meter.add(float(loss), float(accuracy), len(images))
+            if not math.isfinite(meter.losses[-1]):
+                what = f"the loss became {meter.losses[-1]}"
                 raise make_divergence(what, plan.label, settings, step=step, epoch=number)
-            images_seen += int(images.shape[0])
-            now = time.monotonic()
-            traced = traced if i else now
-            if i % NOTED_STEPS == 0 or i + 1 == steps:
-                note = (
-                    f"loss {np.mean(losses):.3f}, accuracy {np.mean(accuracies):.1%},"
-                    f" {images_seen / (now - clock):,.0f} images/s"
-                )
-            if i and i % NOTED_STEPS == 0:
-                step_s = (now - traced) / i
-                _, left_s = estimate_left_s(
-                    number, step_s * steps, epochs, plan.sides, plan.later_s
-                )
-                left_s += step_s * (steps - i - 1)
-                note += f", about {format_duration(left_s)} left"
-            advance(1, note)
+            advance(1, meter.note)
     broken = find_broken(trainer.variables())
     if broken:  # before it is validated and kept
         what = f"{broken} is no longer finite"
         raise make_divergence(what, plan.label, settings, step=step, epoch=number)
     return Epoch(
         epoch=number + 1,
-        loss=round(float(np.mean(losses)), 5),
-        accuracy=round(float(np.mean(accuracies)), 5),
+        loss=round(float(np.mean(meter.losses)), 5),
+        accuracy=round(float(np.mean(meter.accuracies)), 5),
         learning_rate=rate,
         resolution_px=side_px,
-        images_per_s=round(images_seen / (time.monotonic() - clock), 1),
+        images_per_s=round(meter.images_per_s, 1),
         epoch_s=0.0,
     )
 
@@ -244,10 +198,5 @@ def should_stop(state: FitState, settings: FitSettings, full_px: int) -> bool:
     While images grow, validation at full size says little.
     """
     patience, history = settings.early_stopping_epochs, state.history
-    small = count_small(history, full_px)
+    small = sum((epoch.resolution_px or full_px) < full_px for epoch in history)
     return bool(patience and history and len(history) - max(state.best_epoch, small) >= patience)
-
-
-def count_small(history: Sequence[Epoch], full_px: int) -> int:
-    """Return how many epochs were trained on images below full size."""
-    return sum((epoch.resolution_px or full_px) < full_px for epoch in history)

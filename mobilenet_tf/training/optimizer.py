@@ -17,19 +17,12 @@ def build_optimizer(settings: FitSettings, variables: Sequence[Any]) -> Any:
 
     `jit_compile` stays off: on CPUs XLA makes these networks many times slower.
     """
-    clip = settings.clip_norm or None
+    rate, momentum = settings.learning_rate, settings.momentum
+    common = {"global_clipnorm": settings.clip_norm or None, "jit_compile": False}
     if settings.optimizer == "sgd":
-        optimizer = keras.optimizers.SGD(
-            settings.learning_rate,
-            momentum=settings.momentum,
-            nesterov=settings.momentum > 0,
-            global_clipnorm=clip,
-            jit_compile=False,
-        )
+        optimizer = keras.optimizers.SGD(rate, momentum, nesterov=momentum > 0, **common)
     else:  # AdamW is Adam with decoupled decay
-        optimizer = keras.optimizers.Adam(
-            settings.learning_rate, global_clipnorm=clip, jit_compile=False
-        )
+        optimizer = keras.optimizers.Adam(rate, **common)
     optimizer.build(variables)
     return optimizer
 

@@ -1,8 +1,7 @@
 """How a training step multiplies: as matrix products, in float32 or, where it pays, in bfloat16.
 
 On a processor only the traced step computes so; validation is float32. On a GPU Keras' mixed
-precision takes the place of it, for the whole network. Weights, checkpoints and what is saved are
-float32 in any case and know nothing of it.
+precision takes its place. Weights and checkpoints are float32 in any case.
 """
 
 from __future__ import annotations
@@ -15,12 +14,9 @@ from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
-from mobilenet_tf.files import write_bytes
 from mobilenet_tf.keras import keras, tf
 from mobilenet_tf.recipe import PrecisionName
-from mobilenet_tf.runs.folder import PRECISION_FILE, read_note
+from mobilenet_tf.runs.folder import PRECISION_FILE, read_note, write_note
 from mobilenet_tf.runs.results import Precision, Product, Timing
 from mobilenet_tf.system import hardware, terminal
 
@@ -38,30 +34,27 @@ def choose_precision(
     "auto" takes bfloat16 for the layers that it makes clearly faster here, as measured now. On a
     GPU that multiplies in it, both take Keras' mixed precision, and nothing is measured.
     """
-    if asked == "float32":
-        return Precision(asked=asked, bfloat16_layers=(), reason="as asked")
-    on_gpu = bool(find_gpus())
+    on_gpu, products = bool(find_gpus()), tuple(find_products(model))
+    layers: tuple[str, ...] = ()
+    timings: list[Timing] = []
+    policy, reason = "float32", "as asked"
     if asked == "auto" and deterministic:
         reason = "a deterministic result cannot depend on how fast the machine was"
     elif asked == "auto" and not has_bfloat16():
         reason = f"this {'GPU' if on_gpu else 'processor'} does not multiply in bfloat16"
-    elif on_gpu:
+    elif asked != "float32" and on_gpu:
+        policy = "mixed_bfloat16"
         reason = "as asked" if asked == "bfloat16" else "as GPUs are fastest with"
-        return Precision(asked=asked, bfloat16_layers=(), reason=reason, policy="mixed_bfloat16")
     elif asked == "bfloat16":
-        return Precision(
-            asked=asked, bfloat16_layers=tuple(find_products(model)), reason="as asked"
-        )
-    else:
+        layers = products
+    elif asked == "auto":
         timings = measure_products(model, batch_size)
-        chosen = [name for t in timings if t.ratio > CLEARLY_FASTER for name in t.layers]
-        return Precision(
-            asked=asked,
-            bfloat16_layers=tuple(name for name in find_products(model) if name in chosen),
-            reason="where it is clearly faster" if chosen else "bfloat16 is nowhere clearly faster",
-            timings=tuple(timings),
-        )
-    return Precision(asked=asked, bfloat16_layers=(), reason=reason)
+        chosen = {name for t in timings if t.ratio > CLEARLY_FASTER for name in t.layers}
+        layers = tuple(name for name in products if name in chosen)
+        reason = "where it is clearly faster" if chosen else "bfloat16 is nowhere clearly faster"
+    return Precision(
+        asked=asked, bfloat16_layers=layers, reason=reason, timings=tuple(timings), policy=policy
+    )
 
 
 def has_bfloat16() -> bool:
@@ -91,25 +84,19 @@ def load_precision(folder: Path, asked: PrecisionName) -> Precision | None:
     """Return the choice that the training in `folder` was begun with, if it still stands.
 
     It does not where something else is asked by now, or this machine could only emulate it.
-
-    Raises:
-        MtfError: its file is damaged.
     """
     path = folder / PRECISION_FILE
     noted = read_note(path, Precision) if path.is_file() else None
-    return noted if noted and noted.asked == asked and is_usable(noted) else None
-
-
-def is_usable(precision: Precision) -> bool:
-    """Tell whether what trains here multiplies as a choice, of another machine maybe, says."""
-    if precision.policy != "float32":
-        return bool(find_gpus()) and has_bfloat16()
-    return not precision.bfloat16_layers or has_bfloat16()
+    if noted is None or noted.asked != asked:
+        return None
+    mixed = noted.policy != "float32"
+    usable = has_bfloat16() and (not mixed or find_gpus())
+    return noted if usable or not (mixed or noted.bfloat16_layers) else None
 
 
 def save_precision(precision: Precision, folder: Path) -> None:
     """Write the choice, so that a resumed training computes as before."""
-    write_bytes(folder / PRECISION_FILE, msgspec.json.format(msgspec.json.encode(precision)))
+    write_note(folder / PRECISION_FILE, precision)
 
 
 def describe_precision(precision: Precision, model: Any) -> str:
@@ -123,10 +110,7 @@ def describe_precision(precision: Precision, model: Any) -> str:
 
 
 def find_products(model: Any) -> dict[str, Product]:
-    """Return the convolutions of a model that are matrix products, by their layer's name.
-
-    Their kernel is one pixel, without stride, or covers the whole image.
-    """
+    """Return the convolutions that are matrix products: kernels of one pixel, or of the image."""
     products = {}
     for layer in model.layers:
         convolution = getattr(layer, "layer", layer)  # inside the wrapper of fake quantization
@@ -195,15 +179,11 @@ def measure_products(model: Any, batch_size: int) -> list[Timing]:
         for step in steps:
             step()  # traced and warm
         turns = [[time_once(step) for step in steps] for _ in range(MEASURED_ROUNDS)]
-        float32_ms, bfloat16_ms = (round(min(times), 3) for times in zip(*turns, strict=True))
-        timings.append(
-            Timing(
-                product=product,
-                layers=tuple(names),
-                float32_ms=float32_ms,
-                bfloat16_ms=bfloat16_ms,
-            )
+        exact_ms, low_ms = (round(min(times), 3) for times in zip(*turns, strict=True))
+        timing = Timing(
+            product=product, layers=tuple(names), float32_ms=exact_ms, bfloat16_ms=low_ms
         )
+        timings.append(timing)
     return timings
 
 

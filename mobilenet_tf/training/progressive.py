@@ -18,12 +18,11 @@ def progressive_sides(recipe: Recipe, variant: Variant) -> tuple[int, ...]:
 
     Sides, the full one too, are multiples of the network's total stride: where a stride meets an
     odd side, `same` padding moves the features by half a pixel, and the last epochs would have to
-    unlearn it. "auto" takes half and three quarters of the full side, rounded up to such
-    multiples, and none for a network that takes one resolution only or whose full side is none.
+    unlearn it. "auto" takes `AUTO_SHARES` of the full side, rounded up to such multiples, and
+    none for a network that they do not fit.
 
     Raises:
-        UsageError: a side that was asked for, or the full one, is not such a multiple, or they
-            do not grow.
+        UsageError: a side that was asked for, or the full one, does not fit.
     """
     sides, full_px = recipe.train.progressive_px, recipe.model.resolution_px
     if not sides:
@@ -36,15 +35,12 @@ def progressive_sides(recipe: Recipe, variant: Variant) -> tuple[int, ...]:
         return tuple(sorted({side for side in wanted if side < full_px})) if fits else ()
     given = f"train.progressive_px {list(sides)}"
     if not takes_any:
-        raise UsageError(
-            f"{given}: {table.name} has a dense layer as large as its features, which takes one"
-            " resolution only; leave it empty"
-        )
+        raise UsageError(f"{given}: {table.name} takes one resolution only; leave it empty")
     if full_px % stride:
         raise UsageError(
             f"{given}: model.resolution_px {full_px} is not a multiple of {table.name}'s total"
-            f" stride {stride}, so its features would move where images reach full size; choose"
-            f" {max(1, round(full_px / stride)) * stride} px, or leave it empty"
+            f" stride {stride}; choose {max(1, round(full_px / stride)) * stride} px, or leave it"
+            " empty"
         )
     allowed = list(range(stride, full_px, stride))
     wrong = [side for side in sides if side not in allowed]

@@ -17,11 +17,9 @@ from mobilenet_tf.system import terminal
 def recalibrate_batch_norm(model: Any, images: np.ndarray, batch_size: int) -> None:
     """Set the moving statistics of every batch normalisation to those of `images`.
 
-    `images` are uint8 (N, R, R, 3), as they will be at inference: not augmented. The moving
-    averages of training lag behind the weights, and with averaged weights they belong to others;
-    here each layer gets the mean and the variance of its inputs over all batches, the layers
-    before it normalising by the batch (precise batch norm: Wu and Johnson 2021, arXiv 2105.07576,
-    section 3). Batches are of `batch_size`; what is left over is dropped, unless it is all.
+    `images` are uint8 (N, R, R, 3), not augmented. Each layer gets the mean and the variance of
+    its inputs over all whole batches, the layers before it normalising by the batch (precise
+    batch norm: Wu and Johnson 2021, arXiv 2105.07576, section 3).
     """
     norms = [x for x in model.layers if isinstance(x, keras.layers.BatchNormalization)]
     drops = [x for x in model.layers if isinstance(x, SeededDropout)]

@@ -31,7 +31,7 @@ def learning_rate_at(step: int, settings: FitSettings, steps_per_epoch: int) -> 
 
 
 def resolution_at(
-    share_done: float, sides: tuple[int, ...], full_px: int, settings: TrainSettings
+    sides: tuple[int, ...], full_px: int, settings: TrainSettings, share_done: float
 ) -> int:
     """Return the side of the images of an epoch that begins at `share_done`, in [0, 1).
 

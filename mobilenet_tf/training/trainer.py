@@ -51,8 +51,7 @@ class Trainer:
     def build_step(self) -> Callable[..., tuple[Any, Any]]:
         """Return a compiled step: (images, one-hot labels) -> (mean loss, share right).
 
-        Given a third argument, a side in pixels, the network sees the images that large, and the
-        teacher as they are.
+        Given a side in pixels too, the network sees the images that large, the teacher as they are.
         """
         model, optimizer, settings = self.model, self.optimizer, self.settings
         variables = model.trainable_variables
@@ -87,16 +86,8 @@ class Trainer:
         named |= {f"optimizer/{i}": v for i, v in enumerate(self.optimizer.variables)}
         return named | {f"average/{name}": v for name, v in self.averages.items()}
 
-    def arrays(self) -> dict[str, np.ndarray]:
-        """Return the value of every variable of the run, by the same names."""
-        return {name: variable.numpy() for name, variable in self.variables().items()}
-
     def restore(self, arrays: Mapping[str, np.ndarray], folder: Path) -> None:
-        """Set every variable from the arrays of a checkpoint in `folder`, all or none.
-
-        Raises:
-            MtfError: it is of another network or optimizer.
-        """
+        """Set every variable from the checkpoint in `folder`; MtfError if it is of another."""
         named = self.variables()
         wrong = sorted(arrays.keys() ^ named.keys()) or sorted(
             name for name, v in named.items() if tuple(v.shape) != arrays[name].shape

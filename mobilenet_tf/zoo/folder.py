@@ -25,8 +25,7 @@ def lock_zoo(zoo: Path, timeout_s: float = WAIT_S) -> Iterator[None]:
     """Keep other writers out of a zoo, after repairing what a killed one left there.
 
     Raises:
-        MtfError: another writer is at work for longer than `timeout_s`, or the folder cannot be
-            written.
+        MtfError: another writer does not end within `timeout_s`, or the folder is not writable.
     """
     folder = zoo.resolve()
     try:

@@ -46,9 +46,8 @@ _ROOTED_PATH = re.compile(r"(?<![\w.:/\\-])(?:~|[A-Za-z]:)?(?:[/\\][\w.@+-]+)+")
 class Shipment:
     """Everything that becomes a model of the zoo.
 
-    `files` are `tflite`, `weights` (rounded to float16) and, where the run started from a file,
-    `START_FILE`, each by the name that it gets, with the path that it is copied from.
-    `weights_top1` and `check` were measured on the test images with these very files.
+    `files` maps `tflite`, `weights` (rounded to float16) and, where the run started from a file,
+    `START_FILE` to what they are copied from; they gave `weights_top1` and `check`.
     """
 
     name: str
@@ -92,7 +91,7 @@ def package(shipment: Shipment, zoo: Path, *, overwrite: bool) -> Card:
                 weights_top1=shipment.weights_top1,
                 check=shipment.check,
                 recipe=recipe,
-                stages=make_stages(shipment),
+                stages=_make_stages(shipment),
             )
             write_bytes(folder / CARD_FILE, msgspec.json.format(msgspec.json.encode(card)) + b"\n")
             write_text(folder / PAGE_FILE, format_page(card))
@@ -100,7 +99,7 @@ def package(shipment: Shipment, zoo: Path, *, overwrite: bool) -> Card:
 
 
 def check_request(name: str, recipe: Recipe, zoo: Path, *, overwrite: bool) -> None:
-    """Refuse a name that cannot be a model's, and a model that is there already.
+    """Refuse a model that cannot be added; `weights="cifar10"` means one network only.
 
     Raises:
         UsageError: the name is not one, is taken, or the zoo has this network by another name.
@@ -115,19 +114,7 @@ def check_request(name: str, recipe: Recipe, zoo: Path, *, overwrite: bool) -> N
     if target.exists() and not (target / CARD_FILE).is_file():
         raise UsageError(f"{target} is not a model of a zoo; give another --name, or another --out")
     if target.exists() and not overwrite:
-        raise UsageError(
-            f"{target} exists already; give --overwrite to replace it, or another --name"
-        )
-    check_unique(name, recipe, zoo)
-
-
-def check_unique(name: str, recipe: Recipe, zoo: Path) -> None:
-    """Refuse a second model of the same network and data: `weights="cifar10"` means one.
-
-    Raises:
-        UsageError: the zoo has one by another name.
-        MtfError: a card is damaged.
-    """
+        raise UsageError(f"{target} exists already; --overwrite replaces it, or use another --name")
     variant = recipe_variant(recipe)
     mine = (recipe.data.name, variant.name, variant.stride_plan)
     for other in sorted(set(model_names(zoo)) - {name}):
@@ -139,24 +126,23 @@ def check_unique(name: str, recipe: Recipe, zoo: Path) -> None:
             )
 
 
-def make_stages(shipment: Shipment) -> Stages:
+def _make_stages(shipment: Shipment) -> Stages:
     """Return what a card keeps of the results: no settings and no files, three benchmark rows."""
     records = {}
     for stage, result in shipment.results.items():
         kept = {field: getattr(result, field) for field in StageRecord.__struct_fields__}
         if isinstance(result.metrics, BenchmarkMetrics):
-            kept["metrics"] = shorten(result.metrics, shipment.tflite)
+            kept["metrics"] = _shorten(result.metrics, shipment.tflite)
         records[stage] = StageRecord(**kept)
     return msgspec.convert(without_machine(msgspec.to_builtins(Stages(**records))), Stages)
 
 
-def shorten(metrics: BenchmarkMetrics, tflite: str) -> BenchmarkMetrics:
+def _shorten(metrics: BenchmarkMetrics, tflite: str) -> BenchmarkMetrics:
     """Return the rows that a card shows, and which of them is the file that ships."""
-    rows = {(row.format, row.quantization): row for row in metrics.rows}
     shown = [
-        msgspec.structs.replace(rows[kind], file=tflite if kind == SHIPPED_ROW else None)
+        msgspec.structs.replace(row, file=tflite if kind == SHIPPED_ROW else None)
         for kind in SHOWN_ROWS
-        if kind in rows
+        if (row := metrics.find(*kind))
     ]
     return msgspec.structs.replace(metrics, rows=tuple(shown))
 

@@ -13,18 +13,24 @@ import msgspec
 from mobilenet_tf.data.catalog import dataset_info
 from mobilenet_tf.models.catalog import model_table
 from mobilenet_tf.recipe import ModelSettings, Recipe
-from mobilenet_tf.report import Column, Summary, Table, format_table, stage_table, summarise
-from mobilenet_tf.report.provenance import environment_table, format_toml, selection_note
-from mobilenet_tf.report.tables import class_table, confusion_pairs
+from mobilenet_tf.report import Column, Summary, format_table, summarise
+from mobilenet_tf.report.provenance import (
+    environment_table,
+    files_table,
+    format_toml,
+    selection_note,
+    stages_table,
+)
+from mobilenet_tf.report.sections import class_table, confusion_pairs, stage_table
+from mobilenet_tf.report.tables import make_table
 from mobilenet_tf.report.templates import environment
+from mobilenet_tf.report.units import fixed
 from mobilenet_tf.report.usage import mapping_table, python_example
 from mobilenet_tf.runs.record import RunRecord
 from mobilenet_tf.runs.results import FitMetrics
-from mobilenet_tf.system.duration import format_duration
 from mobilenet_tf.system.hardware import name_machines
 from mobilenet_tf.zoo.shelf import PAGE_FILE, RECIPE_FILE, START_FILE, Card
 
-MISSING = "-"
 TEMPLATES = Path(__file__).parent / "templates"
 # What is known of the images beyond their number; a model inherits it.
 DATA_NOTES = {
@@ -61,38 +67,25 @@ def describe_card(card: Card) -> dict[str, Any]:
         "int8_size_bytes": int8.size_bytes,
         "int8_latency_median_ms": int8.latency_median_ms,
         "threads": int8.threads,
-        "machine": msgspec.to_builtins(card.stages.benchmark)["machine"],
+        "machine": _machine(card),
     }
 
 
 def format_cards(cards: Sequence[Card], style: Literal["text", "markdown"] = "text") -> str:
     """Return the table of the zoo, the smallest file first, and what its figures are of."""
-    columns = [
-        Column("model", align="left", code=True),
-        Column("alpha"),
-        Column("parameters", "params"),
-        Column("M MACs"),
-        Column("float %"),
-        Column("int8 PTQ %", "PTQ %"),
-        Column("int8 QAT %", "QAT %"),
-        Column("int8 KB"),
-        Column("int8 ms"),
-    ]
     rows = sorted(map(describe_card, cards), key=lambda row: row["int8_size_bytes"])
-    cells = [
-        (
-            row["name"],
-            f"{row['alpha']:g}",
-            f"{row['parameters']:,}",
-            _millions(row["macs"]),
-            _percent(row["float_top1"]),
-            _percent(row["int8_ptq_top1"]),
-            _percent(row["int8_qat_top1"]),
-            _kilobytes(row["int8_size_bytes"]),
-            f"{row['int8_latency_median_ms']:.3f}",
-        )
-        for row in rows
-    ]
+    columns = (
+        (Column("model", align="left", code=True), [row["name"] for row in rows]),
+        (Column("alpha"), [f"{row['alpha']:g}" for row in rows]),
+        (Column("parameters", "params"), [f"{row['parameters']:,}" for row in rows]),
+        (Column("M MACs"), [fixed(row["macs"], 1e-6, 1) for row in rows]),
+        (Column("float %"), [fixed(row["float_top1"], 100, 2) for row in rows]),
+        (Column("int8 PTQ %", "PTQ %"), [fixed(row["int8_ptq_top1"], 100, 2) for row in rows]),
+        (Column("int8 QAT %", "QAT %"), [fixed(row["int8_qat_top1"], 100, 2) for row in rows]),
+        (Column("int8 KB"), [fixed(row["int8_size_bytes"], 1e-3, 1) for row in rows]),
+        (Column("int8 ms"), [fixed(row["int8_latency_median_ms"], 1, 3) for row in rows]),
+    )
+    table = make_table("", columns)
     tests = sorted({f"{row['test_count']:,} test images of {row['dataset']}" for row in rows})
     threads = sorted({row["threads"] for row in rows})
     machines = name_machines(row["machine"] for row in rows)
@@ -100,30 +93,27 @@ def format_cards(cards: Sequence[Card], style: Literal["text", "markdown"] = "te
         f"Top-1 on {', '.join(tests)}. Latency of one image, {' or '.join(map(str, threads))}"
         f" {'thread' if threads == [1] else 'threads'}, on {machines}."
     )
-    return f"{format_table(columns, cells, style)}\n\n{note}"
+    return f"{format_table(table.columns, table.rows, style)}\n\n{note}"
 
 
 def format_recipe(name: str, recipe: Recipe) -> str:
     """Return the recipe of a model as a file that `mtf run` takes."""
-    head = f"# Every setting that {name} was made with.\n#\n#   {make_again(name)}\n"
-    return f"{head}{format_toml(msgspec.to_builtins(recipe))}\n"
+    head = f"# Every setting that {name} was made with.\n#\n#   {_make_again(name)}\n"
+    return f"{head}{format_toml(recipe)}\n"
 
 
-def make_again(name: str) -> str:
-    """Return the command that makes a model of the zoo again, from a checkout."""
+def _make_again(name: str) -> str:
     return f"mtf run artifacts/zoo/{name}/{RECIPE_FILE} --out artifacts/{name}"
 
 
 def format_page(card: Card) -> str:
     """Return a card as a Markdown page; it is a function of the card alone."""
     summary = _summarise(card)
-    int8 = card.int8_row
-    shares = zip(int8.per_class, card.classes, strict=True)
-    data_notes = DATA_NOTES.get(card.dataset, (dataset_info(card.dataset).description + ".",))
+    shares = zip(card.int8_row.per_class, card.classes, strict=True)
+    fits = _fits(card)
     text = _render(
         "card.md.j2",
-        card=card,
-        title=model_table(card.model).title,
+        card,
         accuracy=replace(stage_table(summary), title="Accuracy, size, latency"),
         classes=class_table(summary),
         mistakes=confusion_pairs(summary),
@@ -131,19 +121,16 @@ def format_page(card: Card) -> str:
         fine_tuning=_fine_tuning(card),
         tensors=mapping_table(summary),
         weakest=min((share, name) for share, name in shares if share is not None),
-        data_description=data_notes[0],
-        data_notes=data_notes[1:],
-        fit=_fits(card)[0],
+        data_notes=DATA_NOTES.get(card.dataset, (dataset_info(card.dataset).description + ".",)),
+        fit=fits[0],
         selection=selection_note(summary),
-        wall_time_s=sum(record.wall_time_s for _, record in card.stages.items()),
-        machine=_machine(card),
-        changed=any(fit.changed_on_the_way for fit in _fits(card)),
+        changed=any(fit.changed_on_the_way for fit in fits),
         needs=_needs(card),
-        make_again=make_again(card.name),
-        recipe_toml=format_toml(msgspec.to_builtins(card.recipe)),
-        stages=_stages_table(card),
+        make_again=_make_again(card.name),
+        recipe_toml=format_toml(card.recipe),
+        stages=stages_table(summary),
         environment=environment_table(summary),
-        files=_files_table(card),
+        files=files_table(card.files),
     )
     return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
 
@@ -154,34 +141,24 @@ def format_short_card(card: Card, folder: Path) -> str:
     `folder` is the folder of the model's files.
     """
     tensors = mapping_table(_summarise(card))
-    return _render(
-        "card.txt.j2",
-        card=card,
-        model=card.recipe.model,
-        int8=card.int8_row,
-        title=model_table(card.model).title,
-        machine=_machine(card),
-        tensors=tensors.rows if tensors else (),
-        folder=folder,
-        page_file=PAGE_FILE,
-    ).rstrip()
+    rows = tensors.rows if tensors else ()
+    values = {"tensors": rows, "folder": folder, "page_file": PAGE_FILE}
+    return _render("card.txt.j2", card, **values).rstrip()
 
 
-def _render(template: str, **values: Any) -> str:
+def _render(template: str, card: Card, **values: Any) -> str:
     env = environment(TEMPLATES)
-    env.filters |= {
-        "table": lambda table: format_table(table.columns, table.rows, "markdown"),
-        "percent": _percent,
-        "kilobytes": _kilobytes,
-        "millions": _millions,
-        "thousands": lambda count: f"{count:,}",
-        "duration": format_duration,
-    }
-    return str(env.get_template(template).render(**values))
+    env.globals |= {"fixed": fixed}
+    title, machine = model_table(card.model).title, name_machines([_machine(card)])
+    return env.get_template(template).render(card=card, title=title, machine=machine, **values)
 
 
 def _summarise(card: Card) -> Summary:
     return summarise(RunRecord(name=card.name, recipe=card.recipe, stages=card.stages))
+
+
+def _machine(card: Card) -> Any:
+    return msgspec.to_builtins(card.stages.benchmark)["machine"]
 
 
 def _fits(card: Card) -> list[FitMetrics]:
@@ -190,24 +167,20 @@ def _fits(card: Card) -> list[FitMetrics]:
     return [fit for fit in metrics if isinstance(fit, FitMetrics)]
 
 
-def _machine(card: Card) -> str:
-    return name_machines([describe_card(card)["machine"]])
-
-
 def _fine_tuning(card: Card) -> str:
     """Return the command that fine-tunes a model on another dataset."""
     model, paper = card.recipe.model, ModelSettings()
     other = "cifar10" if card.dataset == "cifar100" else "cifar100"
     named = ("name", "alpha", "resolution_px", "stride_plan", "dropout", "batch_norm_momentum")
-    options = [name for name in model.__struct_fields__ if name not in named]
+    options = [
+        f" --set model.{name}={getattr(model, name)}"
+        for name in model.__struct_fields__
+        if name not in named and getattr(model, name) != getattr(paper, name)
+    ]
     return (
         f"mtf train --dataset {other} --model {card.model} --alpha {model.alpha:g}"
         f" --resolution {model.resolution_px} --stride-plan {card.stride_plan}"
-        f" --weights {card.name}"
-    ) + "".join(
-        f" --set model.{name}={getattr(model, name)}"
-        for name in options
-        if getattr(model, name) != getattr(paper, name)
+        f" --weights {card.name}{''.join(options)}"
     )
 
 
@@ -218,56 +191,3 @@ def _needs(card: Card) -> list[str]:
     if Path(train.weights).suffix and START_FILE not in card.files:
         needs.append(f"the initial weights {train.weights}")
     return needs
-
-
-def _stages_table(card: Card) -> Table:
-    rows = []
-    for name, record in card.stages.items():
-        fit = record.metrics if isinstance(record.metrics, FitMetrics) else None
-        rows.append(
-            (
-                name,
-                record.command,
-                record.started_at,
-                format_duration(record.wall_time_s),
-                format_duration(fit.fit_time_s) if fit else MISSING,
-            )
-        )
-    return Table(
-        "Stages",
-        (
-            Column("stage", align="left"),
-            Column("command", align="left", code=True),
-            Column("started", align="left"),
-            Column("wall time"),
-            Column("epochs"),
-        ),
-        tuple(rows),
-        "Epochs: the time of all of them, however often the stage was resumed.",
-    )
-
-
-def _files_table(card: Card) -> Table:
-    return Table(
-        "Files",
-        (
-            Column("file", align="left", code=True),
-            Column("bytes"),
-            Column("SHA-256", align="left", code=True),
-        ),
-        tuple(
-            (name, f"{record.size_bytes:,}", record.sha256) for name, record in card.files.items()
-        ),
-    )
-
-
-def _percent(share: float | None, decimals: int = 2) -> str:
-    return MISSING if share is None else f"{100 * share:.{decimals}f}"
-
-
-def _kilobytes(size_bytes: int) -> str:
-    return f"{size_bytes / 1e3:,.1f}"
-
-
-def _millions(count: int) -> str:
-    return f"{count / 1e6:,.1f}"

@@ -11,7 +11,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -21,23 +21,13 @@ from msgspec import Meta
 from mobilenet_tf.errors import MtfError, UsageError, suggest
 from mobilenet_tf.files import hash_file
 from mobilenet_tf.recipe import Recipe
+from mobilenet_tf.runs import results
 from mobilenet_tf.runs.folder import RunFolder
 from mobilenet_tf.runs.names import recipe_variant, weights_name
-from mobilenet_tf.runs.results import (
-    BenchmarkMetrics,
-    BenchmarkRow,
-    Count,
-    FileRecord,
-    Record,
-    Share,
-    Stages,
-)
+from mobilenet_tf.runs.results import BenchmarkRow, Count, FileRecord, Record, Share, Stages
 
-CARD_FILE = "card.json"
-PAGE_FILE = "card.md"
-RECIPE_FILE = "recipe.toml"
+CARD_FILE, PAGE_FILE, RECIPE_FILE = "card.json", "card.md", "recipe.toml"
 START_FILE = "start.safetensors"
-
 
 # A plain name: it can leave neither the model's folder nor a line of the terminal.
 FileName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*\Z", max_length=128)]
@@ -71,9 +61,9 @@ class Card(Record, frozen=True, kw_only=True):
     stages: Stages
 
     @property
-    def benchmark(self) -> BenchmarkMetrics:
+    def benchmark(self) -> results.BenchmarkMetrics:
         """What was measured on the test images."""
-        return self.stages.benchmark.metrics  # type: ignore[union-attr]  # find_faults
+        return self.stages.benchmark.metrics  # type: ignore[union-attr]  # _find_faults
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -83,7 +73,7 @@ class Card(Record, frozen=True, kw_only=True):
     @property
     def float_row(self) -> BenchmarkRow:
         """The float network's row of the benchmark."""
-        return self.benchmark.find("keras", "float32")  # type: ignore[return-value]  # find_faults
+        return self.benchmark.find("keras", "float32")  # type: ignore[return-value]  # _find_faults
 
     @property
     def ptq_row(self) -> BenchmarkRow | None:
@@ -93,7 +83,7 @@ class Card(Record, frozen=True, kw_only=True):
     @property
     def int8_row(self) -> BenchmarkRow:
         """The row of the file that ships: int8 after quantization-aware training."""
-        return self.benchmark.find("tflite", "int8_qat")  # type: ignore[return-value]  # find_faults
+        return self.benchmark.find("tflite", "int8_qat")  # type: ignore[return-value]  # _find_faults
 
 
 def zoo_folder() -> Path:
@@ -109,7 +99,7 @@ def model_names(zoo: Path | None = None) -> list[str]:
 
 
 def load_card(name: str, zoo: Path | None = None) -> Card:
-    """Return the card of a model that ships, or that is in folder `zoo`.
+    """Return the card of a model that ships, or of one in folder `zoo`.
 
     Raises:
         UsageError: there is none of that name.
@@ -120,7 +110,7 @@ def load_card(name: str, zoo: Path | None = None) -> Card:
     path = (zoo or zoo_folder()) / name / CARD_FILE
     try:
         card = msgspec.json.decode(path.read_bytes(), type=Card)
-        fault = next(find_faults(card, name), "")
+        fault = next(_find_faults(card, name), "")
     except (OSError, ValueError, msgspec.MsgspecError, RecursionError, UsageError) as error:
         fault = str(error)
     if fault:
@@ -128,12 +118,8 @@ def load_card(name: str, zoo: Path | None = None) -> Card:
     return card
 
 
-def find_faults(card: Card, name: str) -> Iterator[str]:
-    """Yield what contradicts itself in a card that has every field; only the first counts.
-
-    Raises:
-        UsageError: its recipe names an unknown model or dataset.
-    """
+def _find_faults(card: Card, name: str) -> Iterator[str]:
+    """Yield what contradicts itself in a card that has every field; only the first counts."""
     if card.name != name:
         yield f"it is the card of {card.name}, not of {name} - at `$.name`"
     variant = recipe_variant(card.recipe)
@@ -145,31 +131,23 @@ def find_faults(card: Card, name: str) -> Iterator[str]:
     ):
         if stated != meant:
             yield f"{stated!r} is not the {meant!r} of the recipe - at `$.{field}`"
-    for field in ("tflite", "weights"):
-        if getattr(card, field) not in card.files:
-            yield f"{getattr(card, field)!r} is not among the files - at `$.{field}`"
+    for field, file in (("tflite", card.tflite), ("weights", card.weights)):
+        if file not in card.files:
+            yield f"{file!r} is not among the files - at `$.{field}`"
     for stage in card.stages.__struct_fields__:
         if getattr(card.stages, stage) is None:
             yield f"the stage is missing - at `$.stages.{stage}`"
-    rows = [(row.format, row.quantization) for row in card.benchmark.rows]
-    for wanted in (("keras", "float32"), ("tflite", "int8_qat")):
-        if wanted not in rows:
-            yield f"no row of {' '.join(wanted)} - at `$.stages.benchmark.metrics.rows`"
+    if not (card.float_row and card.int8_row):
+        yield "no float32 or no int8_qat row - at `$.stages.benchmark.metrics.rows`"
     for index, row in enumerate(card.benchmark.rows):
         shape = {len(row.per_class), len(row.confusion), *map(len, row.confusion)}
         if shape != {variant.classes} or len(card.classes) != variant.classes:
-            yield (
-                f"there are not {variant.classes} classes"
-                f" - at `$.stages.benchmark.metrics.rows[{index}]`"
-            )
+            where = f"$.stages.benchmark.metrics.rows[{index}]"
+            yield f"there are not {variant.classes} classes - at `{where}`"
 
 
 def load_cards() -> list[Card]:
-    """Return the cards of all models that ship, by name.
-
-    Raises:
-        MtfError: a card is damaged.
-    """
+    """Return the cards of all models that ship, by name, as `load_card`."""
     return [load_card(name) for name in model_names()]
 
 
@@ -183,11 +161,9 @@ def check_file(card: Card, name: str) -> Path:
     try:
         found = hash_file(path)
     except OSError as error:
-        raise MtfError(
-            f"cannot read {path}: {error.strerror}; {_how_to_restore(card.name)}"
-        ) from error
-    wanted = card.files[name].sha256
-    if found != wanted:
+        reason = f"cannot read {path}: {error.strerror}"
+        raise MtfError(f"{reason}; {_how_to_restore(card.name)}") from error
+    if found != (wanted := card.files[name].sha256):
         raise MtfError(
             f"{path} is not the file of its card: its SHA-256 is {found}, the card says {wanted};"
             f" {_how_to_restore(card.name)}"
@@ -212,12 +188,9 @@ def find_tflite(model: Path) -> Path:
 def find_weights(wanted: str | Path, *, variant: str, stride_plan: str) -> tuple[Card | None, Path]:
     """Return the file of the weights that are meant, and its card if it is the zoo's.
 
-    Args:
-        wanted: the name of a model of the zoo, for any resolution and strides; the folder of a
-            run; a file, which has a suffix; or a dataset ("cifar10"), for this very network
-            trained on it.
-        variant: `Variant.name`: model, alpha, resolution and options.
-        stride_plan: "cifar" or "imagenet".
+    `wanted` names a model of the zoo, for any resolution and strides; the folder of a run; a
+    file, which has a suffix; or a dataset ("cifar10"), for this very network (`Variant.name` and
+    its stride plan) trained on it.
 
     Raises:
         UsageError: the zoo has none; the message lists what it has.
@@ -241,15 +214,12 @@ def find_weights(wanted: str | Path, *, variant: str, stride_plan: str) -> tuple
         )
     fitting = [card for card in cards if (card.variant, card.stride_plan) == (variant, stride_plan)]
     if not fitting:
+        held = ", ".join(f"{card.variant} ({card.stride_plan} strides)" for card in cards)
         raise UsageError(
             f"no {wanted} weights for {variant} with {stride_plan} strides in the zoo;"
-            f" it has {_list_variants(cards)}"
+            f" it has {held}"
         )
     return fitting[0], check_file(fitting[0], fitting[0].weights)
-
-
-def _list_variants(cards: Sequence[Card]) -> str:
-    return ", ".join(f"{card.variant} ({card.stride_plan} strides)" for card in cards)
 
 
 def _how_to_restore(name: str) -> str:

@@ -13,6 +13,7 @@ from mobilenet_tf.cli.main import run_command
 from mobilenet_tf.tflite import schema
 from mobilenet_tf.tflite.metadata import embed_metadata, read_metadata
 
+pytestmark = pytest.mark.slow  # converts models
 Capture = pytest.CaptureFixture[str]
 
 

@@ -8,12 +8,9 @@ import numpy as np
 import pytest
 
 from mobilenet_tf.cli.main import run_command
-from mobilenet_tf.evaluation.latency import time_interleaved
-from mobilenet_tf.pipeline import benchmark
-from mobilenet_tf.pipeline.benchmark import Candidate
-from mobilenet_tf.recipe import BenchmarkSettings
 
 
+@pytest.mark.slow
 def test_the_rows_of_a_finished_run_add_up(finished_run: Path) -> None:
     metrics = json.loads((finished_run / "benchmark" / "result.json").read_text())["metrics"]
     rows = metrics["rows"]
@@ -40,6 +37,7 @@ def test_the_rows_of_a_finished_run_add_up(finished_run: Path) -> None:
     assert rows[2]["confusion"] == rows[0]["confusion"]  # float32 file and its model agree
 
 
+@pytest.mark.slow
 def test_accuracy_over_views_stands_beside_the_plain_one(
     finished_run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -63,6 +61,7 @@ def test_accuracy_over_views_stands_beside_the_plain_one(
     assert "TTA %" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_run_without_files_names_the_command(
     finished_run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -73,6 +72,7 @@ def test_a_run_without_files_names_the_command(
     assert f"mtf export-tflite {finished_run}" in said
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("option", "value", "words"),
     [
@@ -88,6 +88,7 @@ def test_a_wrong_option_is_named(
     assert words in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_damaged_file_is_not_measured(
     finished_run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -97,18 +98,3 @@ def test_a_damaged_file_is_not_measured(
     said = capsys.readouterr().err
     assert str(file) in said
     assert "is damaged" in said
-
-
-def test_candidates_take_turns_and_each_runs_as_often_as_asked() -> None:
-    calls: list[str] = []
-    candidates = [
-        Candidate({}, lambda images: images, lambda name=name: calls.append(name), Path())
-        for name in "ab"
-    ]
-    settings = BenchmarkSettings(latency_warmup_runs=3, latency_runs=25)
-    latencies = time_interleaved(candidates, settings)
-    assert [len(taken) for taken in latencies] == [25, 25]
-    assert "".join(calls[:6]) == "aaabbb"
-    assert "".join(calls[6:]) == ("a" * 11 + "b" * 11) * 2 + "a" * 6 + "b" * 6
-    assert benchmark.BLOCK_RUNS == 10
-    assert all(ms >= 0 for taken in latencies for ms in taken)

@@ -15,6 +15,7 @@ from mobilenet_tf.pipeline.comparison import compare_runs
 from mobilenet_tf.report.comparison import comparison_table
 from mobilenet_tf.runs.folder import RunFolder
 
+pytestmark = pytest.mark.slow  # a whole run comes first
 Capture = pytest.CaptureFixture[str]
 
 
@@ -96,7 +97,7 @@ def test_the_page_holds_the_table_and_asks_for_nothing(
     for cell in text.splitlines()[2].split():  # the figures that the terminal shows
         assert cell in html
     assert "128 test images. int8 after QAT." in html
-    assert "default-src 'none'" in html
+    assert "default-src &#39;none&#39;" in html
     assert not re.search(r"(src|href)=", html)
     assert run_command(["compare", str(finished_run), "--html", str(tmp_path)]) == 2
     assert "is a directory" in capsys.readouterr().err

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ from click.shell_completion import ShellComplete
 from mobilenet_tf.cli import settings as cli_settings
 from mobilenet_tf.cli.main import VERBS, mtf, run_command
 from mobilenet_tf.errors import nearest
-from mobilenet_tf.recipe import all_settings, describe_settings
+from mobilenet_tf.recipe import all_settings
 from mobilenet_tf.recipe import settings as recipe_settings
 from mobilenet_tf.recipe.settings import list_settings
 from mobilenet_tf.zoo import shelf
@@ -59,6 +60,23 @@ def test_every_command_has_help_with_an_example(
     assert "Example:" in text
     assert re.search(rf"^ +mtf {words}", text, re.MULTILINE), "the example does not show it"
     assert (COMMANDS[words].help or "").strip().split("\n")[0].endswith(".")
+
+
+def list_examples() -> list[str]:
+    texts = [command.help or "" for command in COMMANDS.values()]
+    return [line for text in texts for line in re.findall(r"^ +(mtf .+)$", text, re.MULTILINE)]
+
+
+@pytest.mark.parametrize("example", list_examples())
+def test_every_example_of_the_help_can_be_typed(example: str) -> None:
+    command, words = mtf, shlex.split(example)
+    context = click.Context(mtf, info_name="mtf")
+    while words := words[1:]:
+        if not isinstance(command, click.Group) or words[0] not in command.list_commands(context):
+            break
+        command = command.get_command(context, words[0])
+        context = click.Context(command, parent=context, info_name=words[0])
+    command.make_context(command.name, words)  # raises where an option or argument is wrong
 
 
 @pytest.mark.parametrize("words", COMMANDS)
@@ -165,8 +183,9 @@ def test_a_new_setting_is_an_option_and_a_row_of_the_table(monkeypatch) -> None:
     for bad in (["--width", "10"], ["--width", "0"], ["--width", "x"], ["--colour", "green"]):
         with pytest.raises(click.UsageError):
             play.main(bad, standalone_mode=False)
-    rows = {row.key: row for row in describe_settings()}
-    assert rows["toy.width"][1:] == ("4", "a whole number from 1 to 9", "Width of the toy.")
+    width = added["toy.width"]
+    assert (width.default, width.range) == (4, "a whole number from 1 to 9")
+    assert width.description == "Width of the toy."
 
 
 def complete(*words: str) -> list[str]:

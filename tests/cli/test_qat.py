@@ -13,6 +13,7 @@ def qat(*arguments: object) -> int:
     return run_command(["qat", *map(str, arguments)])
 
 
+@pytest.mark.slow
 def test_a_run_that_never_finished_training(
     finished_run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -37,6 +38,7 @@ def test_no_run_at_all(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert "is not the folder of a run" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -58,6 +60,7 @@ def test_a_wrong_option_is_named_and_changes_nothing(
     assert (finished_run / "recipe.json").read_bytes() == recipe
 
 
+@pytest.mark.slow
 def test_damaged_float_weights_are_not_built_on(
     finished_run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -70,12 +73,14 @@ def test_damaged_float_weights_are_not_built_on(
     assert RunFolder(finished_run).is_finished("qat")
 
 
+@pytest.mark.slow
 def test_a_damaged_recipe_is_named(finished_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (finished_run / "recipe.json").write_bytes(b'{"seed": 1')
     assert qat(finished_run) == 1
     assert "recipe.json is damaged" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_done_again_with_other_settings_only_when_asked(
     finished_run: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -94,6 +99,7 @@ def test_done_again_with_other_settings_only_when_asked(
     assert run.load_recipe().qat.learning_rate == 0.02
 
 
+@pytest.mark.slow
 def test_distillation_is_an_option(finished_run: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert qat(finished_run, "--distill", "--temperature", "4", "--overwrite", "--json") == 0
     said = capfd.readouterr()

@@ -16,6 +16,7 @@ PTQ = "v1_005_r32_int8_ptq"
 QAT = "v1_005_r32_int8_qat"
 
 
+@pytest.mark.slow
 def test_a_finished_run_is_explained_and_left_as_it_is(
     finished_run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -47,6 +48,7 @@ def test_a_finished_run_is_explained_and_left_as_it_is(
     assert len(rows) == 29
 
 
+@pytest.mark.slow
 def test_layers_in_float_are_written_and_measured(
     finished_run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -68,6 +70,7 @@ def test_layers_in_float_are_written_and_measured(
     assert "conv1/kernel" in {tensor.name for tensor in audit(file).float_tensors}
 
 
+@pytest.mark.slow
 def test_an_unknown_layer_is_refused_with_the_nearest(
     finished_run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -78,6 +81,7 @@ def test_an_unknown_layer_is_refused_with_the_nearest(
     assert not (finished_run / "quant-debug").exists()
 
 
+@pytest.mark.slow
 def test_a_run_without_the_file_says_how_to_get_it(
     finished_run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -95,6 +99,7 @@ def test_a_run_without_the_file_says_how_to_get_it(
     assert "quant-debug needs export, which has not been run" in said
 
 
+@pytest.mark.slow
 def test_a_damaged_run_is_refused(finished_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = finished_run / "export" / f"{QAT}.tflite"
     file.write_bytes(file.read_bytes()[:2000])

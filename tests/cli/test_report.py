@@ -10,6 +10,8 @@ import pytest
 
 from mobilenet_tf.cli.main import run_command
 
+pytestmark = pytest.mark.slow  # a whole run comes first
+
 
 def test_a_report_is_written_again_without_tensorflow(finished_run: Path) -> None:
     shutil.rmtree(finished_run / "report")

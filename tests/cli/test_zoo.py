@@ -19,7 +19,7 @@ def test_the_list_for_people_machines_and_the_readme(capsys: Capture) -> None:
     rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
     assert list(rows) == zoo.model_names()
     row, card = rows[NAME], zoo.load_card(NAME)
-    assert row["int8_qat_top1"] == card.measured("tflite", "int8_qat")["top1"]
+    assert row["int8_qat_top1"] == card.int8_row.top1
     assert Path(row["tflite"]).stat().st_size == row["int8_size_bytes"]
     assert Path(row["weights"]).is_file()
     assert run_command(["zoo"]) == 0
@@ -46,7 +46,7 @@ def test_options_of_the_list_are_not_ignored(
 
 
 def test_a_card_is_shown(capsys: Capture) -> None:
-    assert run_command(["zoo", "show", NAME]) == 0
+    assert run_command(["zoo", "show", NAME, "--markdown"]) == 0
     page = capsys.readouterr().out
     assert page == (zoo.zoo_folder() / NAME / zoo.PAGE_FILE).read_text("utf-8")
     assert run_command(["zoo", "show", NAME, "--json"]) == 0
@@ -70,6 +70,7 @@ def test_the_files_are_verified(
     assert "SHA-256" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_name_stands_for_its_file(capsys: Capture, tmp_path: Path) -> None:
     image = tmp_path / "blue.png"
     Image.new("RGB", (40, 40), "blue").save(image)
@@ -87,7 +88,7 @@ def test_a_name_stands_for_its_file(capsys: Capture, tmp_path: Path) -> None:
         (["shwo"], "show, verify, add"),
         (["show", "nothing"], "no model 'nothing' in the zoo"),
         (["verify", "nothing"], "no model 'nothing' in the zoo"),
-        (["add", "nowhere"], "no run at nowhere"),
+        pytest.param(["add", "nowhere"], "no run at nowhere", marks=pytest.mark.slow),
         (["add", ""], "it is empty; give a folder"),
     ],
 )
@@ -96,6 +97,7 @@ def test_mistakes_are_answered_in_a_sentence(words: list[str], said: str, capsys
     assert said in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_run_is_added(finished_run: Path, tmp_path: Path, capsys: Capture) -> None:
     out = tmp_path / "zoo"
     words = ["zoo", "add", str(finished_run), "--name", "tiny", "--out", str(out)]

@@ -86,6 +86,7 @@ def test_partial_batches_are_dropped_and_the_count_is_known(split: Split) -> Non
     assert [spec.shape.as_list() for spec in dataset.element_spec] == [[16, 32, 32, 3], [16, 10]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("first_epoch", [1, 2])
 def test_resuming_gives_bit_equal_batches(split: Split, first_epoch: int) -> None:
     whole = batches(split, EVERYTHING)
@@ -95,6 +96,7 @@ def test_resuming_gives_bit_equal_batches(split: Split, first_epoch: int) -> Non
     assert all(map(same, whole[6 * first_epoch :], resumed))
 
 
+@pytest.mark.slow
 def test_every_batch_and_every_seed_has_its_own_random_numbers() -> None:
     images = np.random.RandomState(3).randint(0, 256, (1, 32, 32, 3)).astype(np.uint8)
     split = Split(images.repeat(160, axis=0), np.zeros(160, np.int64))
@@ -128,6 +130,7 @@ def mirrored(split: Split, settings: AugmentationSettings, seed: int = 5) -> np.
     return found
 
 
+@pytest.mark.slow
 def test_an_alternating_flip_shows_every_image_from_both_sides_in_turns(split: Split) -> None:
     settings = AugmentationSettings(crop_padding_px=0, flip="alternating")
     found = mirrored(split, settings)
@@ -139,6 +142,7 @@ def test_an_alternating_flip_shows_every_image_from_both_sides_in_turns(split: S
     assert (by_chance[1] == by_chance[0]).any()
 
 
+@pytest.mark.slow
 def test_strong_augmentation_ends_after_its_share_of_the_epochs(split: Split) -> None:
     strong = AugmentationSettings(crop_padding_px=2, flip="alternating", cutout_px=8)
     ending = AugmentationSettings(
@@ -153,6 +157,7 @@ def test_strong_augmentation_ends_after_its_share_of_the_epochs(split: Split) ->
     assert all(map(same, found[12:], batches(split, ending, first_epoch=2)))
 
 
+@pytest.mark.slow
 def test_mixup_and_cutmix_together_take_turns_by_a_coin(split: Split) -> None:
     settings = AugmentationSettings(
         crop_padding_px=0, flip=False, mixup_alpha=1.0, cutmix_alpha=1.0
@@ -162,6 +167,7 @@ def test_mixup_and_cutmix_together_take_turns_by_a_coin(split: Split) -> None:
     assert 3 <= sum(pasted) <= 15  # of 18; a blend has values that no byte has
 
 
+@pytest.mark.slow
 def test_global_seeds_and_determinism_change_nothing(split: Split) -> None:
     tf.random.set_seed(1)
     once = batches(split, EVERYTHING, epochs=1)

@@ -62,7 +62,7 @@ class Download:
         path.write_bytes(archive.getvalue())
         return archive.getvalue()
 
-    def images(self, files: slice) -> dict[bytes, int]:
+    def labelled(self, files: slice) -> dict[bytes, int]:
         planes = self.planes[files].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
         labels = self.labels[files].ravel()
         return {p.tobytes(): int(label) for p, label in zip(planes, labels, strict=True)}
@@ -126,6 +126,7 @@ def prepared(tmp_path: Path, server: Download, redirect: Any) -> Path:
     return tmp_path / "data"
 
 
+@pytest.mark.slow
 def test_the_first_use_downloads_and_prepares_once(
     tmp_path: Path,
     server: Download,
@@ -147,7 +148,7 @@ def test_the_first_use_downloads_and_prepares_once(
         shown = {
             image.tobytes(): int(y) for image, y in zip(split.images, split.labels, strict=True)
         }
-        assert shown == server.images(files)
+        assert shown == server.labelled(files)
     assert [request.split()[0] for request in server.requests] == ["HEAD", "GET"]
     after = find_dataset("cifar10")
     assert after.ready
@@ -321,6 +322,7 @@ def test_the_catalog_agrees_with_tensorflow_datasets(tmp_path: Path) -> None:
         assert [int(url.size) for url in builder.url_infos.values()] == [info.download_bytes]
 
 
+@pytest.mark.slow
 def test_the_real_cifar10_is_what_was_published(cifar10_dir: Path) -> None:
     train = load_training_split("cifar10", cifar10_dir)
     test = load_test_split("cifar10", cifar10_dir)

@@ -17,6 +17,8 @@ from mobilenet_tf.tflite.constants import read_constants
 from mobilenet_tf.tflite.convert import convert
 from mobilenet_tf.tflite.interpreter import Classifier
 
+pytestmark = pytest.mark.slow  # converts with TensorFlow
+
 CLASSES = tuple("abcdefghij")
 CAUSES = ["as trained", "kernels", "biases", "rounding", "pooling", "softmax"]
 

@@ -28,6 +28,8 @@ from mobilenet_tf.tflite.convert import convert
 from mobilenet_tf.tflite.interpreter import Classifier
 from mobilenet_tf.tflite.mixed import keep_float
 
+pytestmark = pytest.mark.slow  # converts with TensorFlow
+
 CLASSES = tuple("abcdefghij")
 Ruin = Callable[[Any], None]
 

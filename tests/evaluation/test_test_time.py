@@ -76,32 +76,3 @@ def test_recipes_refuse_views_that_show_another_class() -> None:
     digits = {"data": {"name": "digits", "validation_count": 100}, "augmentation": {"flip": False}}
     with pytest.raises(UsageError, match=r"test_time_augmentation .* digits"):
         make_plan(RUN, recipe(**digits, benchmark={"test_time_augmentation": ["flip"]}))
-
-
-@pytest.mark.parametrize(
-    ("model", "message"),
-    [
-        ({"squeeze_excitation": "on"}, "mobilenet_v1 cannot take squeeze_excitation"),
-        ({"name": "alexnet", "stochastic_depth": 0.1}, "alexnet cannot take stochastic_depth"),
-        ({"name": "mobilenet_v5"}, "unknown model 'mobilenet_v5'; did you mean 'mobilenet_v"),
-        ({"alpha": 0.01}, "alpha 0.01 leaves no channel"),
-        (
-            {"name": "alexnet", "alpha": 1.0, "resolution_px": 224, "stride_plan": "imagenet"},
-            "kernel of fc6 has 51,380,224 values, .*at most 33,554,432; lower model.alpha",
-        ),
-        ({"name": "mobilenet_v2", "resolution_px": 16, "stride_plan": "imagenet"}, "at least 32"),
-    ],
-)
-def test_recipes_refuse_models_that_cannot_be(model: dict[str, Any], message: str) -> None:
-    with pytest.raises(UsageError, match=message):
-        make_plan(RUN, recipe(model=model))
-
-
-def test_a_misspelled_activation_gets_the_nearest() -> None:
-    with pytest.raises(UsageError, match="did you mean 'hard_swish'"):
-        recipe(model={"activation": "hardswish"})
-
-
-def test_a_rate_cannot_fall_upwards() -> None:
-    with pytest.raises(UsageError, match=r"train.final_learning_rate 1 is above .*0.2"):
-        make_plan(RUN, recipe(train={"final_learning_rate": 1.0}))

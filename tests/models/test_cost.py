@@ -44,6 +44,7 @@ def test_papers_tables(
     assert round(cost.trainable_parameters / 1e6, 1) == million_parameters
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("alpha", "parameters", "trainable", "macs"),
     [
@@ -70,12 +71,13 @@ def measure_macs(layer: Any) -> int:
     return 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("alpha", "resolution_px", "classes", "stride_plan"),
     [
         (0.5, 32, 10, "cifar"),
         (0.35, 32, 100, "cifar"),
-        (0.05, 8, 1, "cifar"),
+        (0.05, 8, 2, "cifar"),
         (1.5, 64, 7, "imagenet"),
         (0.4, (47, 97), 10, "cifar"),
         (0.4, (47, 97), 10, "imagenet"),

@@ -83,6 +83,7 @@ def fit(model: Any, epochs: int) -> None:
     model.fit(images, labels, batch_size=8, epochs=epochs, shuffle=False, verbose=0)
 
 
+@pytest.mark.slow
 def test_a_restored_checkpoint_continues_bit_for_bit(tmp_path: Path) -> None:
     whole = build_tiny()
     fit(whole, 2)
@@ -99,6 +100,7 @@ def test_a_restored_checkpoint_continues_bit_for_bit(tmp_path: Path) -> None:
         np.testing.assert_array_equal(variable, expected)
 
 
+@pytest.mark.slow
 def test_clone_and_saved_model_keep_seed_and_rate(tmp_path: Path) -> None:
     model = build_tiny(seed=11)
     fit(model, 1)

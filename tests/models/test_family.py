@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mobilenet_tf.errors import MtfError
 from mobilenet_tf.keras import keras
 from mobilenet_tf.models.blocks import Bottleneck, UniversalBottleneck
 from mobilenet_tf.models.catalog import MODELS, model_names, model_table
@@ -44,6 +43,7 @@ def randomise(model: Any, seed: int) -> None:
         variable.assign(value.astype(np.float32))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "alpha", "make_reference"),
     REFERENCES,
@@ -72,16 +72,6 @@ def test_every_published_alpha_is_compared() -> None:
     for name in model_names():
         if "v2" in name or "v3" in name:
             assert {(name, alpha) for alpha in model_table(name).published_alphas} <= compared
-
-
-def test_weights_of_another_alpha_are_refused_by_layer() -> None:
-    def build(alpha: float) -> Any:
-        return build_model(
-            "mobilenet_v2", alpha=alpha, resolution_px=32, classes=4, stride_plan="cifar"
-        )
-
-    with pytest.raises(MtfError, match=r"another width \(alpha\).*Conv1/kernel is 3x3x3x16, not"):
-        copy_weights(build(0.5), build(0.25))
 
 
 def at(name: str, alpha: float, resolution_px: int) -> Cost:
@@ -156,6 +146,7 @@ def test_exact_counts(
 HIDDEN_HEAD = Options(activation="silu", head_units=24, head_dropout=0.1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "options"),
     [(name, Options()) for name in model_names()]

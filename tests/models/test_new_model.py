@@ -19,6 +19,8 @@ from mobilenet_tf.quantization.qat import calibrate, quantize_model
 from mobilenet_tf.tflite.audit import audit
 from mobilenet_tf.tflite.convert import convert
 
+pytestmark = pytest.mark.slow  # converts with TensorFlow
+
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "howto" / "extend.md"
 
 

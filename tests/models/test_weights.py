@@ -31,8 +31,11 @@ SETTINGS: dict[str, Any] = {
 }
 
 
+SMALL: dict[str, Any] = {**SETTINGS, "options": Options(block_count=2)}
+
+
 def build_small(seed: int = 0, **changes: Any) -> Any:
-    return build_model("mobilenet_v1", **{**SETTINGS, **changes}, seed=seed)
+    return build_model("mobilenet_v1", **{**SMALL, **changes}, seed=seed)
 
 
 def values(model: Any) -> dict[str, Any]:
@@ -46,19 +49,25 @@ def assert_equal_weights(model: Any, expected: dict[str, Any]) -> None:
         np.testing.assert_array_equal(value, expected[name], err_msg=name)
 
 
+@pytest.fixture(scope="module")
+def small() -> Any:
+    """The network in the file; not to be changed."""
+    return build_small(seed=1)
+
+
 @pytest.fixture
-def weights_path(tmp_path: Path) -> Path:
+def weights_path(tmp_path: Path, small: Any) -> Path:
     path = tmp_path / "small.safetensors"
-    save_weights(build_small(seed=1), path, {"alpha": "0.25", "classes": "4", "model": "v1"})
+    save_weights(small, path, {"alpha": "0.25", "classes": "4", "model": "v1"})
     return path
 
 
-def test_round_trip(weights_path: Path) -> None:
+def test_round_trip(weights_path: Path, small: Any) -> None:
     model = build_small(seed=2)
     model.get_layer("dropout").step.assign(7)
     metadata = load_weights(model, weights_path)
     assert metadata == {"alpha": "0.25", "classes": "4", "model": "v1"}
-    assert_equal_weights(model, values(build_small(seed=1)))
+    assert_equal_weights(model, values(small))
     assert int(model.get_layer("dropout").step) == 7  # a checkpoint's business
 
 
@@ -74,42 +83,40 @@ def test_file_holds_every_weight_by_name_and_no_counter(weights_path: Path) -> N
     assert {str(tensor.dtype) for tensor in tensors.values()} == {"float32"}
 
 
-def test_other_tools_can_read_the_file(weights_path: Path) -> None:
+def test_other_tools_can_read_the_file(weights_path: Path, small: Any) -> None:
     with safetensors.safe_open(weights_path, framework="numpy") as file:
         assert file.metadata() == {"alpha": "0.25", "classes": "4", "model": "v1"}
         kernel = file.get_tensor("conv1/kernel")
-    np.testing.assert_array_equal(kernel, values(build_small(seed=1))["conv1/kernel"])
+    np.testing.assert_array_equal(kernel, values(small)["conv1/kernel"])
 
 
-def test_equal_weights_give_equal_bytes(weights_path: Path, tmp_path: Path) -> None:
+def test_equal_weights_give_equal_bytes(weights_path: Path, tmp_path: Path, small: Any) -> None:
     for attempt in range(4):  # four orders of three keys: chance alone would not give one
         again = tmp_path / f"again{attempt}.safetensors"
-        save_weights(build_small(seed=1), again, {"model": "v1", "classes": "4", "alpha": "0.25"})
+        save_weights(small, again, {"model": "v1", "classes": "4", "alpha": "0.25"})
         assert again.read_bytes() == weights_path.read_bytes()
 
 
 def test_counted_parameters_leave_the_dropout_step_out() -> None:
     model = build_small()
-    assert count_parameters(model) == count_costs("mobilenet_v1", **SETTINGS).parameters
+    assert count_parameters(model) == count_costs("mobilenet_v1", **SMALL).parameters
     assert count_parameters(model) == model.count_params() - 1
 
 
-def test_constructor_loads_a_file(weights_path: Path) -> None:
-    for path in (weights_path, str(weights_path)):
-        model = MobileNetV1((16, 16, 3), alpha=0.25, classes=4, weights=path)
-        assert_equal_weights(model, values(build_small(seed=1)))
+def test_building_loads_a_file(weights_path: Path, small: Any) -> None:
+    assert_equal_weights(build_small(weights=weights_path), values(small))
 
 
-def test_other_resolution_takes_the_same_file(weights_path: Path) -> None:
+def test_other_resolution_takes_the_same_file(weights_path: Path, small: Any) -> None:
     model = build_small(resolution_px=24, stride_plan="cifar")
     load_weights(model, weights_path)
-    assert_equal_weights(model, values(build_small(seed=1)))
+    assert_equal_weights(model, values(small))
 
 
 def test_other_class_count_is_named_and_nothing_changes(weights_path: Path) -> None:
     model = build_small(classes=10)
     before = values(model)
-    with pytest.raises(MtfError, match=r"it has 4 classes and the model has 10 .*1x1x256x4, not"):
+    with pytest.raises(MtfError, match=r"it has 4 classes and the model has 10 .*1x1x32x4, not"):
         load_weights(model, weights_path)
     assert_equal_weights(model, before)
 
@@ -121,6 +128,7 @@ def test_other_alpha_is_named(weights_path: Path) -> None:
         load_weights(build_small(alpha=0.5), weights_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "ours", "theirs", "hint"),
     [
@@ -149,25 +157,27 @@ def test_what_differs_is_named(
 
 def test_missing_and_extra_tensors_are_named(weights_path: Path, tmp_path: Path) -> None:
     tensors, _ = read_weights(weights_path)
-    tensors["conv_pw_14/kernel"] = tensors.pop("conv_dw_3_bn/gamma")
+    tensors["conv_pw_14/kernel"] = tensors.pop("conv_dw_2_bn/gamma")
     path = tmp_path / "other.safetensors"
     safetensors.numpy.save_file(tensors, path)
     with pytest.raises(MtfError) as caught:
         load_weights(build_small(), path)
     message = str(caught.value)
     assert "it belongs to another model" in message
-    assert "conv_dw_3_bn/gamma is missing" in message
+    assert "conv_dw_2_bn/gamma is missing" in message
     assert "conv_pw_14/kernel is one too many" in message
     assert str(path) in message
 
 
-def test_rounded_weights_are_half_the_size_and_fit(weights_path: Path, tmp_path: Path) -> None:
+def test_rounded_weights_are_half_the_size_and_fit(
+    weights_path: Path, tmp_path: Path, small: Any
+) -> None:
     path = tmp_path / "half.safetensors"
     round_weights(weights_path, path)
-    assert path.stat().st_size < 0.6 * weights_path.stat().st_size
+    assert path.stat().st_size < 0.7 * weights_path.stat().st_size
     model = build_small(seed=2)
     assert load_weights(model, path) == {"alpha": "0.25", "classes": "4", "model": "v1"}
-    expected = values(build_small(seed=1))
+    expected = values(small)
     assert_equal_weights(model, {n: v.astype(np.float16) for n, v in expected.items()})
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from mobilenet_tf.data.splits import Split
 from mobilenet_tf.errors import MtfError, UsageError
 from mobilenet_tf.models.keras_builder import build_variant
 from mobilenet_tf.models.weights import read_weights, weight_variables
@@ -16,10 +17,12 @@ from mobilenet_tf.pipeline.origins import find_weights_file
 from mobilenet_tf.pipeline.plan import Plan, make_plan
 from mobilenet_tf.pipeline.stages import Work
 from mobilenet_tf.pipeline.train import load_initial_weights, save_chosen
-from mobilenet_tf.recipe import Recipe, parse_recipe
+from mobilenet_tf.recipe import Recipe, load_recipe, parse_recipe
 from mobilenet_tf.runs.folder import CHECKPOINT_FILE, START_FILE, RunFolder
 from mobilenet_tf.runs.names import recipe_variant, weights_name
 from mobilenet_tf.zoo import shelf as zoo
+
+pytestmark = pytest.mark.slow
 
 CARD = next(card for card in zoo.load_cards() if card.dataset == "cifar10")
 CLASSIFIER = ("conv_preds/kernel", "conv_preds/bias")
@@ -105,7 +108,7 @@ def test_without_weights_nothing_happens(tmp_path: Path) -> None:
 
 
 def test_names_of_the_zoo_are_found() -> None:
-    model = {key: CARD.recipe["model"][key] for key in ("alpha", "resolution_px")}
+    model = {key: getattr(CARD.recipe.model, key) for key in ("alpha", "resolution_px")}
     file = zoo.zoo_folder() / CARD.name / CARD.weights
     assert find_start(tiny("cifar10", **model)) == file
     assert find_start(tiny(CARD.name, **(model | {"resolution_px": 64}))) == file
@@ -118,7 +121,6 @@ def test_names_of_the_zoo_are_found() -> None:
         find_start(tiny("cifar1"))
 
 
-@pytest.mark.slow
 def test_training_starts_from_them_and_records_it(trained: Path, tmp_path: Path) -> None:
     outcome = train.run(Work(plan_of(tiny(trained)), tmp_path, {}, {}))
     assert outcome.metrics.weights_at_random == ()
@@ -139,3 +141,17 @@ def test_what_has_a_checkpoint_goes_on_without_the_file(trained: Path, tmp_path:
     (folder / START_FILE).write_text("{")
     with pytest.raises(MtfError, match=r"start\.json is damaged"):
         load_initial_weights(model, plan, folder)
+
+
+def test_a_hundred_classes_are_trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    labels = np.repeat(np.arange(100), 4)
+    images = np.random.default_rng(0).integers(0, 256, (400, 32, 32, 3), np.uint8)
+    split = Split(images, labels)
+    monkeypatch.setattr("mobilenet_tf.data.training.load_training_split", lambda *_: split)
+    settings = ("data.validation_count=100", "train.epochs=2", "train.batch_size=50")
+    recipe = load_recipe("cifar100_v1_010", settings)
+    metrics = train.run(Work(plan_of(recipe), tmp_path, {}, {})).metrics
+    assert (metrics.train_count, metrics.validation_count) == (300, 100)
+    assert metrics.steps_per_epoch == 6
+    tensors, _ = read_weights(tmp_path / "v1_010_r32_float32.safetensors")
+    assert tensors["conv_preds/kernel"].shape[-1] == 100

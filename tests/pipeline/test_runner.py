@@ -13,7 +13,6 @@ import pytest
 from mobilenet_tf.errors import MtfError, UsageError
 from mobilenet_tf.pipeline.plan import make_plan
 from mobilenet_tf.pipeline.runner import go_on_command, resume_command
-from mobilenet_tf.recipe import Recipe
 from mobilenet_tf.runs import results
 from mobilenet_tf.runs.folder import (
     CHECKPOINT_FILE,
@@ -403,7 +402,3 @@ def test_the_way_on_can_be_typed_as_it_stands(stage: str, command: str) -> None:
     assert resume_command(stage, RunFolder(Path("my run"))) == command
     with_data = resume_command(stage, RunFolder(Path("my run")), Path("d"))
     assert with_data == f"{command} --data-dir d"
-
-
-def test_a_run_of_defaults_is_a_recipe(bench: Any) -> None:
-    assert isinstance(bench.run.load_recipe(), Recipe)

@@ -95,6 +95,11 @@ def test_recipes_that_ship_can_be_run(name: str, tmp_path: Path) -> None:
             ["qat.early_stopping_epochs 2", "data.validation_count"],
         ),
         (["model.stride_plan=imagenet", "model.resolution_px=16"], ["resolution 16", "32"]),
+        (
+            ["model.name=alexnet", "model.alpha=1", "model.resolution_px=224"],
+            ["kernel of fc6", "at most 33,554,432", "lower model.alpha"],
+        ),
+        (["train.final_learning_rate=1"], ["final_learning_rate 1 is above", "learning_rate 0.2"]),
         (["export.quantizations=[]"], ["export.quantizations is empty"]),
         (['export.quantizations=["float32", "float32"]'], ["names one twice"]),
         (['export.quantizations=["int8_qat"]', "qat.epochs=0"], ["qat.epochs is 0", "int8_ptq"]),

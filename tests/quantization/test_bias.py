@@ -16,6 +16,8 @@ from mobilenet_tf.tflite.audit import audit
 from mobilenet_tf.tflite.convert import convert
 from mobilenet_tf.tflite.interpreter import Classifier
 
+pytestmark = pytest.mark.slow  # quantizes and converts whole networks
+
 CLASSES = tuple("abcdefghij")
 
 

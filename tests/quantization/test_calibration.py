@@ -13,6 +13,8 @@ from mobilenet_tf.quantization.calibration import (
 )
 from mobilenet_tf.quantization.qat import calibrate, quantize_model
 
+pytestmark = pytest.mark.slow  # quantizes and converts whole networks
+
 SIDE_PX = 8
 
 

@@ -33,6 +33,8 @@ from mobilenet_tf.tflite.audit import Audit, audit
 from mobilenet_tf.tflite.convert import convert
 from mobilenet_tf.tflite.interpreter import Classifier
 
+pytestmark = pytest.mark.slow  # quantizes and converts whole networks
+
 CLASSES = tuple("abcdefghij")
 SIDE_PX = 16
 EVERYTHING = Options(

@@ -22,6 +22,7 @@ def randomise(model: Any, seed: int = 0) -> None:
             variable.assign(rng.normal(0, 0.3, variable.shape))
 
 
+@pytest.mark.slow
 def test_a_folded_network_computes_the_same() -> None:
     model = build_model(
         "mobilenet_v1", alpha=0.25, resolution_px=32, classes=10, stride_plan="cifar", seed=1

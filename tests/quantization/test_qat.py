@@ -27,6 +27,8 @@ from mobilenet_tf.quantization.scheme import activation_quantizers
 from mobilenet_tf.tflite.convert import convert
 from mobilenet_tf.tflite.interpreter import Classifier
 
+pytestmark = pytest.mark.slow  # quantizes and converts whole networks
+
 CLASSES = tuple("abcdefghij")
 
 

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 
 from mobilenet_tf.errors import MtfError, UsageError
@@ -198,11 +197,6 @@ def test_damaged_settings_of_a_stage_at_work_are_named(content: bytes, run: RunF
         run.partial_settings("train")
     run.discard_partial("train")
     assert run.partial_settings("train") is None
-
-
-def test_the_recipe_on_disk_is_readable_json(run: RunFolder) -> None:
-    content = msgspec.json.decode((run.path / "recipe.json").read_bytes())
-    assert content["model"]["name"] == "mobilenet_v1"
 
 
 def test_a_folder_that_was_made_for_nothing_is_removed(tmp_path: Path) -> None:

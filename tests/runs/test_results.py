@@ -108,16 +108,6 @@ def test_an_edited_field_is_refused_by_name(path: str, value: object, tmp_path: 
         load_result(tmp_path, "train")
 
 
-def test_a_missing_field_is_refused_by_name(tmp_path: Path) -> None:
-    save_result(make_result(), tmp_path)
-    file = tmp_path / "result.json"
-    content = json.loads(file.read_text())
-    del content["metrics"]["epochs_done"]
-    file.write_text(json.dumps(content))
-    with pytest.raises(MtfError, match="epochs_done"):
-        load_result(tmp_path, "train")
-
-
 def test_a_result_of_another_series_is_refused_by_its_version(tmp_path: Path) -> None:
     save_result(make_result(versions={"mobilenet_tf": "0.0.7"}), tmp_path)
     with pytest.raises(MtfError) as caught:

@@ -12,6 +12,8 @@ from mobilenet_tf.tflite import schema
 from mobilenet_tf.tflite.audit import SIZE_KINDS, audit
 from mobilenet_tf.tflite.layout import walk
 
+pytestmark = pytest.mark.slow  # converts with TensorFlow
+
 Export = Callable[..., bytes]
 QUANTIZATIONS = ("float32", "float16", "dynamic_range", "int8_ptq", "int8_qat")
 

@@ -11,12 +11,17 @@ from mobilenet_tf.models.keras_builder import build_model
 from mobilenet_tf.tflite import convert as convert_module
 from mobilenet_tf.tflite import schema
 from mobilenet_tf.tflite.audit import audit
-from mobilenet_tf.tflite.compact import compact
 from mobilenet_tf.tflite.convert import convert
 from mobilenet_tf.tflite.interpreter import Classifier
 from mobilenet_tf.tflite.layout import walk
 
+pytestmark = pytest.mark.slow  # converts with TensorFlow
+
 CLASSES = tuple("abcdefghij")
+
+
+def compact(content: bytes) -> bytes:
+    return schema.pack(schema.parse(content))
 
 
 def run_all_ways(content: bytes, images: np.ndarray) -> dict[bool, list[np.ndarray]]:

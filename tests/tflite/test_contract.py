@@ -11,6 +11,8 @@ from mobilenet_tf.tflite import schema
 from mobilenet_tf.tflite.audit import audit
 from mobilenet_tf.tflite.contract import check_contract
 
+pytestmark = pytest.mark.slow  # converts with TensorFlow
+
 Export = Callable[..., bytes]
 
 

@@ -12,6 +12,8 @@ from mobilenet_tf.tflite.audit import audit
 from mobilenet_tf.tflite.convert import convert
 from mobilenet_tf.tflite.interpreter import Classifier
 
+pytestmark = pytest.mark.slow  # converts with TensorFlow
+
 Export = Callable[..., bytes]
 CLASSES = tuple("abcdefghij")
 SIDE_PX = 16
@@ -139,7 +141,7 @@ def test_arguments_that_do_not_fit_are_named(
 
 def test_a_keras_3_model_is_named_as_one(images: np.ndarray) -> None:
     keras_3_model = type("Functional", (SimpleNamespace,), {"__module__": "keras.src.models"})()
-    with pytest.raises(UsageError, match=r"tf_keras \(Keras 2\) model and was given a Keras 3"):
+    with pytest.raises(UsageError, match=r"tf_keras \(Keras 2\) model and got a Keras 3"):
         convert(keras_3_model, quantization="float32", classes=CLASSES, description="")
 
 
@@ -163,7 +165,7 @@ def test_kernels_with_one_range_fail_the_export_op_by_op(
 
 
 def test_a_float_model_cannot_be_int8_qat(tiny_model: keras.Model) -> None:
-    with pytest.raises(MtfError, match="only a model with fake-quantization nodes"):
+    with pytest.raises(MtfError, match="needs a fake-quantized model"):
         convert(tiny_model, quantization="int8_qat", classes=CLASSES, description="")
 
 

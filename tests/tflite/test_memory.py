@@ -10,6 +10,8 @@ from mobilenet_tf.keras import keras
 from mobilenet_tf.tflite.convert import convert
 from mobilenet_tf.tflite.memory import measure_peak_memory
 
+pytestmark = pytest.mark.slow  # converts with TensorFlow
+
 
 def test_a_larger_model_takes_as_much_more(export: Callable[..., bytes], tmp_path: Path) -> None:
     small, large = tmp_path / "small.tflite", tmp_path / "large.tflite"

@@ -14,6 +14,8 @@ from mobilenet_tf.tflite import schema
 from mobilenet_tf.tflite.interpreter import Classifier
 from mobilenet_tf.tflite.metadata import Metadata, embed_metadata, read_metadata
 
+pytestmark = pytest.mark.slow  # converts with TensorFlow
+
 Export = Callable[..., bytes]
 
 

@@ -10,6 +10,8 @@ from mobilenet_tf.quantization.qat import calibrate, quantize_model
 from mobilenet_tf.tflite.audit import CHANNEL_AXES, audit
 from mobilenet_tf.tflite.convert import convert
 
+pytestmark = pytest.mark.slow  # converts with TensorFlow
+
 CLASSES = tuple("abcdefghij")
 
 

@@ -78,12 +78,6 @@ def test_another_file_is_no_checkpoint(content: bytes, tmp_path: Path) -> None:
         load_checkpoint(tmp_path)
 
 
-def test_a_folder_in_its_place_is_refused(tmp_path: Path) -> None:
-    (tmp_path / CHECKPOINT_FILE).mkdir()
-    with pytest.raises(MtfError, match="is damaged"):
-        load_checkpoint(tmp_path)
-
-
 def test_a_failed_write_keeps_the_last_checkpoint(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -12,6 +12,8 @@ from mobilenet_tf.recipe import AugmentationSettings, FitSettings
 from mobilenet_tf.training.distillation import Teacher
 from mobilenet_tf.training.loop import FitPlan, fit
 
+pytestmark = pytest.mark.slow
+
 
 class Constant:
     """A teacher that always says the same."""

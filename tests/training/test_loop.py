@@ -27,6 +27,8 @@ from mobilenet_tf.training.checkpoint import FitState, load_checkpoint
 from mobilenet_tf.training.loop import FitPlan, Fitted, fit, should_stop
 from mobilenet_tf.training.trainer import Trainer
 
+pytestmark = pytest.mark.slow
+
 PLAIN = AugmentationSettings(crop_padding_px=0, flip=False)
 SETTINGS = FitSettings(epochs=3, batch_size=64, learning_rate=0.05)
 
@@ -292,15 +294,6 @@ def test_averaged_weights_are_validated_and_training_does_not_notice(data, tmp_p
         np.testing.assert_allclose(mine[name], its[name], rtol=1e-5, atol=1e-6)
 
 
-def test_images_are_validated_at_the_resolution_of_the_model(data, tmp_path: Path) -> None:
-    keras.utils.set_random_seed(1)
-    model = keras.Sequential(
-        [keras.layers.Input((24, 24, 3)), keras.layers.Flatten(), keras.layers.Dense(10)]
-    )
-    _, fitted = run_fit(data, tmp_path, replace_settings(SETTINGS, epochs=1), model=model)
-    assert fitted.history[0].validation_accuracy >= 0
-
-
 def build_convolutional() -> Any:
     """Build a network that takes images of any size, and sees how large they are."""
     keras.utils.set_random_seed(1)
@@ -437,7 +430,6 @@ print(json.dumps([
 """
 
 
-@pytest.mark.slow
 def test_deterministic_float_and_quantized_training_resume_to_equal_bytes(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", RESUMED, str(tmp_path)],

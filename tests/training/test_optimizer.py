@@ -26,6 +26,7 @@ def test_decay_is_for_kernels_and_not_for_depthwise_ones(model) -> None:
         assert not any(word in name for word in ("depthwise", "bias", "gamma", "beta", "_bn"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("everything", [False, True])
 def test_the_quantized_twin_decays_the_same(model, everything: bool) -> None:
     twin, decayed = quantize_for_training(model), []

@@ -35,6 +35,8 @@ from mobilenet_tf.training.precision import (
     save_precision,
 )
 
+pytestmark = pytest.mark.slow
+
 MIXED = {"policy": "mixed_bfloat16"}
 TINY = ["--dataset", "synthetic", "--alpha", "0.05", "--validation", "64", "--batch-size", "64"]
 

@@ -38,7 +38,7 @@ def test_sides_that_are_asked_for_are_taken_or_refused() -> None:
     assert sides_of(load_recipe("cifar10", ("train.progressive_px=[8, 24]",))) == (8, 24)
     asked = ("train.progressive_px=[16]", "model.name=alexnet", "model.alpha=1")
     alexnet = load_recipe("cifar10", asked)
-    with pytest.raises(UsageError, match="alexnet has a dense layer"):
+    with pytest.raises(UsageError, match="alexnet takes one resolution only"):
         sides_of(alexnet)
     with pytest.raises(UsageError, match=r"train\.progressive_px is 'half'"):
         load_recipe("cifar10", ("train.progressive_px=half",))

@@ -9,16 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mobilenet_tf.api.models import MobileNetV1, create_model
 from mobilenet_tf.errors import MtfError, UsageError
 from mobilenet_tf.models.options import Options
-from mobilenet_tf.models.weights import read_weights, weight_variables
-from mobilenet_tf.pipeline.benchmark import score_on_test
-from mobilenet_tf.pipeline.export import to_probabilities
 from mobilenet_tf.pipeline.plan import make_plan
 from mobilenet_tf.recipe import load_recipe
 from mobilenet_tf.runs.folder import RunFolder
-from mobilenet_tf.tflite.interpreter import Classifier
 from mobilenet_tf.zoo import shelf as zoo
 
 SHIPPED = zoo.model_names()
@@ -60,6 +55,10 @@ def test_every_file_is_what_its_card_says(name: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SHIPPED)
 def test_a_file_classifies_test_images_as_its_card_says(name: str, cifar10_dir: Path) -> None:
+    from mobilenet_tf.pipeline.benchmark import score_on_test
+    from mobilenet_tf.pipeline.export import to_probabilities
+    from mobilenet_tf.tflite.interpreter import Classifier
+
     card = zoo.load_card(name)
     recipe = load_recipe(str(zoo.check_file(card, zoo.RECIPE_FILE)))
     predict = to_probabilities(Classifier.load(zoo.check_file(card, card.tflite)))
@@ -77,8 +76,12 @@ def test_the_command_of_a_card_is_a_whole_recipe(name: str, tmp_path: Path) -> N
     assert recipe == card.recipe
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SHIPPED)
 def test_weights_are_loaded_by_the_data_they_come_from(name: str) -> None:
+    from mobilenet_tf.api.models import create_model
+    from mobilenet_tf.models.weights import read_weights, weight_variables
+
     card = zoo.load_card(name)
     model = create_model(
         card.model,
@@ -95,23 +98,18 @@ def test_weights_are_loaded_by_the_data_they_come_from(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "message"),
+    ("wanted", "variant", "stride_plan", "message"),
     [
-        (
-            {"alpha": 0.4},
-            r"no cifar10 weights for v1_040_r32 with cifar strides in the zoo; it has",
-        ),
-        ({"stride_plan": "imagenet"}, "with imagenet strides in the zoo; it has"),
-        ({"input_shape": (40, 40, 3)}, "r40 with cifar strides"),
-        ({"weights": "cifar11"}, "no weights 'cifar11' in the zoo.* did you mean 'cifar10'"),
+        ("cifar10", "v1_040_r32", "cifar", "no cifar10 weights for v1_040_r32 with cifar strides"),
+        ("cifar10", "v1_050_r32", "imagenet", "with imagenet strides in the zoo; it has v1_025"),
+        ("cifar11", "v1_050_r32", "cifar", "no weights 'cifar11' in .* did you mean 'cifar10'"),
     ],
 )
-def test_weights_that_there_are_not_are_refused(changes: dict, message: str) -> None:
-    card = next(card for card in zoo.load_cards() if card.model == "mobilenet_v1")
-    side = card.recipe.model.resolution_px
-    asked = {"input_shape": (side, side, 3), "alpha": card.recipe.model.alpha, "classes": 10}
+def test_weights_that_there_are_not_are_refused(
+    wanted: str, variant: str, stride_plan: str, message: str
+) -> None:
     with pytest.raises(UsageError, match=message):
-        MobileNetV1(**{**asked, "weights": "cifar10", **changes})
+        zoo.find_weights(wanted, variant=variant, stride_plan=stride_plan)
 
 
 def test_a_name_stands_for_the_file_unless_there_is_one(

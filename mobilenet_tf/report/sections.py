@@ -1,0 +1,124 @@
+"""The tables of a report: every model and file, class by class, the most frequent mistakes."""
+
+from __future__ import annotations
+
+from mobilenet_tf.report.summary import Summary
+from mobilenet_tf.report.tables import AUGMENTED, Column, Table, make_table
+from mobilenet_tf.report.units import fixed, ms_decimals, plural, signed
+
+LONG_TABLE_CLASSES = 20
+WORST_CLASSES = 10
+
+
+def stage_table(summary: Summary) -> Table:
+    """Return the table that compares every model and file of the run.
+
+    Sizes are in decimal units (1 KB = 1,000 bytes), differences to the float model in points.
+    """
+    settings, benchmark = summary.record.recipe.benchmark, summary.benchmark
+    artifacts = summary.artifacts
+    rows = [artifact.row for artifact in artifacts]
+    views = [row.test_time_augmentation for row in rows]
+    in_mb = max((row.size_bytes for row in rows), default=0) >= 1e7
+    unit, factor, size_places = ("MB", 1e-6, 2) if in_mb else ("KB", 1e-3, 1)
+    places = max((ms_decimals(row.latency_median_ms) for row in rows), default=2)
+    columns = (
+        (Column("step", align="left"), [artifact.label for artifact in artifacts]),
+        (Column("top-1 %"), [fixed(row.top1, 100, 2) for row in rows]),
+        (Column("top-5 %", optional=True), [fixed(row.top5, 100, 2) for row in rows]),
+        (AUGMENTED, [fixed(view.top1 if view else None, 100, 2) for view in views]),
+        (Column("points to float", "vs float"), [signed(a.delta_points) for a in artifacts]),
+        (Column(f"size {unit}"), [fixed(row.size_bytes, factor, size_places) for row in rows]),
+        (Column("% of float32", "size %"), [fixed(a.size_share, 100, 1) for a in artifacts]),
+        (Column("median ms"), [fixed(row.latency_median_ms, 1, places) for row in rows]),
+        (Column("p90 ms"), [fixed(row.latency_p90_ms, 1, places) for row in rows]),
+        (Column("peak memory MB", "peak MB"), [fixed(r.peak_memory_bytes, 1e-6, 1) for r in rows]),
+    )
+    notes = []
+    if benchmark:
+        notes.append(
+            f"Accuracy on {benchmark.test_count:,} test images. Latency of one image on"
+            f" {plural(benchmark.threads, 'thread')}, over"
+            f" {benchmark.latency_runs or settings.latency_runs:,} runs after"
+            f" {settings.latency_warmup_runs:,} to warm up."
+        )
+    if augmented := next(filter(None, views), None):
+        notes.append(
+            f"Test-time augmentation: the mean over {augmented.view_count} versions of each image"
+            f" ({', '.join(augmented.views)})."
+        )
+    return make_table(
+        "Every model and file, side by side",
+        columns,
+        " ".join([*notes, "1 KB is 1,000 bytes."]),
+        artifacts.index(summary.headline) if summary.headline else None,
+    )
+
+
+def class_table(summary: Summary) -> Table | None:
+    """Return accuracy by class, float against int8; with many classes the largest losses first."""
+    artifact, reference = summary.best_artifact, summary.reference
+    if artifact is None:
+        return None
+    names, counts = class_names(summary), [sum(line) for line in artifact.row.confusion]
+    shares = artifact.row.per_class
+    compared = reference if reference is not artifact else None
+    base = compared.row.per_class if compared else (None,) * len(shares)
+    changes = [
+        None if before is None or share is None else 100 * (share - before)
+        for before, share in zip(base, shares, strict=True)
+    ]
+    order = list(range(len(names)))
+    worst_first = sorted(order, key=lambda i: (changes[i] or 0) if compared else (shares[i] or 0))
+    note = ""
+    if compared:
+        worst = worst_first[0]
+        note = f"Largest loss in a class: {names[worst]}, {signed(changes[worst], 1)} points."
+        if (changes[worst] or 0) >= 0:
+            note = "No class lost accuracy."
+    if len(order) > LONG_TABLE_CLASSES:
+        order = worst_first[:WORST_CLASSES]
+        note += f" The {WORST_CLASSES} worst of {len(shares)} classes; report.json has all."
+    before_title = f"{compared.label} %" if compared else ""
+    columns = (
+        (Column("class", align="left"), [names[i] for i in order]),
+        (Column("images"), [f"{counts[i]:,}" for i in order]),
+        (Column(before_title, optional=True), [fixed(base[i], 100, 1) for i in order]),
+        (Column(f"{artifact.label} %"), [fixed(shares[i], 100, 1) for i in order]),
+        (Column("points", optional=True), [signed(changes[i], 1) for i in order]),
+    )
+    return make_table("Accuracy by class", columns, note.strip())
+
+
+def confusion_pairs(summary: Summary, limit: int = 5) -> Table | None:
+    """Return the `limit` most frequent mistakes of the int8 file (else of the float model)."""
+    artifact = summary.best_artifact
+    if artifact is None:
+        return None
+    names = class_names(summary)
+    mistakes = [
+        (count, names[true], names[predicted], 100 * count / sum(line))
+        for true, line in enumerate(artifact.row.confusion)
+        for predicted, count in enumerate(line)
+        if true != predicted and count
+    ]
+    if not mistakes:
+        return None
+    rows = sorted(mistakes, key=lambda mistake: -mistake[0])[:limit]
+    return Table(
+        f"Most frequent mistakes of {artifact.label}",
+        (
+            Column("true class", align="left"),
+            Column("predicted", align="left"),
+            Column("images"),
+            Column("% of the class"),
+        ),
+        tuple((true, other, f"{count:,}", f"{share:.1f}") for count, true, other, share in rows),
+    )
+
+
+def class_names(summary: Summary) -> tuple[str, ...]:
+    """Return a name for every class, "class 7" where the results hold none."""
+    artifact, known = summary.best_artifact, summary.classes
+    count = len(artifact.row.confusion) if artifact else len(known)
+    return tuple(known[i] if i < len(known) else f"class {i}" for i in range(count))
