@@ -23,7 +23,8 @@ BARS = "\x1b[2K"  # a bar is erased before it is drawn again
 Capture = pytest.CaptureFixture[str]
 
 PROGRAM = """
-import logging, sys, time
+import logging, signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where pytest is in the background
 from mobilenet_tf.system import terminal
 log = logging.getLogger("mobilenet_tf.test")
 with terminal.set_up(quiet={quiet}, as_json={as_json}):
