@@ -84,7 +84,9 @@ def outside(setting: Setting) -> Iterator[object]:
     elif setting.is_switch:
         yield from (1, "yes")
     elif setting.is_list:
-        yield from (1, ["nonsense"], [-1], [1] * 1000)
+        yield from (1, [-1], [1] * 1000)
+        if not isinstance(getattr(setting.kind, "item_type", None), inspect.StrType):
+            yield ["nonsense"]
     else:
         yield "nonsense"
     for kind in (setting.kind, *getattr(setting.kind, "types", ())):

@@ -59,8 +59,11 @@ class DataSettings(Settings, frozen=True, kw_only=True):
         ),
     ] = ""
     classes: Annotated[
-        tuple[str, ...],
-        Meta(description="Classes of that folder in label order; noted by the run itself."),
+        tuple[Text, ...],
+        Meta(
+            max_length=10_000,
+            description="Classes of that folder in label order; noted by the run itself.",
+        ),
     ] = ()
     resize: Annotated[
         Literal["crop", "pad", "stretch"],

@@ -67,15 +67,6 @@ def test_a_wrong_setting_leaves_no_folder(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_folder_of_images_cannot_be_trained_on_yet(
-    refused: Refused, tmp_path: Path, monkeypatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "flowers" / "rose").mkdir(parents=True)
-    refused("run", "flowers/", code=2, words=("folders of images cannot be trained on yet",))
-    assert [path.name for path in tmp_path.rglob("*")] == ["flowers", "rose"]
-
-
 def test_a_recipe_that_is_none(refused: Refused, tmp_path: Path) -> None:
     binary = tmp_path / "binary.toml"
     binary.write_bytes(bytes(range(256)))
