@@ -37,7 +37,9 @@ def run(work: Work) -> Outcome[ExportMetrics]:
     plan, recipe, inputs = work.plan, work.plan.recipe, work.inputs
     wanted = [q for q in recipe.export.quantizations if q != "int8_qat" or "qat" in inputs]
     if not wanted:
-        raise UsageError("int8_qat needs quantization-aware training; run mtf qat first")
+        raise UsageError(
+            "int8_qat needs quantization-aware training; run mtf qat, or export int8_ptq"
+        )
     if len(wanted) < len(recipe.export.quantizations):
         log.info("export: int8_qat left out, the run has no quantization-aware training (mtf qat)")
     data = load_training_data(recipe, plan.data_dir)

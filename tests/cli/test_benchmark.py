@@ -54,7 +54,7 @@ def test_accuracy_over_views_stands_beside_the_plain_one(
         assert 0 < over["top1"] <= over["top5"] <= 1
     assert run_command(["report", str(finished_run), "--overwrite"]) == 0
     page = (finished_run / "report" / "report.md").read_text()
-    assert "top-1 % over views" in page
+    assert "top-1 % with test-time augmentation" in page
     assert f" {100 * rows[-1]['test_time_augmentation']['top1']:.2f} |" in page
     capsys.readouterr()
     assert run_command(["compare", str(finished_run)]) == 0

@@ -99,7 +99,7 @@ def test_calibrated_ranges_are_those_of_the_activations(model: Any, images: np.n
 
 
 @pytest.mark.parametrize(
-    ("images", "message"),
+    ("refused", "message"),
     [
         (np.zeros((0, 32, 32, 3), np.uint8), "empty"),
         (np.zeros((2, 16, 16, 3), np.uint8), "16"),
@@ -107,10 +107,10 @@ def test_calibrated_ranges_are_those_of_the_activations(model: Any, images: np.n
     ],
 )
 def test_calibration_refuses_what_it_cannot_use(
-    model: Any, images: np.ndarray, message: str
+    model: Any, refused: np.ndarray, message: str
 ) -> None:
     with pytest.raises(UsageError, match=message):
-        calibrate(quantize_model(model), images)
+        calibrate(quantize_model(model), refused)
 
 
 def test_the_twin_predicts_what_the_float_network_does(model: Any, images: np.ndarray) -> None:

@@ -24,7 +24,7 @@ Capture = pytest.CaptureFixture[str]
 
 PROGRAM = """
 import logging, signal, sys, time
-signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where pytest is in the background
+signal.signal(signal.SIGINT, signal.default_int_handler)  # not inherited as ignored
 from mobilenet_tf.system import terminal
 log = logging.getLogger("mobilenet_tf.test")
 with terminal.set_up(quiet={quiet}, as_json={as_json}):
