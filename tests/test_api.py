@@ -85,7 +85,7 @@ def test_an_alias_is_a_name_and_defaults_are_those_of_keras() -> None:
 def test_weights_by_every_name(tmp_path: Path) -> None:
     shipped = mtf.create_model(SHIPPED)
     assert (shipped.name, shipped.output_shape) == ("v1_025_r32", (None, 10))
-    file = next((Path(mtf.__file__).parents[1] / "artifacts/zoo" / SHIPPED).glob("*16.safetensors"))
+    file = next((Path(__file__).parents[1] / "artifacts/zoo" / SHIPPED).glob("*16.safetensors"))
     for model in (
         mtf.create_model("mobilenet_v1", weights=SHIPPED),
         mtf.create_model("v1", alpha=0.25, resolution=32, weights="cifar10"),
