@@ -142,7 +142,7 @@ def leave_float(source: Source, folder: Path, seed: int) -> tuple[Any, dict[str,
 def train_ours(source: Source, folder: Path, seed: int) -> tuple[Any, dict[str, Any]]:
     """Return what `mtf qat` makes of the network."""
     plan = make_plan(RunFolder(folder / "run"), source.recipe, data_dir=source.data_dir)
-    outcome = qat.run(Work(plan, folder, {"train": source.float_folder}, {}), seed)
+    outcome = qat.run(Work(plan, folder, {"train": source.float_folder}), seed)
     fit_time_s = outcome.metrics.fit_time_s
     return build_quantized_model(source.recipe, folder), {"fit_time_s": fit_time_s}
 

@@ -45,7 +45,7 @@ def command(runs: tuple[Path, ...], markdown: bool, html: Path | None, as_json: 
     import msgspec
 
     from mobilenet_tf.files import write_text
-    from mobilenet_tf.pipeline.comparison import compare_runs
+    from mobilenet_tf.pipeline.comparison import describe_benchmark
     from mobilenet_tf.report import format_table, render_comparison
     from mobilenet_tf.report.comparison import comparison_table
     from mobilenet_tf.runs.folder import RunFolder
@@ -55,7 +55,7 @@ def command(runs: tuple[Path, ...], markdown: bool, html: Path | None, as_json: 
     rows: list[Any] = []
     for path in runs:
         try:
-            rows += compare_runs([RunFolder(path)])
+            rows.append(describe_benchmark(RunFolder(path)))
         except MtfError as error:
             terminal.echo(f"left out: {error}", err=True)
     if not rows:

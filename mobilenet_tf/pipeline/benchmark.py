@@ -9,8 +9,9 @@ import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
+import msgspec
 import numpy as np
 
 from mobilenet_tf.data.index import TEST
@@ -34,9 +35,14 @@ from mobilenet_tf.models.cost import count_variant_costs
 from mobilenet_tf.pipeline.networks import build_float_model, build_quantized_model
 from mobilenet_tf.pipeline.plan import Plan
 from mobilenet_tf.pipeline.stages import Outcome, Work
-from mobilenet_tf.recipe import Quantization, Recipe
-from mobilenet_tf.runs.names import artifact_name, weights_name
-from mobilenet_tf.runs.results import AugmentedScore, BenchmarkMetrics, BenchmarkRow
+from mobilenet_tf.recipe import Recipe
+from mobilenet_tf.runs.names import weights_name
+from mobilenet_tf.runs.results import (
+    AugmentedScore,
+    BenchmarkedModel,
+    BenchmarkMetrics,
+    BenchmarkRow,
+)
 from mobilenet_tf.system import terminal
 from mobilenet_tf.system.hardware import usable_cores
 from mobilenet_tf.tflite.interpreter import Classifier
@@ -45,32 +51,27 @@ from mobilenet_tf.tflite.memory import measure_peak_memory
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Candidate:
-    """One thing to measure: what its row holds before anything runs, and how it runs."""
+    """One thing to measure: what is known of it before anything runs, and how it runs."""
 
-    artifact: str
-    stage: Literal["train", "qat", "export"]
-    format: Literal["keras", "tflite"]
-    quantization: Quantization
-    io_type: Literal["float32", "int8", "uint8"]
-    threads: int
-    file: Path
+    model: BenchmarkedModel
+    path: Path
     predict: PredictFn
     run_once: Callable[[], Any]  # one image, loaded before
 
 
 def run(work: Work) -> Outcome[BenchmarkMetrics]:
     """Measure the Keras models and the files of a run on the test split."""
-    recipe, info = work.plan.recipe, work.plan.dataset
-    test, digest = load_test_data(recipe, work.plan.data_dir)
+    plan, recipe = work.plan, work.plan.recipe
+    test, digest = load_test_data(recipe, plan.data_dir)
     image = resize_bytes(test.images[:1], recipe.model.resolution_px)
-    candidates = [*keras_candidates(work, image), *file_candidates(work, image)]
+    candidates = [*_keras_candidates(work, image), *_file_candidates(work, image)]
     latencies_ms = time_interleaved([c.run_once for c in candidates], recipe.benchmark)
     rows: list[BenchmarkRow] = []
     reference: np.ndarray | None = None  # which test images the float network predicts right
     for i, candidate in enumerate(terminal.track(candidates, "benchmark")):
-        row, right = measure(candidate, test, work.plan, latencies_ms[i], reference)
+        row, right = _measure(candidate, test, plan, latencies_ms[i], reference)
         reference = right if reference is None else reference
         augmented = row.test_time_augmentation
         log.info(
@@ -83,7 +84,7 @@ def run(work: Work) -> Outcome[BenchmarkMetrics]:
         rows.append(row)
     metrics = BenchmarkMetrics(
         rows=tuple(rows),
-        classes=info.classes,
+        classes=plan.dataset.classes,
         test_count=len(test.labels),
         threads=recipe.benchmark.threads,
         latency_runs=recipe.benchmark.latency_runs,
@@ -109,7 +110,7 @@ def score_on_test(
     return evaluate(predict, shown, resolution_px=recipe.model.resolution_px)
 
 
-def measure(
+def _measure(
     candidate: Candidate,
     test: Split,
     plan: Plan,
@@ -120,30 +121,20 @@ def measure(
 
     `reference` says the same of the model that it is paired with, None for that model itself.
     """
+    model, resolution_px = candidate.model, plan.recipe.model.resolution_px
     probabilities = predict_all(
-        candidate.predict,
-        test.images,
-        resolution_px=plan.recipe.model.resolution_px,
-        label=candidate.artifact,
+        candidate.predict, test.images, resolution_px=resolution_px, label=model.artifact
     )
     score = score_probabilities(probabilities, test.labels)
     right = probabilities.argmax(-1) == test.labels
-    cost = count_variant_costs(plan.variant)
     memory_bytes = None
-    if candidate.format == "tflite":
-        memory_bytes = measure_peak_memory(candidate.file, threads=candidate.threads)
+    if model.format == "tflite":
+        memory_bytes = measure_peak_memory(candidate.path, threads=model.threads)
+    paired = None
+    if reference is not None:
+        paired = pair(right, reference, test.labels, len(score.per_class))
     row = BenchmarkRow(
-        artifact=candidate.artifact,
-        stage=candidate.stage,
-        format=candidate.format,
-        quantization=candidate.quantization,
-        io_type=candidate.io_type,
-        threads=candidate.threads,
-        file=f"{candidate.stage}/{candidate.file.name}",
-        size_bytes=candidate.file.stat().st_size,
-        parameters=cost.parameters,
-        macs=cost.macs,
-        channels=cost.channels,
+        **msgspec.structs.asdict(model),
         top1=score.top1,
         top5=score.top5,
         loss=score.loss,
@@ -152,16 +143,14 @@ def measure(
         latency_median_ms=round(float(np.median(latencies_ms)), 4),
         latency_p90_ms=round(float(np.percentile(latencies_ms, 90)), 4),
         peak_memory_bytes=memory_bytes,
-        test_time_augmentation=measure_augmented(candidate, test, plan.recipe),
-        paired=None
-        if reference is None
-        else pair(right, reference, test.labels, len(score.per_class)),
+        channels=count_variant_costs(plan.variant).channels,
+        test_time_augmentation=_measure_augmented(candidate, test, plan.recipe),
+        paired=paired,
     )
     return row, right
 
 
-def measure_augmented(candidate: Candidate, test: Split, recipe: Recipe) -> AugmentedScore | None:
-    """Return the accuracy with the recipe's test-time augmentation, None if it asks for none."""
+def _measure_augmented(candidate: Candidate, test: Split, recipe: Recipe) -> AugmentedScore | None:
     views = recipe.benchmark.test_time_augmentation
     if not views:
         return None
@@ -170,57 +159,54 @@ def measure_augmented(candidate: Candidate, test: Split, recipe: Recipe) -> Augm
         augment_predictions(candidate.predict, views),
         test,
         resolution_px=recipe.model.resolution_px,
-        label=f"{candidate.artifact}, {count} views",
+        label=f"{candidate.model.artifact}, {count} views",
     )
     return AugmentedScore(
         views=views, view_count=count, top1=score.top1, top5=score.top5, loss=score.loss
     )
 
 
-def keras_candidates(work: Work, image: np.ndarray) -> Iterator[Candidate]:
+def _describe(plan: Plan, stage: Any, path: Path, **kind: Any) -> BenchmarkedModel:
+    cost = count_variant_costs(plan.variant)
+    return BenchmarkedModel(
+        artifact=path.stem,
+        stage=stage,
+        file=f"{stage}/{path.name}",
+        size_bytes=path.stat().st_size,
+        parameters=cost.parameters,
+        macs=cost.macs,
+        **kind,
+    )
+
+
+def _keras_candidates(work: Work, image: np.ndarray) -> Iterator[Candidate]:
     """Yield the float Keras model and, where there is one, the fake-quantized one."""
     recipe, inputs = work.plan.recipe, work.inputs
-    found: list[tuple[Literal["train", "qat"], Quantization, Any]] = [
-        ("train", "float32", build_float_model(recipe, inputs["train"]))
-    ]
+    found = [("train", "float32", build_float_model(recipe, inputs["train"]))]
     if "qat" in inputs:
         found.append(("qat", "int8_qat", build_quantized_model(recipe, inputs["qat"])))
     for stage, quantization, model in found:
-        yield Candidate(
-            artifact=artifact_name(recipe, quantization),
-            stage=stage,
-            format="keras",
-            quantization=quantization,
-            io_type="float32",
-            threads=usable_cores(),  # TensorFlow's own choice
-            file=inputs[stage] / weights_name(recipe, quantization),
-            predict=make_keras_predict_fn(model),
-            run_once=make_run_once(model, image),
-        )
+        path = inputs[stage] / weights_name(recipe, quantization)
+        kind = {"format": "keras", "quantization": quantization, "io_type": "float32"}
+        threads = usable_cores()  # TensorFlow's own choice
+        described = _describe(work.plan, stage, path, **kind, threads=threads)
+        predict = make_keras_predict_fn(model)
+        yield Candidate(described, path, predict, _make_run_once(model, image))
 
 
-def make_run_once(model: Any, image: np.ndarray) -> Callable[[], Any]:
-    """Return what runs a Keras model once, on one image (1, R, R, 3) uint8."""
+def _make_run_once(model: Any, image: np.ndarray) -> Callable[[], Any]:
     forward = tf.function(lambda x: model(x, training=False))
     normalised = normalise(tf.constant(image))
     return lambda: forward(normalised).numpy()
 
 
-def file_candidates(work: Work, image: np.ndarray) -> Iterator[Candidate]:
+def _file_candidates(work: Work, image: np.ndarray) -> Iterator[Candidate]:
     """Yield every exported file, in the order of the export."""
-    threads = work.plan.recipe.benchmark.threads
-    for exported in work.results["export"].metrics.files:
-        file = work.inputs["export"] / exported.file
-        classifier, single = (Classifier.load(file, threads=threads) for _ in range(2))
+    plan, threads = work.plan, work.plan.recipe.benchmark.threads
+    for exported in plan.run.load_stage("export", verify=False).metrics.files:
+        path = work.inputs["export"] / exported.file
+        classifier, single = (Classifier.load(path, threads=threads) for _ in range(2))
         single.load_image(image[0])
-        yield Candidate(
-            artifact=file.stem,
-            stage="export",
-            format="tflite",
-            quantization=exported.quantization,
-            io_type=exported.io_type,
-            threads=threads,
-            file=file,
-            predict=to_probabilities(classifier),
-            run_once=single.invoke,
-        )
+        kind = {"quantization": exported.quantization, "io_type": exported.io_type}
+        described = _describe(plan, "export", path, format="tflite", **kind, threads=threads)
+        yield Candidate(described, path, to_probabilities(classifier), single.invoke)

@@ -1,8 +1,6 @@
-"""The rows of a comparison, read from run folders; a benchmark that is out of date is refused."""
+"""The row of a run in a comparison; a benchmark that is out of date is refused."""
 
 from __future__ import annotations
-
-from collections.abc import Sequence
 
 from mobilenet_tf.errors import UsageError
 from mobilenet_tf.models.cost import count_variant_costs
@@ -14,17 +12,13 @@ from mobilenet_tf.runs.folder import RunFolder
 from mobilenet_tf.runs.results import BenchmarkMetrics, StageResult
 
 
-def compare_runs(runs: Sequence[RunFolder]) -> list[ComparisonRow]:
-    """Return one row a run, in the order given.
+def describe_benchmark(run: RunFolder) -> ComparisonRow:
+    """Return the row of a run.
 
     Raises:
-        UsageError: a folder is no run, or a run has no benchmark yet.
+        UsageError: it is no run, or has no benchmark that is up to date.
         MtfError: a result is damaged, or of another version.
     """
-    return [_describe(run) for run in runs]
-
-
-def _describe(run: RunFolder) -> ComparisonRow:
     recipe = run.load_recipe()
     if not run.is_finished("benchmark"):
         raise UsageError(f"{run.path} has no benchmark yet; run mtf benchmark {run.path}")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from mobilenet_tf.data.catalog import DatasetInfo, recipe_dataset
@@ -28,7 +29,8 @@ class Rerun:
 class Plan:
     """A run, its recipe, and what that means: the variant, the dataset, and where training starts.
 
-    `data_dir` is the folder of prepared datasets, None for the default one.
+    `data_dir` is the folder of prepared datasets, None for the default one. `origins` are what
+    float training comes from, by their names among the inputs of a train stage.
     """
 
     run: RunFolder
@@ -36,14 +38,7 @@ class Plan:
     variant: Variant
     dataset: DatasetInfo
     data_dir: Path | None = None
-    teacher: Origin | None = None  # the run that float training learns from
-    weights: Origin | None = None  # the file that it starts from
-
-    @property
-    def origins(self) -> dict[str, Origin]:
-        """What float training comes from, by its name among the inputs of a train stage."""
-        named = {TEACHER: self.teacher, WEIGHTS: self.weights}
-        return {name: origin for name, origin in named.items() if origin is not None}
+    origins: Mapping[str, Origin] = field(default_factory=dict)
 
     def check_training(self) -> None:
         """Refuse float training that could not start here: teacher, weights or bfloat16."""
@@ -64,15 +59,9 @@ def make_plan(run: RunFolder, recipe: Recipe, *, data_dir: Path | None = None) -
     dataset = recipe_dataset(recipe)
     variant = recipe_variant(recipe)
     check_recipe(recipe, variant, dataset)
-    plan = Plan(
-        run=run,
-        recipe=recipe,
-        variant=variant,
-        dataset=dataset,
-        data_dir=data_dir,
-        teacher=find_teacher(run, recipe),
-        weights=find_weights(run, recipe, variant),
-    )
+    found = {TEACHER: find_teacher(run, recipe), WEIGHTS: find_weights(run, recipe, variant)}
+    origins = {name: origin for name, origin in found.items() if origin is not None}
+    plan = Plan(run, recipe, variant, dataset, data_dir, origins)
     if not run.is_finished("train"):
         plan.check_training()
     return plan

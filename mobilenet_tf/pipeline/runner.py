@@ -92,7 +92,7 @@ def run_stage(
         begun = begin_partial(stage, run, asked, rerun)
         run.save_recipe(plan.recipe)
         folders = {name: run.stage(name) for name in inputs}
-        outcome = stage.run(Work(plan, folder, folders, inputs, later))
+        outcome = stage.run(Work(plan, folder, folders, later))
     took_s, metrics = time.monotonic() - clock, outcome.metrics
     if isinstance(metrics, FitMetrics):
         metrics = msgspec.structs.replace(metrics, changed_on_the_way=begun.changed_on_the_way)

@@ -14,11 +14,10 @@ from typing import Any, Generic
 
 from mobilenet_tf.pipeline.plan import Plan
 from mobilenet_tf.recipe import Recipe
-from mobilenet_tf.runs import provenance
 from mobilenet_tf.runs.folder import RunFolder
 from mobilenet_tf.runs.history import load_history
 from mobilenet_tf.runs.record import RunRecord
-from mobilenet_tf.runs.results import M_co, StageResult, Stages
+from mobilenet_tf.runs.results import M_co, Stages
 
 QAT_EPOCH_COST = 1.7  # times an epoch of float training, measured on quickstart and CIFAR-10
 REST_S = 45.0  # calibration, export and benchmark, whatever the dataset
@@ -35,7 +34,6 @@ class Work:
     plan: Plan
     folder: Path
     inputs: Mapping[str, Path]  # stage -> its folder
-    results: Mapping[str, StageResult[Any]]
     later: tuple[str, ...] = ()
 
     def estimate_later_s(self, stage: str, epoch_s: float) -> float:
@@ -103,7 +101,7 @@ def describe_run(run: RunFolder, recipe: Recipe) -> RunRecord:
         name=run.name,
         recipe=recipe,
         stages=Stages(**done),
-        command=provenance.describe_command(),
+        command=next((result.command for result in done.values()), None),  # what began it
         train_history=load_history(run.stage("train")) if "train" in done else (),
         qat_history=load_history(run.stage("qat")) if "qat" in done else (),
     )

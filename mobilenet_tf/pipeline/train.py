@@ -15,6 +15,7 @@ from mobilenet_tf.evaluation.metrics import evaluate, make_keras_predict_fn
 from mobilenet_tf.files import write_text
 from mobilenet_tf.models.weights import copy_weights, count_parameters, load_features, save_weights
 from mobilenet_tf.pipeline.networks import build_float_model
+from mobilenet_tf.pipeline.origins import TEACHER, WEIGHTS
 from mobilenet_tf.pipeline.plan import Plan
 from mobilenet_tf.pipeline.stages import Outcome, Work
 from mobilenet_tf.quantization.folding import fold_batch_norm
@@ -98,21 +99,21 @@ def load_initial_weights(model: Any, plan: Plan, folder: Path) -> tuple[str, ...
 
     A training that continues in `folder` has its own: what was noted of the initial ones stands.
     """
-    if plan.weights is None:
+    if WEIGHTS not in plan.origins:
         return None
     note = folder / START_FILE
     if note.is_file() and (folder / CHECKPOINT_FILE).is_file():
         return read_note(note, tuple[str, ...])
-    at_random = load_features(model, plan.weights.path, dataset=plan.dataset.name)
+    at_random = load_features(model, plan.origins[WEIGHTS].path, dataset=plan.dataset.name)
     write_note(note, at_random)
     return at_random
 
 
 def load_teacher(plan: Plan, data: TrainingData) -> Teacher | None:
     """Return the float network of the run that the plan names as its teacher, if any."""
-    if plan.teacher is None:
+    if TEACHER not in plan.origins:
         return None
-    settings, run = plan.recipe.train, RunFolder(plan.teacher.path)
+    settings, run = plan.recipe.train, RunFolder(plan.origins[TEACHER].path)
     recipe, result = run.load_recipe(), run.load_stage("train")
     folded = fold_batch_norm(build_float_model(recipe, run.stage("train")))
     name, temperature = recipe_variant(recipe).name, settings.distill_temperature

@@ -47,7 +47,7 @@ class ComparisonRow(Record, frozen=True, kw_only=True):
 
 
 def comparison_table(rows: Sequence[ComparisonRow]) -> Table:
-    """Return the rows of `compare_runs` as a table, with the sentences that say what it holds."""
+    """Return runs side by side as a table, with the sentences that say what it holds."""
     columns = (
         (Column("run", align="left"), [row.run for row in rows]),
         (Column("model", align="left"), [row.model for row in rows]),

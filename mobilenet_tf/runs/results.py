@@ -157,8 +157,8 @@ class AugmentedScore(Record, frozen=True, kw_only=True):
     loss: Amount
 
 
-class BenchmarkRow(Record, frozen=True, kw_only=True):
-    """One benchmarked model or file; `per_class` and `confusion` are those of a `Score`."""
+class BenchmarkedModel(Record, frozen=True, kw_only=True):
+    """What is known of a benchmarked model or file before it runs."""
 
     artifact: str
     stage: Literal["train", "qat", "export"]
@@ -170,6 +170,11 @@ class BenchmarkRow(Record, frozen=True, kw_only=True):
     parameters: Count
     macs: Count
     threads: Count
+
+
+class BenchmarkRow(BenchmarkedModel, frozen=True, kw_only=True):
+    """One benchmarked model or file; `per_class` and `confusion` are those of a `Score`."""
+
     top1: Share
     top5: Share | None
     loss: Amount

@@ -11,7 +11,7 @@ import pytest
 
 from mobilenet_tf.cli.main import run_command
 from mobilenet_tf.models.cost import count_costs
-from mobilenet_tf.pipeline.comparison import compare_runs
+from mobilenet_tf.pipeline.comparison import describe_benchmark
 from mobilenet_tf.report.comparison import comparison_table
 from mobilenet_tf.runs.folder import RunFolder
 
@@ -74,7 +74,7 @@ def test_runs_stand_side_by_side(finished_run: Path, tmp_path: Path, capsys: Cap
 
 
 def test_runs_that_saw_other_images_or_another_seed_are_told_apart(finished_run: Path) -> None:
-    (row,) = compare_runs([RunFolder(finished_run)])
+    row = describe_benchmark(RunFolder(finished_run))
     alike = comparison_table([row, msgspec.structs.replace(row, run="again")]).note
     assert "Training images differ" not in alike
     assert "Seeds" not in alike

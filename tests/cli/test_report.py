@@ -25,6 +25,9 @@ def test_a_report_is_written_again_without_tensorflow(finished_run: Path) -> Non
     )
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["stage"] == "report"
+    train = json.loads((finished_run / "train" / "result.json").read_text())
+    report = json.loads((finished_run / "report" / "report.json").read_text())
+    assert report["command"] == train["command"]  # of the run, not the report's own
     loaded = set(done.stderr.split("loaded ", 1)[1].split())
     assert loaded.isdisjoint({"tensorflow", "tf_keras", "keras", "ai_edge_litert"})
     assert {p.name for p in (finished_run / "report").iterdir()} == {

@@ -122,7 +122,7 @@ def test_names_of_the_zoo_are_found() -> None:
 
 
 def test_training_starts_from_them_and_records_it(trained: Path, tmp_path: Path) -> None:
-    outcome = train.run(Work(plan_of(tiny(trained)), tmp_path, {}, {}))
+    outcome = train.run(Work(plan_of(tiny(trained)), tmp_path, {}))
     assert outcome.metrics.weights_at_random == ()
     before, _ = read_weights(trained)
     after, _ = read_weights(tmp_path / "v1_005_r16_float32.safetensors")
@@ -150,7 +150,7 @@ def test_a_hundred_classes_are_trained(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr("mobilenet_tf.data.training.load_training_split", lambda *_: split)
     settings = ("data.validation_count=100", "train.epochs=2", "train.batch_size=50")
     recipe = load_recipe("cifar100_v1_010", settings)
-    metrics = train.run(Work(plan_of(recipe), tmp_path, {}, {})).metrics
+    metrics = train.run(Work(plan_of(recipe), tmp_path, {})).metrics
     assert (metrics.train_count, metrics.validation_count) == (300, 100)
     assert metrics.steps_per_epoch == 6
     tensors, _ = read_weights(tmp_path / "v1_010_r32_float32.safetensors")

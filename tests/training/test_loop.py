@@ -412,7 +412,7 @@ logging.getLogger("mobilenet_tf").setLevel(logging.INFO)
 def do(stage, name, inputs={}, die_after=None):
     killer.deadly = die_after and f" {die_after}/"
     try:
-        stage.run(Work(plan, folder / name, inputs, {}))
+        stage.run(Work(plan, folder / name, inputs))
     except Killed:
         pass
     return next(iter((folder / name).glob("v1_*.safetensors")), None)

@@ -374,7 +374,7 @@ def test_a_training_notes_its_choice_and_resumes_with_it(
     recipe = load_recipe("quickstart", (*settings, "train.precision=auto"))
     pretend(monkeypatch, "avx512_bf16")
     run = RunFolder(tmp_path / "run")
-    work = Work(make_plan(run, recipe), tmp_path, {}, {})
+    work = Work(make_plan(run, recipe), tmp_path, {})
     for _ in range(2):
         with pytest.raises(BegunError):
             job.run(work)
@@ -385,6 +385,6 @@ def test_a_training_notes_its_choice_and_resumes_with_it(
     choices = iter([changed])  # --allow-changes --precision float32
     recipe = load_recipe("quickstart", settings)
     with pytest.raises(BegunError):
-        job.run(Work(make_plan(run, recipe), tmp_path, {}, {}))
+        job.run(Work(make_plan(run, recipe), tmp_path, {}))
     assert seen[2:] == [()]
     assert load_precision(tmp_path, "float32") == changed
