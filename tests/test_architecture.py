@@ -42,7 +42,7 @@ DOORS = {  # a library -> the modules that may import it
     "ai_edge_litert.interpreter": ("tflite/interpreter",),
     "PIL": ("data/image",),
     "imagehash": ("data/survey",),
-    "flatbuffers": ("tflite/schema",),
+    "flatbuffers": ("tflite/schema", "tflite/standard"),
     "filelock": ("runs/folder", "zoo/folder"),
 }
 MODULES = {

@@ -113,16 +113,18 @@ def _find_contract(
 
 
 def _format(file: Path, found: Audit) -> str:
-    meta = found.metadata
+    meta, info = found.metadata, found.info
     lines = [f"{file}: {found.file_bytes:,} bytes"]
-    if meta is not None:
-        more = f", ... {meta.classes[-1]}" if len(meta.classes) > CLASSES_SHOWN else ""
-        lines.append(f"{meta.description} (mobilenet-tf {meta.project_version})")
-        lines.append(
-            f"{len(meta.classes)} classes: {', '.join(meta.classes[:CLASSES_SHOWN])}{more}"
-        )
-    else:
-        lines.append("no mobilenet_tf metadata: not written by this project")
+    origin = f"mobilenet-tf {meta.project_version}" if meta else "not written by this project"
+    lines.append(f"{info.description or info.name or 'no description'} ({origin})")
+    if info.classes:
+        more = f", ... {info.classes[-1]}" if len(info.classes) > CLASSES_SHOWN else ""
+        shown = ", ".join(info.classes[:CLASSES_SHOWN])
+        lines.append(f"{len(info.classes)} classes: {shown}{more}")
+    if info.mean:
+        mean, std = (" ".join(f"{value:g}" for value in part) for part in (info.mean, info.std))
+        lines.append(f"real input: (byte - {mean}) / {std}")
+    lines.append(f"metadata: {' and '.join(info.documents) or 'none'}")
     ends = [
         (what, tensor.name, tensor.type, "x".join(map(str, tensor.shape)), _scale(tensor))
         for what, indices in (("input", found.inputs), ("output", found.outputs))
@@ -186,7 +188,7 @@ def _describe(found: Audit) -> dict[str, Any]:
         keys = ("name", "type", "shape", "scales", "zero_points")
         return [{key: getattr(found.tensors[i], key) for key in keys} for i in indices]
 
-    meta = found.metadata
+    meta, info = found.metadata, found.info
     return {
         "file_bytes": found.file_bytes,
         "sizes_bytes": found.sizes_bytes,
@@ -201,8 +203,16 @@ def _describe(found: Audit) -> dict[str, Any]:
             entry.key: {"inputs": list(entry.inputs), "outputs": list(entry.outputs)}
             for entry in found.signatures
         },
-        "description": meta.description if meta else None,
-        "classes": list(meta.classes) if meta else None,
+        "documents": info.documents,
+        "description": info.description or None,
+        "classes": list(info.classes) or None,
+        "mean": info.mean,
+        "std": info.std,
+        "resize": info.resize,
+        "output": info.output,
+        "threshold": info.threshold,
+        "author": info.author or None,
+        "license": info.license or None,
         "project_version": meta.project_version if meta else None,
     }
 

@@ -9,9 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from mobilenet_tf.data.image import ResizeRule, load_image
+from mobilenet_tf.data.image import load_image
 from mobilenet_tf.errors import MtfError
-from mobilenet_tf.tflite.audit import audit
 from mobilenet_tf.tflite.interpreter import Classifier
 
 _IMAGES_AT_A_TIME = 64  # images come one after another, whatever their number
@@ -47,19 +46,13 @@ class Predictor:
 
     def __init__(self, model: Path, *, threads: int = 1) -> None:
         self._classifier = Classifier.load(model, threads=threads)
-        self.warning = ""
-        self._rule: ResizeRule = "crop"
-        metadata = self._classifier.metadata
-        if metadata is not None:
-            self._rule = metadata.resize or "crop"
-            self._gives_logits = metadata.output == "logits"
-        else:
-            ops = [op.name for op in audit(model).ops if op.name not in ("QUANTIZE", "DEQUANTIZE")]
-            self._gives_logits = ops[-1:] not in (["SOFTMAX"], ["LOGISTIC"])
-            self.warning = (
-                f"{model} does not say its classes (no mobilenet_tf metadata): they are shown as"
-                " numbers, and pixels are fed as (byte - 128) / 128"
-            )
+        info = self._classifier.info
+        assumed = []
+        if not info.classes:
+            assumed.append("its classes: they are shown as numbers")
+        if not info.mean and self._classifier.input_type == "float32":
+            assumed.append("its normalisation: pixels are fed as (byte - 128) / 128")
+        self.warning = f"{model} does not say {', nor '.join(assumed)}" if assumed else ""
 
     def predict(self, images: Sequence[Path], *, top: int) -> Iterator[Prediction]:
         """Yield a prediction for each image, in order, with its `top` classes.
@@ -72,11 +65,12 @@ class Predictor:
 
     def _predict_chunk(self, paths: Sequence[Path], top: int) -> Iterator[Prediction]:
         height_px, width_px, _ = self._classifier.input_shape
+        rule = self._classifier.info.resize
         images: list[np.ndarray] = []
         errors: dict[int, MtfError] = {}
         for position, path in enumerate(paths):
             try:
-                images.append(load_image(path, height_px, width_px, self._rule))
+                images.append(load_image(path, height_px, width_px, rule))
             except MtfError as error:
                 errors[position] = error
             except OSError as error:  # a folder that may not be read, a name that is too long
@@ -84,7 +78,7 @@ class Predictor:
         rows: Iterator[np.ndarray] = iter(())
         if images:
             scores = self._classifier.predict(np.stack(images)).astype(np.float64)
-            rows = iter(softmax(scores) if self._gives_logits else scores)
+            rows = iter(softmax(scores) if self._classifier.info.output == "logits" else scores)
         for position, path in enumerate(paths):
             if position in errors:
                 yield Prediction(path, error=errors[position])
@@ -101,8 +95,7 @@ class Predictor:
 
 def to_probabilities(classifier: Classifier) -> Callable[[np.ndarray], np.ndarray]:
     """Return the predict function of a file: bytes (N, R, R, 3) -> probabilities (N, C)."""
-    metadata = classifier.metadata
-    if metadata is None or metadata.output != "logits":
+    if classifier.info.output != "logits":
         return classifier.predict
     return lambda images: softmax(classifier.predict(images))
 

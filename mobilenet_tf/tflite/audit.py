@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from mobilenet_tf.tflite import schema
+from mobilenet_tf.tflite.info import ModelInfo, get_info
 from mobilenet_tf.tflite.layout import Region
 from mobilenet_tf.tflite.metadata import Metadata, get_metadata
-from mobilenet_tf.tflite.schema import BUILTIN_OPERATORS, TENSOR_TYPES, Source, decode
+from mobilenet_tf.tflite.schema import TENSOR_TYPES, Source, decode
 
 SIZE_KINDS = (
     "weights",
@@ -88,6 +89,7 @@ class Audit:
     signatures: tuple[SignatureInfo, ...]
     subgraph_count: int
     metadata: Metadata | None
+    info: ModelInfo
     custom_ops: tuple[str, ...]
     unknown_ops: tuple[str, ...]
     conversion_ops: tuple[OpInfo, ...]
@@ -153,6 +155,7 @@ def audit(source: Source) -> Audit:
         signatures=tuple(_describe_signature(entry) for entry in model.signatureDefs or []),
         subgraph_count=len(model.subgraphs),
         metadata=get_metadata(model, name),
+        info=get_info(model, content, name),
         custom_ops=tuple(op.name for op in ops if op.name.startswith("CUSTOM:")),
         unknown_ops=tuple(op.name for op in ops if op.name.startswith("UNKNOWN:")),
         conversion_ops=inner,
@@ -170,12 +173,7 @@ def _list_ops(model: Any, graph: Any) -> tuple[OpInfo, ...]:
 
     ops = []
     for index, op in enumerate(graph.operators or []):
-        code = model.operatorCodes[op.opcodeIndex]
-        # Codes up to 126 stand in the old one-byte field; later ones only in the new field.
-        number = max(code.builtinCode, code.deprecatedBuiltinCode)
-        name = BUILTIN_OPERATORS.get(number, f"UNKNOWN:{number}")
-        if name == "CUSTOM":
-            name = f"CUSTOM:{decode(code.customCode)}"
+        name = schema.op_name(model, op)
         inputs, outputs = _integers(op.inputs), _integers(op.outputs)
         ops.append(OpInfo(index, name, inputs, outputs, types(inputs), types(outputs)))
     return tuple(ops)

@@ -13,7 +13,7 @@ from mobilenet_tf.errors import MtfError, UsageError
 from mobilenet_tf.system.quiet import quiet_stderr
 from mobilenet_tf.tflite import schema
 from mobilenet_tf.tflite.constants import expose_tensors
-from mobilenet_tf.tflite.metadata import Metadata, get_metadata
+from mobilenet_tf.tflite.info import ModelInfo, get_info
 from mobilenet_tf.tflite.schema import Source
 
 BATCH_SIZE = 100
@@ -29,14 +29,14 @@ class Classifier:
         output_type: the type of `predict_raw`'s scores.
         output_scale: the real value of one output step; 1.0 for float outputs.
         output_zero_point: the output that stands for zero.
-        metadata: what this project wrote into the file, or None.
+        info: what the file says of itself, whoever wrote it.
     """
 
-    def __init__(self, interpreter: Any, metadata: Metadata | None, name: str) -> None:
+    def __init__(self, interpreter: Any, info: ModelInfo, name: str) -> None:
         self._interpreter = interpreter
         self._name = name
         self._fixed_batch = False
-        self.metadata = metadata
+        self.info = info
         image, scores = self._check_signature()
         self._image_at, self._scores_at = int(image["index"]), int(scores["index"])
         self._batch = int(image["shape"][0])
@@ -47,11 +47,15 @@ class Classifier:
         scale, zero_point = scores["quantization"]
         self.output_scale, self.output_zero_point = float(scale) or 1.0, int(zero_point)
         count = int(scores["shape"][-1])
-        self.classes = metadata.classes if metadata else tuple(str(i) for i in range(count))
+        self.classes = info.classes or tuple(str(i) for i in range(count))
         if len(self.classes) != count:
             raise MtfError(
                 f"{name} gives {count} scores and names {len(self.classes)} classes;"
                 " export it again"
+            )
+        if not {len(info.mean), len(info.std)} <= {0, 1, 3}:
+            raise MtfError(
+                f"{name} is normalised by mean {info.mean} and std {info.std}; there are 3 channels"
             )
 
     @classmethod
@@ -74,10 +78,10 @@ class Classifier:
         if threads < 1:
             raise UsageError(f"threads is {threads}; give 1 or more")
         content, name = schema.read_content(source)
-        metadata = get_metadata(schema.parse(content, name), name)
+        info = get_info(schema.parse(content, name), content, name)
         resolver = OpResolverType.BUILTIN_REF if reference_kernels else OpResolverType.AUTO
         interpreter = _open(content, name, threads, resolver)
-        classifier = cls(interpreter, metadata, name)
+        classifier = cls(interpreter, info, name)
         if keep_tensors:  # only now: a classifier has one output
             classifier._interpreter = _open(expose_tensors(content), name, threads, resolver)
         return classifier
@@ -154,9 +158,9 @@ class Classifier:
         return {number: np.concatenate(values) for number, values in parts.items()}
 
     def map_bytes(self, images: np.ndarray) -> np.ndarray:
-        """Return image bytes as the file's input: (byte - 128) / 128, byte - 128, or the byte."""
+        """Return image bytes as the file's input: normalised, byte - 128, or the byte."""
         if self.input_type == "float32":
-            return (images.astype(np.float32) - 128) / 128
+            return self.info.normalise(images)
         if self.input_type == "int8":
             return (images ^ 0x80).view(np.int8)  # flipping the top bit subtracts 128
         return images

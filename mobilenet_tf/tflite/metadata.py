@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 import numpy as np
@@ -18,7 +18,7 @@ class Normalisation(msgspec.Struct, frozen=True, kw_only=True):
     """How a pixel byte becomes the model's real-valued input: (byte - mean) / scale."""
 
     mean: float = 128.0
-    scale: float = 128.0
+    scale: Annotated[float, msgspec.Meta(gt=0)] = 128.0
 
 
 class Metadata(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,6 +32,8 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True):
     project_version: str
     normalisation: Normalisation = Normalisation()
     resize: Literal["pad", "stretch"] | msgspec.UnsetType = msgspec.UNSET  # a centre crop if unset
+    # The probability below which the model is unsure.
+    threshold: Annotated[float, msgspec.Meta(ge=0, le=1)] | msgspec.UnsetType = msgspec.UNSET
 
 
 def embed_metadata(content: bytes, metadata: Metadata) -> bytes:

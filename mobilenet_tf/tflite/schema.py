@@ -103,6 +103,15 @@ def decode(text: str | bytes | None) -> str:
     return text.decode("utf-8", "replace") if isinstance(text, bytes) else text or ""
 
 
+def op_name(model: Any, op: Any) -> str:
+    """Return the name of an op; CUSTOM:… for others' ops, UNKNOWN:… for later ones."""
+    code = model.operatorCodes[op.opcodeIndex]
+    # Codes up to 126 stand in the old one-byte field; later ones only in the new field.
+    number = max(code.builtinCode, code.deprecatedBuiltinCode)
+    name = BUILTIN_OPERATORS.get(number, f"UNKNOWN:{number}")
+    return f"CUSTOM:{decode(code.customCode)}" if name == "CUSTOM" else name
+
+
 def is_constant(model: Any, tensor: Any) -> bool:
     """Tell whether a tensor's data is stored in the file."""
     data = model.buffers[tensor.buffer].data

@@ -98,8 +98,7 @@ def test_a_run_without_qat_gives_what_it_can_and_says_what_not(
     assert result["metrics"]["calibration_count"] == 32
     classifier = Classifier.load(finished_run / "export" / file["file"])
     assert classifier.input_type == "uint8"
-    assert classifier.metadata is not None
-    assert classifier.metadata.output == "logits"
+    assert classifier.info.output == "logits"
     scores = classifier.predict(np.zeros((1, 32, 32, 3), np.uint8))
     assert scores.shape == (1, 10)
 

@@ -64,8 +64,7 @@ def test_it_tells_what_it_is(export: Export, tmp_path: Path) -> None:
     assert classifier.classes == tuple("abcdefghij")
     assert classifier.input_shape == (SIDE_PX, SIDE_PX, 3)
     assert (classifier.input_type, classifier.output_type) == ("uint8", "uint8")
-    assert classifier.metadata is not None
-    assert classifier.metadata.quantization == "int8_ptq"
+    assert classifier.info.documents == ("mobilenet_tf",)
 
 
 def test_no_images_give_no_scores(export: Export) -> None:
@@ -78,7 +77,7 @@ def test_a_file_from_elsewhere_runs_and_numbers_its_classes(images: np.ndarray) 
     model = keras.Model(image, keras.layers.GlobalAveragePooling2D()(image))
     classifier = Classifier.load(convert_plainly(model))
     assert classifier.classes == ("0", "1", "2")
-    assert classifier.metadata is None
+    assert classifier.info.documents == ()
     expected = ((images.astype(np.float64) - 128) / 128).mean(axis=(1, 2))
     assert np.abs(classifier.predict(images) - expected).max() < 1e-5
 

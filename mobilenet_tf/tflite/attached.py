@@ -1,0 +1,64 @@
+"""The files in a zip behind a model, where standard metadata keeps labels."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zipfile
+import zlib
+from collections.abc import Iterable, Mapping
+
+from mobilenet_tf.tflite.layout import LayoutError
+
+_LARGEST_FILE_BYTES = 1 << 24
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+_DATE = (1980, 1, 1, 0, 0, 0)  # the same bytes on every day
+
+# What zipfile raises for bytes that are no zip, or a damaged, encrypted or unknown one.
+_DAMAGE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+    EOFError,
+    NotImplementedError,
+    OverflowError,
+    RuntimeError,
+    OSError,
+    ValueError,
+)
+
+
+def attach(model: bytes, files: Mapping[str, bytes]) -> bytes:
+    """Return the model with a zip of `files` behind it: stored, with offsets from the start.
+
+    MediaPipe maps them from the file itself and refuses compressed ones.
+    """
+    target = io.BytesIO(model)
+    with zipfile.ZipFile(target, "a") as archive:
+        for name, content in files.items():
+            archive.writestr(zipfile.ZipInfo(name, _DATE), content)
+    return target.getvalue()
+
+
+def read_attached(content: bytes, names: Iterable[str]) -> dict[str, bytes]:
+    """Return the named files of the zip behind a model.
+
+    Raises:
+        LayoutError: there is no zip, it is damaged, or a file is missing or larger than 16 MiB.
+    """
+    found = {}
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            for name in names:
+                info = archive.getinfo(name)
+                if info.compress_type not in _METHODS:
+                    raise LayoutError(f"{name!r} has compression method {info.compress_type}")
+                with archive.open(info) as file:
+                    found[name] = file.read(_LARGEST_FILE_BYTES + 1)
+                if len(found[name]) > _LARGEST_FILE_BYTES:
+                    raise LayoutError(f"{name!r} is larger than {_LARGEST_FILE_BYTES:,} bytes")
+    except KeyError as error:
+        raise LayoutError(f"its file is missing: {error.args[0]}") from error
+    except _DAMAGE as error:
+        raise LayoutError(f"the zip behind the model is damaged: {error}") from error
+    return found
