@@ -20,7 +20,6 @@ from mobilenet_tf.report.figure import (
     WIDTH_PX,
     render_figure,
 )  # fmt: skip
-from mobilenet_tf.report.sections import class_names
 from mobilenet_tf.report.summary import Summary
 from mobilenet_tf.report.templates import STYLE
 from mobilenet_tf.report.units import format_size
@@ -199,7 +198,7 @@ def plot_confusion(summary: Summary) -> Plot | None:
     if artifact is None or not artifact.row.confusion:
         return None
     shares = [[n / (sum(line) or 1) for n in line] for line in artifact.row.confusion]
-    names, count = class_names(summary), len(shares)
+    names, count = summary.classes, len(shares)
     numbered = count <= NUMBERED_CLASSES
     cells = [(x, y, share) for y, line in enumerate(shares) for x, share in enumerate(line)]
 

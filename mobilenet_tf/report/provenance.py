@@ -14,6 +14,18 @@ from mobilenet_tf.runs.results import FileRecord, FitMetrics, StageResult
 from mobilenet_tf.system.duration import format_duration
 
 
+def list_lacking(summary: Summary) -> list[str]:
+    """Return what a run has not got, and the command that makes it."""
+    stages, qat = summary.record.stages, summary.record.recipe.qat.epochs
+    wanted = {
+        "float training (mtf train)": stages.train,
+        "quantization-aware training (mtf qat)": stages.qat if qat else True,
+        "the files (mtf export-tflite)": stages.export,
+        "the benchmark (mtf benchmark)": stages.benchmark,
+    }
+    return [name for name, record in wanted.items() if record is None]
+
+
 def stages_table(summary: Summary) -> Table | None:
     """Return when each stage ran, how long it took, and its command where that is not the run's."""
     record = summary.record

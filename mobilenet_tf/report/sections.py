@@ -60,7 +60,7 @@ def class_table(summary: Summary) -> Table | None:
     artifact, reference = summary.best_artifact, summary.reference
     if artifact is None:
         return None
-    names, counts = class_names(summary), [sum(line) for line in artifact.row.confusion]
+    names, counts = summary.classes, [sum(line) for line in artifact.row.confusion]
     shares = artifact.row.per_class
     compared = reference if reference is not artifact else None
     base = compared.row.per_class if compared else (None,) * len(shares)
@@ -95,7 +95,7 @@ def confusion_pairs(summary: Summary, limit: int = 5) -> Table | None:
     artifact = summary.best_artifact
     if artifact is None:
         return None
-    names = class_names(summary)
+    names = summary.classes
     mistakes = [
         (count, names[true], names[predicted], 100 * count / sum(line))
         for true, line in enumerate(artifact.row.confusion)
@@ -115,10 +115,3 @@ def confusion_pairs(summary: Summary, limit: int = 5) -> Table | None:
         ),
         tuple((true, other, f"{count:,}", f"{share:.1f}") for count, true, other, share in rows),
     )
-
-
-def class_names(summary: Summary) -> tuple[str, ...]:
-    """Return a name for every class, "class 7" where the results hold none."""
-    artifact, known = summary.best_artifact, summary.classes
-    count = len(artifact.row.confusion) if artifact else len(known)
-    return tuple(known[i] if i < len(known) else f"class {i}" for i in range(count))

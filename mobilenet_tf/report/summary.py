@@ -49,8 +49,10 @@ class Summary:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """The names of the classes, as far as they are known."""
-        return self.benchmark.classes if self.benchmark else ()
+        """A name for every class, "class 7" where the results hold none."""
+        known, best = self.benchmark.classes if self.benchmark else (), self.best_artifact
+        count = len(best.row.confusion) if best else len(known)
+        return (*known[:count], *(f"class {i}" for i in range(len(known), count)))
 
     @property
     def best_artifact(self) -> Artifact | None:
@@ -64,30 +66,35 @@ def summarise(record: RunRecord) -> Summary:
     Stages may be missing; the verdict then says which figures are.
     """
     stage = record.stages.benchmark
-    benchmark = (
-        stage.metrics if stage else BenchmarkMetrics(rows=(), classes=(), test_count=0, threads=0)
-    )
+    benchmark = stage.metrics if stage else NO_BENCHMARK
     float_file = benchmark.find("tflite", "float32")
     reference = benchmark.find("keras", "float32") or float_file
     # Which int8 file is shown is decided by its kind, never by its test accuracy.
-    headline = benchmark.find("tflite", "int8_qat", "int8_ptq")
+    int8 = benchmark.find("tflite", "int8_qat", "int8_ptq")
     artifacts = [_compare(row, reference, float_file or reference) for row in benchmark.rows]
 
     def find(row: BenchmarkRow | None) -> Artifact | None:
         return next((artifact for artifact in artifacts if artifact.row is row), None)
 
-    shown = find(headline)
+    headline = find(int8)
     if stage is None:
         verdict = _no_benchmark(record)
-    elif shown is None or reference is None:
+    elif headline is None or reference is None:
         verdict = Verdict(
             "unknown",
-            f"Not comparable: the benchmark has no {'float model' if shown else 'int8 file'}.",
+            f"Not comparable: the benchmark has no {'float model' if headline else 'int8 file'}.",
             "The verdict compares an int8 file with the float model of the same run.",
         )
     else:
-        verdict = judge(shown.row, reference, benchmark, shown.size_share)
-    return Summary(record, tuple(artifacts), find(reference), find(float_file), shown, verdict)
+        verdict = judge(headline.row, reference, benchmark, headline.size_share)
+    return Summary(
+        record=record,
+        artifacts=tuple(artifacts),
+        reference=find(reference),
+        float_file=find(float_file),
+        headline=headline,
+        verdict=verdict,
+    )
 
 
 def _compare(

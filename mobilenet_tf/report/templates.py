@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mobilenet_tf.report.tables import code_span, escape_markdown, format_table, longest_fence
-from mobilenet_tf.report.units import MISSING, format_ms, format_size, plural, signed
+from mobilenet_tf.report.units import MISSING, fixed, format_ms, format_size, plural, signed
 from mobilenet_tf.system.terminal import escape
 
 if TYPE_CHECKING:
@@ -50,13 +50,13 @@ def environment(folder: Path = TEMPLATES) -> jinja2.Environment:
         "ms": format_ms,
         "points": signed,
     }
-    env.globals |= {"policy": POLICY, "missing": MISSING, "plural": plural}
+    env.globals |= {"policy": POLICY, "missing": MISSING, "plural": plural, "fixed": fixed}
     return env
 
 
-def render(template: str, **values: Any) -> str:
-    """Return a page of the report's own templates."""
-    env = environment()
+def render(template: str, folder: Path = TEMPLATES, /, **values: Any) -> str:
+    """Return a page made from a template of a folder, no more than one blank line at a time."""
+    env = environment(folder)
     if ".html" in template:
         import markupsafe
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mobilenet_tf.report.summary import Summary
 from mobilenet_tf.report.tables import Column, Table
-from mobilenet_tf.report.templates import environment
+from mobilenet_tf.report.templates import render
 from mobilenet_tf.runs.results import BenchmarkRow
 
 INPUT_RULES = {
@@ -59,14 +59,10 @@ def python_example(summary: Summary) -> str:
     if row is None:
         return ""
     classes = list(summary.classes)
-    return (
-        environment()
-        .get_template("example.py.jinja")
-        .render(
-            row=row,
-            classes=classes if 0 < len(classes) <= INLINE_CLASSES else None,
-            side=recipe.model.resolution_px,
-            logits=recipe.export.logits,
-        )
-        .strip()
-    )
+    return render(
+        "example.py.jinja",
+        row=row,
+        classes=classes if 0 < len(classes) <= INLINE_CLASSES else None,
+        side=recipe.model.resolution_px,
+        logits=recipe.export.logits,
+    ).strip()

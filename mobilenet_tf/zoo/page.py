@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,19 +11,12 @@ import msgspec
 from mobilenet_tf.data.catalog import dataset_info
 from mobilenet_tf.models.catalog import model_table
 from mobilenet_tf.recipe import ModelSettings, Recipe
-from mobilenet_tf.report import Column, Summary, format_table, summarise
-from mobilenet_tf.report.provenance import (
-    environment_table,
-    files_table,
-    format_toml,
-    selection_note,
-    stages_table,
-)
-from mobilenet_tf.report.sections import class_table, confusion_pairs, stage_table
+from mobilenet_tf.report import Column, format_table, summarise
+from mobilenet_tf.report.page import PARTS
+from mobilenet_tf.report.provenance import format_toml
 from mobilenet_tf.report.tables import make_table
-from mobilenet_tf.report.templates import environment
+from mobilenet_tf.report.templates import render
 from mobilenet_tf.report.units import fixed
-from mobilenet_tf.report.usage import mapping_table, python_example
 from mobilenet_tf.runs.record import RunRecord
 from mobilenet_tf.runs.results import FitMetrics
 from mobilenet_tf.system.hardware import name_machines
@@ -108,31 +99,17 @@ def _make_again(name: str) -> str:
 
 def format_page(card: Card) -> str:
     """Return a card as a Markdown page; it is a function of the card alone."""
-    summary = _summarise(card)
     shares = zip(card.int8_row.per_class, card.classes, strict=True)
-    fits = _fits(card)
-    text = _render(
+    return _render(
         "card.md.j2",
         card,
-        accuracy=replace(stage_table(summary), title="Accuracy, size, latency"),
-        classes=class_table(summary),
-        mistakes=confusion_pairs(summary),
-        python_example=python_example(summary),
         fine_tuning=_fine_tuning(card),
-        tensors=mapping_table(summary),
         weakest=min((share, name) for share, name in shares if share is not None),
         data_notes=DATA_NOTES.get(card.dataset, (dataset_info(card.dataset).description + ".",)),
-        fit=fits[0],
-        selection=selection_note(summary),
-        changed=any(fit.changed_on_the_way for fit in fits),
+        fits=[m for _, s in card.stages.items() if isinstance(m := s.metrics, FitMetrics)],
         needs=_needs(card),
         make_again=_make_again(card.name),
-        recipe_toml=format_toml(card.recipe),
-        stages=stages_table(summary),
-        environment=environment_table(summary),
-        files=files_table(card.files),
     )
-    return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
 
 
 def format_short_card(card: Card, folder: Path) -> str:
@@ -140,31 +117,18 @@ def format_short_card(card: Card, folder: Path) -> str:
 
     `folder` is the folder of the model's files.
     """
-    tensors = mapping_table(_summarise(card))
-    rows = tensors.rows if tensors else ()
-    values = {"tensors": rows, "folder": folder, "page_file": PAGE_FILE}
-    return _render("card.txt.j2", card, **values).rstrip()
+    return _render("card.txt.j2", card, folder=folder, page_file=PAGE_FILE).rstrip()
 
 
 def _render(template: str, card: Card, **values: Any) -> str:
-    env = environment(TEMPLATES)
-    env.globals |= {"fixed": fixed}
+    summary = summarise(RunRecord(name=card.name, recipe=card.recipe, stages=card.stages))
     title, machine = model_table(card.model).title, name_machines([_machine(card)])
-    return env.get_template(template).render(card=card, title=title, machine=machine, **values)
-
-
-def _summarise(card: Card) -> Summary:
-    return summarise(RunRecord(name=card.name, recipe=card.recipe, stages=card.stages))
+    values |= {"card": card, "summary": summary, "title": title, "machine": machine, **PARTS}
+    return render(template, TEMPLATES, **values)
 
 
 def _machine(card: Card) -> Any:
     return msgspec.to_builtins(card.stages.benchmark)["machine"]
-
-
-def _fits(card: Card) -> list[FitMetrics]:
-    """Return the metrics of float training and of quantization-aware training."""
-    metrics = [record.metrics for _, record in card.stages.items()]
-    return [fit for fit in metrics if isinstance(fit, FitMetrics)]
 
 
 def _fine_tuning(card: Card) -> str:
