@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 from mobilenet_tf.data.pipeline import resize_bytes
 from mobilenet_tf.data.training import load_training_data
@@ -12,14 +13,16 @@ from mobilenet_tf.evaluation.parity import compare_probabilities
 from mobilenet_tf.evaluation.predict import to_probabilities
 from mobilenet_tf.files import write_bytes
 from mobilenet_tf.pipeline.networks import build_float_model, build_quantized_model
+from mobilenet_tf.pipeline.plan import Plan
 from mobilenet_tf.pipeline.stages import Outcome, Work
+from mobilenet_tf.recipe import Quantization
 from mobilenet_tf.runs.names import tflite_io_type, tflite_name
 from mobilenet_tf.runs.results import ExportedFile, ExportMetrics
 from mobilenet_tf.system import terminal
 from mobilenet_tf.tflite.convert import convert
 from mobilenet_tf.tflite.interpreter import Classifier
 from mobilenet_tf.tflite.metadata import set_resize
-from mobilenet_tf.training.fine_tuning import draw_calibration
+from mobilenet_tf.training.fine_tuning import Calibration, draw_calibration
 
 log = logging.getLogger(__name__)
 COMPARED_COUNT = 1000
@@ -45,50 +48,37 @@ def run(work: Work) -> Outcome[ExportMetrics]:
     data = load_training_data(recipe, plan.data_dir)
     compared = data.validation or data.train
     images = resize_bytes(compared.images[:COMPARED_COUNT], recipe.model.resolution_px)
-    models = {"float": build_float_model(recipe, inputs["train"])}
+    float_model = build_float_model(recipe, inputs["train"])
     calibration = draw_calibration(
-        models["float"], data.train, recipe.export.calibration_count, recipe.seed
+        float_model, data.train, recipe.export.calibration_count, recipe.seed
     )
     if "int8_ptq" in wanted:
         log.info("export: int8_ptq has the ranges of %s", calibration)
-    if "int8_qat" in wanted:
-        models["int8_qat"] = build_quantized_model(recipe, inputs["qat"])
-    expected = {
-        name: predict_all(make_keras_predict_fn(model), images) for name, model in models.items()
-    }
+    expected = predict_all(make_keras_predict_fn(float_model), images)
     files = []
     for quantization in terminal.track(wanted, "export"):
-        source = quantization if quantization in models else "float"
+        if quantization == "int8_qat":
+            model = build_quantized_model(recipe, inputs["qat"])
+            probabilities = predict_all(make_keras_predict_fn(model), images)
+        else:
+            model, probabilities = float_model, expected
         path = work.folder / tflite_name(recipe, quantization)
-        with terminal.bar(f"converting to {quantization}", None):
-            content = convert(
-                models[source],
-                quantization=quantization,
-                classes=plan.dataset.classes,
-                description=f"{plan.variant.name} trained on {plan.dataset.name}",
-                io_type=recipe.export.io_type,
-                logits=recipe.export.logits,
-                calibration_images=calibration.images if quantization == "int8_ptq" else None,
-            )
-        if recipe.data.resize != "crop":
-            content = set_resize(content, recipe.data.resize)
-        write_bytes(path, content)
+        write_bytes(path, _convert(model, plan, quantization, calibration))
         predicted = to_probabilities(Classifier.load(path))(images)
-        parity = compare_probabilities(expected[source], predicted)
         exported = ExportedFile(
             file=path.name,
             quantization=quantization,
             io_type=tflite_io_type(recipe, quantization),
-            size_bytes=len(content),
-            parity=parity,
+            size_bytes=path.stat().st_size,
+            parity=compare_probabilities(probabilities, predicted),
         )
         files.append(exported)
         log.info(
             "export: %s  %s bytes, predicts the class of its Keras model for %.2f %% of %s images",
             path.name,
-            f"{len(content):,}",
-            100 * parity.top1_agreement,
-            f"{parity.count:,}",
+            f"{exported.size_bytes:,}",
+            100 * exported.parity.top1_agreement,
+            f"{exported.parity.count:,}",
         )
     metrics = ExportMetrics(
         files=tuple(files),
@@ -97,3 +87,18 @@ def run(work: Work) -> Outcome[ExportMetrics]:
         calibration="train",
     )
     return Outcome(metrics, data.fingerprints)
+
+
+def _convert(model: Any, plan: Plan, quantization: Quantization, calibration: Calibration) -> bytes:
+    with terminal.bar(f"converting to {quantization}", None):
+        content = convert(
+            model,
+            quantization=quantization,
+            classes=plan.dataset.classes,
+            description=f"{plan.variant.name} trained on {plan.dataset.name}",
+            io_type=plan.recipe.export.io_type,
+            logits=plan.recipe.export.logits,
+            calibration_images=calibration.images,
+        )
+    resize = plan.recipe.data.resize
+    return content if resize == "crop" else set_resize(content, resize)

@@ -45,7 +45,7 @@ def run_pipeline(plan: Plan, rerun: Rerun = Rerun()) -> dict[str, StageResult[An
             continue
         log.info("%s: running (%s)", label, state.reason)
         later = tuple(stage.name for stage in wanted[i + 1 :])
-        done[stage.name] = run_stage(stage, plan, replace(rerun, resume=True), later)
+        done[stage.name] = _run_stage(stage, plan, replace(rerun, resume=True), later)
         log.info("%s: done in %s", label, format_duration(done[stage.name].wall_time_s))
     plan.run.save_recipe(plan.recipe)
     return done
@@ -72,16 +72,16 @@ def run_one(stage: str, plan: Plan, rerun: Rerun = Rerun()) -> StageResult[Any]:
                 f"{run.path} has a finished {stage} with other settings ({state.reason});"
                 " --overwrite makes it again, --out of mtf train begins another run"
             )
-    return run_stage(row, plan, rerun)
+    return _run_stage(row, plan, rerun)
 
 
-def run_stage(
+def _run_stage(
     stage: Stage, plan: Plan, rerun: Rerun, later: tuple[str, ...] = ()
 ) -> StageResult[Any]:
     """Do the work of one stage and put its folder in place; an earlier one goes to previous/."""
     run = plan.run
-    inputs = load_inputs(stage, plan)
-    digests = {name: run.digest(name) for name in inputs}
+    folders = {name: run.stage(name) for name in load_inputs(stage, plan)}
+    digests = {name: run.digest(name) for name in folders}
     if stage.name == "train":
         plan.check_training()
         digests |= {name: origin.sha256 or "" for name, origin in plan.origins.items()}
@@ -89,9 +89,8 @@ def run_stage(
     started, clock = datetime.now(timezone.utc), time.monotonic()
     folder = run.partial(stage.name)
     with run.keeping_settings(stage.name):
-        begun = begin_partial(stage, run, asked, rerun)
+        begun = _begin_partial(stage, run, asked, rerun)
         run.save_recipe(plan.recipe)
-        folders = {name: run.stage(name) for name in inputs}
         outcome = stage.run(Work(plan, folder, folders, later))
     took_s, metrics = time.monotonic() - clock, outcome.metrics
     if isinstance(metrics, FitMetrics):
@@ -136,7 +135,7 @@ def load_inputs(stage: Stage, plan: Plan) -> dict[str, StageResult[Any]]:
     return inputs
 
 
-def begin_partial(
+def _begin_partial(
     stage: Stage, run: RunFolder, asked: StageSettings, rerun: Rerun
 ) -> StageSettings:
     """Prepare the folder a stage works in, fresh or continued; return what it is done with.
@@ -147,7 +146,7 @@ def begin_partial(
     partial = run.partial(stage.name)
     begun = stage.resumable and run.has_checkpoint(stage.name)
     held = run.partial_settings(stage.name) if begun and not rerun.overwrite else None
-    if begun and (held is None or is_from_other_weights(held, asked)):
+    if begun and (held is None or _is_from_other_weights(held, asked)):
         kept = run.set_aside(partial)
         why = "" if rerun.overwrite else " was begun from other weights; it"
         log.info("%s: the unfinished one%s is now %s", stage.name, why, kept)
@@ -156,8 +155,9 @@ def begin_partial(
         run.discard_partial(stage.name)
         run.begin(stage.name, asked)
         return asked
-    differences = list_differences(with_defaults(held.settings), asked.settings)
-    fixed = list_fixed(stage.name, held, asked)
+    before = with_defaults(held.settings)
+    differences = list_differences(before, asked.settings)
+    fixed = _list_fixed(stage.name, before, asked.settings)
     if differences and (fixed or not rerun.allow_changes):
         why = f" ({' and '.join(fixed)} cannot change on the way)" if fixed else ""
         allowing = "" if fixed else " --allow-changes to continue with these,"
@@ -178,17 +178,16 @@ def begin_partial(
     return asked
 
 
-def list_fixed(name: str, held: StageSettings, asked: StageSettings) -> list[str]:
+def _list_fixed(name: str, *settings: dict[str, Any]) -> list[str]:
     """Return the settings of an unfinished stage that differ and that its checkpoint depends on."""
-    old, new = (
-        {**fit, "ema_decay": bool(fit["ema_decay"])}  # with averages or without
-        for fit in (with_defaults(begun.settings)[name] for begun in (held, asked))
+    old, new = (  # with averages or without
+        {**begun[name], "ema_decay": bool(begun[name]["ema_decay"])} for begun in settings
     )
     fixed = ("optimizer", "ema_decay", "weights")
     return [f"{name}.{setting}" for setting in fixed if old.get(setting) != new.get(setting)]
 
 
-def is_from_other_weights(held: StageSettings, asked: StageSettings) -> bool:
+def _is_from_other_weights(held: StageSettings, asked: StageSettings) -> bool:
     """Tell whether what an unfinished stage was begun from has been made again since.
 
     Another teacher or other weights to start from are a change of settings instead.

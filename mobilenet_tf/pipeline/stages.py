@@ -64,8 +64,7 @@ class Stage:
 
     def run(self, work: Work) -> Outcome[Any]:
         """Do the work of this stage; TensorFlow is loaded here, where it is needed."""
-        outcome: Outcome[Any] = importlib.import_module(f"{__package__}.{self.name}").run(work)
-        return outcome
+        return importlib.import_module(f"{__package__}.{self.name}").run(work)
 
 
 STAGES = (
