@@ -13,7 +13,7 @@ from mobilenet_tf.errors import MtfError
 from mobilenet_tf.system import terminal
 
 if TYPE_CHECKING:
-    from mobilenet_tf.system.doctor import Check, Dataset
+    from mobilenet_tf.system.doctor import Check
 
 
 @click.command(short_help="Check whether this machine is ready.")
@@ -60,14 +60,13 @@ def command(*, data_dir: Path | None, out: Path, everything: bool, as_json: bool
         raise MtfError(f"{count}: fix what is listed as a problem above")
 
 
-def list_datasets(data_dir: Path | None) -> list[Dataset]:
+def list_datasets(data_dir: Path | None) -> list[tuple[str, bool, str]]:
     """Return the datasets and their states, as the examination takes them."""
     from mobilenet_tf.data.catalog import DATASETS
     from mobilenet_tf.data.sources import find_dataset
-    from mobilenet_tf.system.doctor import Dataset
 
     found = [find_dataset(name, data_dir) for name in DATASETS]
-    return [Dataset(status.name, status.ready, status.detail) for status in found]
+    return [(status.name, status.ready, status.detail) for status in found]
 
 
 def _echo(check: Check) -> None:

@@ -5,6 +5,7 @@ Nothing heavy is imported, and every part is checked even where another is broke
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import shutil
@@ -19,7 +20,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal
 
 from mobilenet_tf import __version__
 from mobilenet_tf.system.child import python_command
@@ -38,10 +39,19 @@ Level = Literal["ok", "warning", "problem"]
 
 PROJECT = "mobilenet-tf"
 INSTALL = f"install {PROJECT} with its dependencies: `pip install .` in its folder"
-PYTHONS = ((3, 10), (3, 13))  # the first and the last that TensorFlow and LiteRT have wheels for
 DATA_SERVER = "https://www.cs.toronto.edu/~kriz/cifar.html"
 NETWORK_TIMEOUT_S = 3.0
 GIB = 2**30
+NEEDS = {  # GiB that are enough, GiB below which it is a problem, and how to get more
+    "memory": (3.0, 1.0, "close other programs; `mtf run quickstart` needs least"),
+    "runs": (1.0, 0.1, "free some space, or choose another folder with --out"),
+    "temporary files": (0.1, 0.01, "free some space, or set TMPDIR to another folder"),
+    "datasets": (1.0, 0.1, "free some space, or choose another folder with --data-dir"),
+}
+X86_NEEDS: dict[str, tuple[Level, str]] = {  # feature -> level without it, and why
+    "avx": ("problem", "AVX: TensorFlow's wheels crash"),
+    "avx2": ("warning", "AVX2: training and int8 inference are slow"),
+}
 
 
 @dataclass(frozen=True)
@@ -54,41 +64,18 @@ class Check:
     fix: str = ""
 
 
-class Dataset(NamedTuple):
-    """Whether a dataset is ready, and where it is or comes from."""
-
-    name: str
-    ready: bool
-    detail: str
-
-
-class _Need(NamedTuple):
-    enough_gib: float
-    least_gib: float  # less is a problem
-    fix: str
-
-
-_TRAINING = _Need(3.0, 1.0, "close other programs; `mtf run quickstart` needs least")
-_RUN = _Need(1.0, 0.1, "free some space, or choose another folder with --out")
-_TEMPORARY = _Need(0.1, 0.01, "free some space, or set TMPDIR to another folder")
-_PREPARED = _Need(1.0, 0.1, "free some space, or choose another folder with --data-dir")
-
-_X86_NEEDS: tuple[tuple[str, Level, str], ...] = (  # feature, level without it, and why
-    ("avx", "problem", "AVX: TensorFlow's wheels crash"),
-    ("avx2", "warning", "AVX2: training and int8 inference are slow"),
-)
-
-
 def examine(
-    datasets: Sequence[Dataset] = (),
+    datasets: Sequence[tuple[str, bool, str]] = (),
     *,
     data_dir: Path | None = None,
     out: Path = Path("artifacts"),
 ) -> list[Check]:
-    """Check this machine; missing datasets go to `data_dir`, runs to `out`."""
+    """Check this machine; missing datasets go to `data_dir`, runs to `out`.
+
+    A dataset is its name, whether it is ready, and where it is or comes from.
+    """
     answers = _ask_server()  # while the rest is checked
     parts: dict[str, Callable[[], Iterable[Check]]] = {
-        "python": check_python,
         "versions": check_versions,
         "LiteRT": check_interpreter,
         "variables": check_variables,
@@ -108,62 +95,53 @@ def examine(
     return checks
 
 
-def check_python() -> Iterator[Check]:
-    """Check the interpreter: its version."""
-    version = platform.python_version()
-    first, last = (".".join(map(str, each)) for each in PYTHONS)
-    if not PYTHONS[0] <= sys.version_info[:2] <= PYTHONS[1]:
-        detail = f"{version}; TensorFlow and LiteRT have wheels for {first} to {last}"
-        yield Check("python", "problem", detail, f"make a virtual environment with Python {last}")
-    else:
-        yield Check("python", "ok", f"{version} in {sys.prefix}")
-
-
 def check_versions() -> Iterator[Check]:
     """Compare what is installed with what this project needs, and what those need in turn."""
-    from packaging.utils import canonicalize_name
-
     needed, origin = find_requirements()
     if not needed:
         yield Check("versions", "warning", f"{origin}: its requirements are unknown", INSTALL)
         return
-    yield Check(PROJECT, "ok", f"{__version__}, {origin}")
-    wanted = [(PROJECT, requirement) for requirement in needed]
-    for owner in needed:
+    yield Check(PROJECT, "ok", f"{__version__}, {origin}, in {sys.prefix}")
+    wanted = [(PROJECT, each) for each in needed]
+    for owner in needed[1:]:
         version = _installed(owner.name)
         if version is not None:
             inner = _parse(metadata.requires(owner.name))
-            wanted += [(f"{owner.name} {version}", requirement) for requirement in inner]
-    broken: set[str] = set()
-    for needed_by, requirement in wanted:
-        version, name = _installed(requirement.name), canonicalize_name(requirement.name)
-        if version is not None and requirement.specifier.contains(version, prereleases=True):
+            wanted += [(f"{owner.name} {version}", each) for each in inner]
+    checks: dict[str, Check] = {}  # by package; the first that is wrong is what is shown
+    for needed_by, each in wanted:
+        version, name = _installed(each.name), each.name.lower().replace("_", "-")
+        if version is not None and each.specifier.contains(version, prereleases=True):
             if needed_by == PROJECT:
-                yield Check(requirement.name, "ok", version)
-        elif name not in broken:
-            broken.add(name)
+                checks[name] = Check(each.name, "ok", version)
+        elif name not in checks or checks[name].level == "ok":
             state = "not installed" if version is None else f"{version} is installed"
-            fix = f"pip install '{requirement.name}{requirement.specifier}'"
-            detail = f"{state}; {needed_by} needs {requirement}"
-            yield Check(requirement.name, "problem", detail, fix)
+            fix = f"pip install '{each.name}{each.specifier}'"
+            if name == "python":
+                fix = "make a virtual environment with such a Python"
+            checks[name] = Check(each.name, "problem", f"{state}; {needed_by} needs {each}", fix)
+    yield from checks.values()
 
 
 def find_requirements() -> tuple[list[Requirement], str]:
-    """Return what the project needs here, and where that comes from: the package or a checkout."""
+    """Return what the project needs here, Python first, and where that comes from."""
     if sys.version_info >= (3, 11):
         import tomllib
     else:
         import tomli as tomllib
 
     try:
-        return _parse(metadata.requires(PROJECT)), "installed"
+        known = metadata.metadata(PROJECT)
+        pythons, lines, origin = known["Requires-Python"], metadata.requires(PROJECT), "installed"
     except metadata.PackageNotFoundError:
         project_file = Path(__file__).resolve().parents[2] / "pyproject.toml"
-    try:
-        project = tomllib.loads(project_file.read_text(encoding="utf-8"))["project"]
-    except (OSError, ValueError, KeyError):
-        return [], f"{PROJECT} is not installed"
-    return _parse(project["dependencies"]), "run from a checkout"
+        try:
+            project = tomllib.loads(project_file.read_text(encoding="utf-8"))["project"]
+            pythons, lines = project["requires-python"], project["dependencies"]
+        except (OSError, ValueError, KeyError):
+            return [], f"{PROJECT} is not installed"
+        origin = "run from a checkout"
+    return _parse([f"python{pythons}", *(lines or ())]), origin
 
 
 def check_interpreter() -> Iterator[Check]:
@@ -210,11 +188,11 @@ def check_cpu() -> Iterator[Check]:
     total = os.cpu_count() or cores
     detail = f"{platform.machine()}, {cores} core{'s' if cores != 1 else ''}"
     detail += f" of {total}" if cores < total else ""
-    missing = [need for need in _X86_NEEDS if is_x86() and need[0] not in (features or ())]
+    missing = [name for name in X86_NEEDS if is_x86() and name not in (features or ())]
     if features is None:
         yield Check("cpu", "ok", f"{detail}; its features cannot be read here")
     elif missing:
-        _, level, why = missing[0]
+        level, why = X86_NEEDS[missing[0]]
         fix = "use another machine, or give this virtual one the host's CPU model"
         yield Check("cpu", level, f"{detail}, without {why}", fix)
     else:
@@ -227,18 +205,17 @@ def check_cpu() -> Iterator[Check]:
 def check_memory() -> Iterator[Check]:
     """Compare the free memory with what training on CIFAR-10 needs."""
     free, total = memory_bytes()
-    yield _check_free("memory", free, _TRAINING, f" of {total / GIB:.1f}")
+    yield _check_free("memory", "memory", free, f" of {total / GIB:.1f}")
 
 
 def check_disk(out: Path) -> Iterator[Check]:
     """Check that runs and temporary files can be written and have room."""
-    yield _check_folder(f"runs in {out}", out, _RUN)
-    temporary = Path(tempfile.gettempdir())
-    yield _check_folder(f"temporary files in {temporary}", temporary, _TEMPORARY)
+    yield _check_folder("runs", out)
+    yield _check_folder("temporary files", Path(tempfile.gettempdir()))
 
 
 def check_datasets(
-    datasets: Sequence[Dataset], data_dir: Path, answers: Callable[[], bool]
+    datasets: Sequence[tuple[str, bool, str]], data_dir: Path, answers: Callable[[], bool]
 ) -> Iterator[Check]:
     """Say which datasets are ready, and whether `answers`, their server, can give the others."""
     downloadable = False
@@ -253,7 +230,7 @@ def check_datasets(
             away = f"not in {data_dir}, and {DATA_SERVER} does not answer"
             yield Check(name, "warning", away, fix)
     if downloadable:
-        check = _check_folder(f"datasets in {data_dir}", data_dir, _PREPARED)
+        check = _check_folder("datasets", data_dir)
         yield replace(check, level="warning") if check.level == "problem" else check
 
 
@@ -263,42 +240,41 @@ def _ask_server() -> Callable[[], bool]:
 
     def ask() -> None:
         request = urllib.request.Request(DATA_SERVER, method="HEAD")  # https
-        try:
-            urllib.request.urlopen(request, timeout=NETWORK_TIMEOUT_S).close()  # noqa: S310  # https
-        except urllib.error.HTTPError:
-            pass  # an answer all the same
-        except (OSError, ValueError):  # ValueError: a proxy variable that is no URL
-            return
-        answered.set()
-
-    thread = threading.Thread(target=ask, daemon=True)
-    thread.start()
+        with contextlib.suppress(OSError, ValueError):  # ValueError: a proxy that is no URL
+            with contextlib.suppress(urllib.error.HTTPError):  # an answer all the same
+                urllib.request.urlopen(request, timeout=NETWORK_TIMEOUT_S).close()  # noqa: S310  # https
+            answered.set()
 
     def answers() -> bool:
         thread.join(NETWORK_TIMEOUT_S)
         return answered.is_set()
 
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
     return answers
 
 
-def _check_folder(name: str, path: Path, need: _Need) -> Check:
-    path = path.expanduser().absolute()
+def _check_folder(what: str, path: Path) -> Check:
+    name, path = f"{what} in {path}", path.expanduser().absolute()
     folder = next((each for each in (path, *path.parents) if each.exists()), path)
     if not folder.is_dir() or not os.access(folder, os.W_OK):
         return Check(name, "problem", f"{folder} cannot be written to", "choose another folder")
-    return _check_free(name, shutil.disk_usage(folder).free, need)
+    return _check_free(name, what, shutil.disk_usage(folder).free)
 
 
-def _check_free(name: str, free_bytes: int, need: _Need, rest: str = "") -> Check:
+def _check_free(name: str, what: str, free_bytes: int, rest: str = "") -> Check:
+    enough_gib, least_gib, fix = NEEDS[what]
     free_gib = free_bytes / GIB
-    if free_gib >= need.enough_gib:
+    if free_gib >= enough_gib:
         return Check(name, "ok", f"{free_gib:.1f} GiB free{rest}")
-    level: Level = "warning" if free_gib >= need.least_gib else "problem"
-    detail = f"{free_gib:.2f} GiB free{rest}; up to {need.enough_gib:g} GiB may be needed"
-    return Check(name, level, detail, need.fix)
+    level: Level = "warning" if free_gib >= least_gib else "problem"
+    detail = f"{free_gib:.2f} GiB free{rest}; up to {enough_gib:g} GiB may be needed"
+    return Check(name, level, detail, fix)
 
 
 def _installed(name: str) -> str | None:
+    if name == "python":
+        return platform.python_version()
     try:
         return metadata.version(name)
     except metadata.PackageNotFoundError:

@@ -39,11 +39,9 @@ def list_features(features: frozenset[str]) -> list[str]:
 
 def read_cpu_features() -> frozenset[str] | None:
     """Return the processor's features under Linux' names; None where they cannot be read."""
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.is_file():
-        text = cpuinfo.read_text(errors="replace")
-        flags = re.search(r"^(?:flags|Features)\s*:(.*)$", text, re.MULTILINE)
-        return frozenset(flags[1].split()) if flags else None
+    flags = _read_cpuinfo("flags|Features")
+    if flags is not None:
+        return frozenset(flags.split())
     if platform.system() == "Darwin":
         listed = subprocess.run(
             ["/usr/sbin/sysctl", "-a"], capture_output=True, text=True, timeout=5, check=False
@@ -89,8 +87,9 @@ def memory_bytes() -> tuple[int, int]:
 def describe_machine() -> dict[str, Any]:
     """Return what speed depends on: processor and its features, cores, memory, system."""
     _, total_bytes = memory_bytes()
+    name = _read_cpuinfo("model name")
     return {
-        "processor": processor_name(),
+        "processor": name or platform.processor() or platform.machine(),
         "features": ", ".join(list_features(read_cpu_features() or frozenset())),
         "architecture": platform.machine(),
         "cores": usable_cores(),
@@ -112,11 +111,10 @@ def name_machines(machines: Iterable[Mapping[str, Any]]) -> str:
     )
 
 
-def processor_name() -> str:
-    """Return the processor's name as the system gives it."""
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.is_file():
-        for line in cpuinfo.read_text(errors="replace").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
+def _read_cpuinfo(field: str) -> str | None:
+    """Return a field of Linux' list of processors, from the first of them; None elsewhere."""
+    with contextlib.suppress(OSError):
+        text = Path("/proc/cpuinfo").read_text(errors="replace")
+        if found := re.search(rf"^(?:{field})\s*:(.*)$", text, re.MULTILINE):
+            return found[1].strip()
+    return None

@@ -106,7 +106,7 @@ def set_up(*, quiet: bool = False, as_json: bool = False) -> Iterator[None]:
     """Show the project's messages and, where standard error is a terminal, progress."""
     logger = logging.getLogger(ROOT)
     handler = _Handler(to_stderr=as_json)
-    before = (logger.level, logger.propagate)
+    level, propagate = logger.level, logger.propagate
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
     logger.propagate = False  # a library's root handler would print everything again
@@ -115,8 +115,8 @@ def set_up(*, quiet: bool = False, as_json: bool = False) -> Iterator[None]:
             yield
     finally:
         logger.removeHandler(handler)
-        logger.level, logger.propagate = before
-        logger.setLevel(logger.level)  # clears the levels that logging remembers
+        logger.propagate = propagate
+        logger.setLevel(level)
 
 
 @contextlib.contextmanager

@@ -71,10 +71,13 @@ def test_every_check_that_is_not_ok_has_a_fix(monkeypatch: Patch, tmp_path: Path
     assert all(check.fix for check in bad)
 
 
-@pytest.mark.parametrize("minor", [9, 14])
-def test_an_unsupported_python_is_a_problem(monkeypatch: Patch, minor: int) -> None:
-    monkeypatch.setattr(doctor.sys, "version_info", (3, minor, 0))
-    assert find(doctor.check_python(), "python").level == "problem"
+@pytest.mark.parametrize("version", ["3.9.18", "3.14.0"])
+def test_an_unsupported_python_is_a_problem(monkeypatch: Patch, version: str) -> None:
+    monkeypatch.setattr(doctor.platform, "python_version", lambda: version)
+    check = find(doctor.check_versions(), "python")
+    assert check.level == "problem"
+    assert ">=3.10" in check.detail
+    assert "virtual environment" in check.fix
 
 
 def test_a_tensorflow_out_of_range_is_a_problem_with_its_command(monkeypatch: Patch) -> None:
@@ -109,7 +112,7 @@ def test_requirements_are_read_from_the_installed_package(monkeypatch: Patch) ->
         metadata, "requires", lambda name: lines if name == doctor.PROJECT else real(name)
     )
     needed, origin = doctor.find_requirements()
-    assert ([each.name for each in needed], origin) == (["tensorflow"], "installed")
+    assert ([each.name for each in needed], origin) == (["python", "tensorflow"], "installed")
     assert find(doctor.check_versions(), "tensorflow").level == "problem"
 
 
