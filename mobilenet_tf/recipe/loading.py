@@ -60,10 +60,8 @@ def find_recipe(name_or_path: str) -> Path:
     path = Path(name_or_path)
     with contextlib.suppress(OSError):  # a name too long for the file system is no file either
         if name_or_path and path.is_dir():
-            raise UsageError(
-                f"{path} is a folder, and folders of images cannot be trained on yet; give a recipe"
-                f" (.toml) or a name: {', '.join(recipe_names())}"
-            )
+            names = ", ".join(recipe_names())
+            raise UsageError(f"{path} is a folder; give a recipe (.toml) or a name: {names}")
         if path.is_file():
             return path
     raise UsageError(

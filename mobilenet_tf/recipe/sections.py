@@ -1,7 +1,7 @@
 """The sections of a recipe: every setting's name, type, range, default and help, once.
 
 Options of the command line, the table in docs/reference/settings.md and all checks are derived
-from here. Units are in the names.
+from here; the text below a setting is its help. Units are in the names.
 """
 
 from __future__ import annotations
@@ -34,11 +34,6 @@ PeakLearningRate = Annotated[float, Meta(gt=0, le=100)]
 Temperature = Annotated[float, Meta(gt=0, le=1000)]
 
 
-def about(text: str) -> Meta:
-    """Return the help text of a setting."""
-    return Meta(description=text)
-
-
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The base of every section: immutable, no unknown key."""
 
@@ -46,42 +41,22 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 class DataSettings(Settings, frozen=True, kw_only=True):
     """Which images, and how many of the training ones are held out for every choice."""
 
-    name: Annotated[Text, about("Dataset, one of `mtf datasets`.")] = "cifar10"
-    validation_count: Annotated[
-        Images,
-        about("Training images held out, stratified by class; 0 for none, the last epoch is kept."),
-    ] = 5000
-    path: Annotated[
-        Text,
-        Meta(
-            description="Folder of images, or CSV file, in place of a named dataset; `name` and"
-            " `validation_count` are then ignored."
-        ),
-    ] = ""
-    classes: Annotated[
-        tuple[Text, ...],
-        Meta(
-            max_length=10_000,
-            description="Classes of that folder in label order; noted by the run itself.",
-        ),
-    ] = ()
-    resize: Annotated[
-        Literal["crop", "pad", "stretch"],
-        Meta(description="How photographs become square: centre crop, grey bars or squeezed."),
-    ] = "crop"
-    holdout_share: Annotated[
-        float,
-        Meta(
-            ge=0,
-            lt=0.5,
-            description="Share of a folder's images held out for validation, and again for test,"
-            " where it has none; 0 follows their number.",
-        ),
-    ] = 0.0
-    unreadable_share: Annotated[
-        Share,
-        Meta(description="Share of unreadable images above which a run stops."),
-    ] = 0.01
+    name: Text = "cifar10"
+    """Dataset, one of `mtf datasets`."""
+    validation_count: Images = 5000
+    """Training images held out, stratified by class; 0 for none, the last epoch is kept."""
+    path: Text = ""
+    """Folder of images, or CSV file, in place of a named dataset; `name` and `validation_count` are
+    then ignored."""
+    classes: Annotated[tuple[Text, ...], Meta(max_length=10_000)] = ()
+    """Classes of that folder in label order; noted by the run itself."""
+    resize: Literal["crop", "pad", "stretch"] = "crop"
+    """How photographs become square: centre crop, grey bars or squeezed."""
+    holdout_share: Annotated[float, Meta(ge=0, lt=0.5)] = 0.0
+    """Share of a folder's images held out for validation, and again for test, where it has none; 0
+    follows their number."""
+    unreadable_share: Share = 0.01
+    """Share of unreadable images above which a run stops."""
 
 
 class Options(Settings, frozen=True, kw_only=True):
@@ -92,28 +67,18 @@ class Options(Settings, frozen=True, kw_only=True):
     cut at the end.
     """
 
-    activation: Annotated[
-        ActivationName, about("Activation everywhere, in place of the paper's.")
-    ] = "paper"
-    squeeze_excitation: Annotated[
-        SqueezeExcitation,
-        about("Squeeze-and-excitation: `on` in every depthwise bottleneck, `off` in none."),
-    ] = "paper"
-    stochastic_depth: Annotated[
-        Rate,
-        about("Share of samples that skip the last residual block in training; less before it."),
-    ] = 0.0
-    head_units: Annotated[
-        int,
-        Meta(ge=0, le=65_536),
-        about("Width of a hidden layer before the classifier; 0 for none."),
-    ] = 0
-    head_dropout: Annotated[Rate, about("Dropout rate after that hidden layer, in training.")] = 0.0
-    block_count: Annotated[
-        int,
-        Meta(ge=0, le=100),
-        about("Keep only the first blocks between stem and head, for a smaller file; 0 keeps all."),
-    ] = 0
+    activation: ActivationName = "paper"
+    """Activation everywhere, in place of the paper's."""
+    squeeze_excitation: SqueezeExcitation = "paper"
+    """Squeeze-and-excitation: `on` in every depthwise bottleneck, `off` in none."""
+    stochastic_depth: Rate = 0.0
+    """Share of samples that skip the last residual block in training; less before it."""
+    head_units: Annotated[int, Meta(ge=0, le=65_536)] = 0
+    """Width of a hidden layer before the classifier; 0 for none."""
+    head_dropout: Rate = 0.0
+    """Dropout rate after that hidden layer, in training."""
+    block_count: Annotated[int, Meta(ge=0, le=100)] = 0
+    """Keep only the first blocks between stem and head, for a smaller file; 0 keeps all."""
 
 
 # Not kw_only, so that its own fields come before those of Options.
@@ -123,23 +88,18 @@ class ModelSettings(Options, frozen=True):
     "paper" is what the model's table has.
     """
 
-    name: Annotated[Text, about("Model, one of `mtf models`.")] = "mobilenet_v1"
-    alpha: Annotated[float, Meta(gt=0, le=1.5), about("Width multiplier.")] = 0.5
-    resolution_px: Annotated[
-        int,
-        Meta(ge=8, le=1024),
-        about("Input resolution in pixels; images of another size are resized."),
-    ] = 32
-    stride_plan: Annotated[
-        StridePlan, about("`imagenet` strides as in the paper; `cifar` later, for small images.")
-    ] = "cifar"
-    dropout: Annotated[
-        Rate | Literal["paper"],
-        about("Dropout rate before the classifier; `paper` is 0.5 for AlexNet, 0.001 elsewhere."),
-    ] = "paper"
-    batch_norm_momentum: Annotated[
-        Rate, about("Share of the moving statistics kept at each step.")
-    ] = 0.9
+    name: Text = "mobilenet_v1"
+    """Model, one of `mtf models`."""
+    alpha: Annotated[float, Meta(gt=0, le=1.5)] = 0.5
+    """Width multiplier."""
+    resolution_px: Annotated[int, Meta(ge=8, le=1024)] = 32
+    """Input resolution in pixels; images of another size are resized."""
+    stride_plan: StridePlan = "cifar"
+    """`imagenet` strides as in the paper; `cifar` later, for small images."""
+    dropout: Rate | Literal["paper"] = "paper"
+    """Dropout rate before the classifier; `paper` is 0.5 for AlexNet, 0.001 elsewhere."""
+    batch_norm_momentum: Rate = 0.9
+    """Share of the moving statistics kept at each step."""
 
     @property
     def options(self) -> Options:
@@ -153,233 +113,152 @@ class AugmentationSettings(Settings, frozen=True, kw_only=True):
     All but crop and flip are strong: they end after `strong_share` of the epochs.
     """
 
-    crop_padding_px: Annotated[
-        int,
-        Meta(ge=0, le=64),
-        about("Random crops from the image padded by this much, with reflection; 0 for none."),
-    ] = 4
-    flip: Annotated[
-        bool | Literal["alternating"],
-        about("Mirror images at random; `alternating` mirrors each one in every other epoch."),
-    ] = True
-    rotation_degrees: Annotated[
-        float,
-        Meta(ge=0, le=180),
-        about("Largest rotation, in both directions; bilinear, with reflected edges."),
-    ] = 0.0
-    translation_share: Annotated[
-        float, Meta(ge=0, lt=0.5), about("Largest translation, as a share of each side.")
-    ] = 0.0
-    color_jitter: Annotated[
-        Rate, about("Largest relative change of brightness, contrast and saturation.")
-    ] = 0.0
-    cutout_px: Annotated[
-        int, Meta(ge=0, le=512), about("Side of a square blanked at a random place; 0 for none.")
-    ] = 0
-    mixup_alpha: Annotated[
-        BetaParameter, about("Parameter of mixup's beta distribution; 0 for none.")
-    ] = 0.0
-    cutmix_alpha: Annotated[
-        BetaParameter,
-        about("Parameter of CutMix's beta distribution; 0 for none. A batch gets mixup or this."),
-    ] = 0.0
-    strong_share: Annotated[
-        Share,
-        about("Share of the float epochs after which all but crop and flip stops, in QAT too."),
-    ] = 1.0
-    random_resized_crop_scale: Annotated[
-        Share,
-        Meta(description="Smallest share of the area that a random crop keeps; 0 for none."),
-    ] = 0.0
-    trivial_augment: Annotated[
-        bool, Meta(description="One random change of geometry or colour for each image.")
-    ] = False
-    erasing_probability: Annotated[
-        Share, Meta(description="Probability that a rectangle is erased; 0 for none.")
-    ] = 0.0
+    crop_padding_px: Annotated[int, Meta(ge=0, le=64)] = 4
+    """Random crops from the image padded by this much, with reflection; 0 for none."""
+    flip: bool | Literal["alternating"] = True
+    """Mirror images at random; `alternating` mirrors each one in every other epoch."""
+    rotation_degrees: Annotated[float, Meta(ge=0, le=180)] = 0.0
+    """Largest rotation, in both directions; bilinear, with reflected edges."""
+    translation_share: Annotated[float, Meta(ge=0, lt=0.5)] = 0.0
+    """Largest translation, as a share of each side."""
+    color_jitter: Rate = 0.0
+    """Largest relative change of brightness, contrast and saturation."""
+    cutout_px: Annotated[int, Meta(ge=0, le=512)] = 0
+    """Side of a square blanked at a random place; 0 for none."""
+    mixup_alpha: BetaParameter = 0.0
+    """Parameter of mixup's beta distribution; 0 for none."""
+    cutmix_alpha: BetaParameter = 0.0
+    """Parameter of CutMix's beta distribution; 0 for none. A batch gets mixup or this."""
+    strong_share: Share = 1.0
+    """Share of the float epochs after which all but crop and flip stops, in QAT too."""
+    random_resized_crop_scale: Share = 0.0
+    """Smallest share of the area that a random crop keeps; 0 for none."""
+    trivial_augment: bool = False
+    """One random change of geometry or colour for each image."""
+    erasing_probability: Share = 0.0
+    """Probability that a rectangle is erased; 0 for none."""
 
 
 class FitSettings(Settings, frozen=True, kw_only=True):
     """How weights are fitted; float training and quantization-aware training share it."""
 
-    epochs: Annotated[Epochs, about("Passes over the training images.")] = 30
-    batch_size: Annotated[
-        int,
-        Meta(ge=1, le=65_536),
-        about("Batch size; the last, partial batch of an epoch is dropped."),
-    ] = 128
-    optimizer: Annotated[
-        Literal["sgd", "adamw"], about("Optimizer; `sgd` has Nesterov momentum.")
-    ] = "sgd"
-    learning_rate: Annotated[PeakLearningRate, about("Peak learning rate.")] = 0.2
-    momentum: Annotated[Rate, about("Momentum of `sgd`.")] = 0.9
-    schedule: Annotated[
-        Schedule,
-        about(
-            "Learning rate after the warm-up: `one_cycle` falls linearly, `cosine` along half a "
-            "cosine, `step` in steps."
-        ),
-    ] = "one_cycle"
-    final_learning_rate: Annotated[
-        BetaParameter, about("Learning rate at the end of `one_cycle` and `cosine`.")
-    ] = 0.0
-    warmup_share: Annotated[
-        Rate, about("Share of the steps in which the learning rate rises linearly from 0.")
-    ] = 0.2
-    step_epochs: Annotated[Epochs, about("Epochs between two drops of the `step` schedule.")] = 60
-    step_factor: Annotated[
-        float,
-        Meta(gt=0, le=1),
-        about("Factor of the learning rate at each drop of the `step` schedule."),
-    ] = 0.2
-    weight_decay: Annotated[
-        float,
-        Meta(ge=0, le=10),
-        about("Decoupled weight decay of kernels but depthwise ones, times the learning rate."),
-    ] = 0.005
-    decay_everything: Annotated[
-        bool, about("Also decay depthwise kernels, batch-norm scales and shifts, and biases.")
-    ] = False
-    label_smoothing: Annotated[
-        Rate, about("Share of the target spread evenly over all classes.")
-    ] = 0.1
-    clip_norm: Annotated[
-        float,
-        Meta(ge=0, le=1_000_000),
-        about("Largest global norm of the gradients; 0 for no clipping."),
-    ] = 0.0
-    ema_decay: Annotated[
-        Rate,
-        about("Decay of the weights' moving average, which is evaluated and kept; 0 for none."),
-    ] = 0.0
-    early_stopping_epochs: Annotated[
-        int,
-        Meta(ge=0, le=10_000),
-        about(
-            "Stop after this many epochs at full resolution without a better validation accuracy; "
-            "0 for never."
-        ),
-    ] = 0
+    epochs: Epochs = 30
+    """Passes over the training images."""
+    batch_size: Annotated[int, Meta(ge=1, le=65_536)] = 128
+    """Batch size; the last, partial batch of an epoch is dropped."""
+    optimizer: Literal["sgd", "adamw"] = "sgd"
+    """Optimizer; `sgd` has Nesterov momentum."""
+    learning_rate: PeakLearningRate = 0.2
+    """Peak learning rate."""
+    momentum: Rate = 0.9
+    """Momentum of `sgd`."""
+    schedule: Schedule = "one_cycle"
+    """Learning rate after the warm-up: `one_cycle` falls linearly, `cosine` along half a cosine,
+    `step` in steps."""
+    final_learning_rate: BetaParameter = 0.0
+    """Learning rate at the end of `one_cycle` and `cosine`."""
+    warmup_share: Rate = 0.2
+    """Share of the steps in which the learning rate rises linearly from 0."""
+    step_epochs: Epochs = 60
+    """Epochs between two drops of the `step` schedule."""
+    step_factor: Annotated[float, Meta(gt=0, le=1)] = 0.2
+    """Factor of the learning rate at each drop of the `step` schedule."""
+    weight_decay: Annotated[float, Meta(ge=0, le=10)] = 0.005
+    """Decoupled weight decay of kernels but depthwise ones, times the learning rate."""
+    decay_everything: bool = False
+    """Also decay depthwise kernels, batch-norm scales and shifts, and biases."""
+    label_smoothing: Rate = 0.1
+    """Share of the target spread evenly over all classes."""
+    clip_norm: Annotated[float, Meta(ge=0, le=1_000_000)] = 0.0
+    """Largest global norm of the gradients; 0 for no clipping."""
+    ema_decay: Rate = 0.0
+    """Decay of the weights' moving average, which is evaluated and kept; 0 for none."""
+    early_stopping_epochs: Annotated[int, Meta(ge=0, le=10_000)] = 0
+    """Stop after this many epochs at full resolution without a better validation accuracy; 0 for
+    never."""
 
 
 class TrainSettings(FitSettings, frozen=True, kw_only=True):
     """Float training: what it has beside the fit that it shares with fine-tuning."""
 
-    progressive_px: Annotated[
-        Annotated[tuple[SidePx, ...], Meta(max_length=16)] | Literal["auto"],
-        about(
-            "Growing resolutions of the first epochs, such as [16, 24]: multiples of the network's "
-            "total stride; `auto` takes half and three quarters of the full one; empty for full "
-            "resolution throughout."
-        ),
-    ] = ()
-    progressive_share: Annotated[
-        Share,
-        about("Share of the epochs that these take, in equal parts; never the last epoch."),
-    ] = 0.6
-    recalibrate_batch_norm_count: Annotated[
-        Images,
-        about("Training images that batch-norm statistics are re-estimated from; 0 for none."),
-    ] = 0
-    teacher: Annotated[
-        Text, about("Distillation: folder of a finished run on the same data; empty for none.")
-    ] = ""
-    distill_share: Annotated[
-        Share,
-        about("With a teacher: share of the loss against its probabilities instead of the labels."),
-    ] = 0.5
-    distill_temperature: Annotated[
-        Temperature, about("Temperature of the logits of both for that.")
-    ] = 2.0
-    precision: Annotated[
-        PrecisionName,
-        about(
-            "Precision of 1x1 convolutions and dense layers; `auto` picks the faster one for each "
-            "layer. QAT is always float32."
-        ),
-    ] = "float32"  # fake quantization needs float32: there is no choice
-    weights: Annotated[
-        Text,
-        about(
-            "Initial weights: a .safetensors file, a name of `mtf zoo`, or a dataset that the zoo "
-            "has this network for; for other classes the classifier starts at random. Empty for a "
-            "random start."
-        ),
-    ] = ""
+    progressive_px: Annotated[tuple[SidePx, ...], Meta(max_length=16)] | Literal["auto"] = ()
+    """Growing resolutions of the first epochs, such as [16, 24]: multiples of the network's total
+    stride; `auto` takes half and three quarters of the full one; empty for full resolution
+    throughout."""
+    progressive_share: Share = 0.6
+    """Share of the epochs that these take, in equal parts; never the last epoch."""
+    recalibrate_batch_norm_count: Images = 0
+    """Training images that batch-norm statistics are re-estimated from; 0 for none."""
+    teacher: Text = ""
+    """Distillation: folder of a finished run on the same data; empty for none."""
+    distill_share: Share = 0.5
+    """With a teacher: share of the loss against its probabilities instead of the labels."""
+    distill_temperature: Temperature = 2.0
+    """Temperature of the logits of both for that."""
+    precision: PrecisionName = "float32"  # fake quantization needs float32: there is no choice
+    """Precision of 1x1 convolutions and dense layers; `auto` picks the faster one for each layer.
+    QAT is always float32."""
+    weights: Text = ""
+    """Initial weights: a .safetensors file, a name of `mtf zoo`, or a dataset that the zoo has this
+    network for; for other classes the classifier starts at random. Empty for a random start."""
 
 
 class QatSettings(FitSettings, frozen=True, kw_only=True):
     """Fine-tuning with fake quantization; 0 epochs leaves quantization-aware training out."""
 
-    epochs: Annotated[
-        int,
-        Meta(ge=0, le=10_000),
-        about("Passes over the training images; 0 leaves quantization-aware training out."),
-    ] = 3
-    learning_rate: Annotated[PeakLearningRate, about("Peak learning rate.")] = 0.015
-    schedule: Annotated[Schedule, about("Schedule, as in `train`.")] = "cosine"
-    warmup_share: Annotated[Rate, about("Share of the steps that warm up, as in `train`.")] = 0.05
-    calibration_count: Annotated[
-        Count,
-        about("Training images that the initial activation ranges come from, outliers left out."),
-    ] = 512
-    freeze_batch_norm_share: Annotated[
-        Share,
-        about("Share of the epochs after which batch-norm statistics are fixed; 0 for never."),
-    ] = 0.5
-    freeze_ranges_share: Annotated[
-        Share, about("Share of the epochs after which ranges are fixed.")
-    ] = 0.5
-    distill_share: Annotated[
-        Share, about("Share of the loss against the float network's probabilities; 0 for none.")
-    ] = 0.0
-    distill_temperature: Annotated[
-        Temperature, about("Temperature of the logits of both for that.")
-    ] = 2.0
+    epochs: Annotated[int, Meta(ge=0, le=10_000)] = 3
+    """Passes over the training images; 0 leaves quantization-aware training out."""
+    learning_rate: PeakLearningRate = 0.015
+    """Peak learning rate."""
+    schedule: Schedule = "cosine"
+    """Schedule, as in `train`."""
+    warmup_share: Rate = 0.05
+    """Share of the steps that warm up, as in `train`."""
+    calibration_count: Count = 512
+    """Training images that the initial activation ranges come from, outliers left out."""
+    freeze_batch_norm_share: Share = 0.5
+    """Share of the epochs after which batch-norm statistics are fixed; 0 for never."""
+    freeze_ranges_share: Share = 0.5
+    """Share of the epochs after which ranges are fixed."""
+    distill_share: Share = 0.0
+    """Share of the loss against the float network's probabilities; 0 for none."""
+    distill_temperature: Temperature = 2.0
+    """Temperature of the logits of both for that."""
 
 
 class ExportSettings(Settings, frozen=True, kw_only=True):
     """Which `.tflite` files are written, and how their int8 ranges are calibrated."""
 
-    quantizations: Annotated[
-        tuple[Quantization, ...], Meta(max_length=16), about("Files to write.")
-    ] = QUANTIZATIONS
-    io_type: Annotated[
-        Literal["int8", "uint8"],
-        about("Type of input and output of int8 files; MediaPipe and LiteRT.js need `uint8`."),
-    ] = "int8"
-    logits: Annotated[bool, about("Return logits: leave the final softmax out.")] = False
-    calibration_count: Annotated[
-        Count, about("Training images that int8_ptq is calibrated on, outliers left out.")
-    ] = 512
+    quantizations: Annotated[tuple[Quantization, ...], Meta(max_length=16)] = QUANTIZATIONS
+    """Files to write."""
+    io_type: Literal["int8", "uint8"] = "int8"
+    """Type of input and output of int8 files; MediaPipe and LiteRT.js need `uint8`."""
+    logits: bool = False
+    """Return logits: leave the final softmax out."""
+    calibration_count: Count = 512
+    """Training images that int8_ptq is calibrated on, outliers left out."""
 
 
 class BenchmarkSettings(Settings, frozen=True, kw_only=True):
     """How the final figures are measured, on the test split."""
 
-    threads: Annotated[int, Meta(ge=1, le=256), about("Threads of the interpreter.")] = 1
-    latency_warmup_runs: Annotated[
-        int, Meta(ge=0, le=100_000), about("Runs of each model before the timed ones.")
-    ] = 10
-    latency_runs: Annotated[Count, about("Timed runs of each model on one image, in turns.")] = 100
-    test_time_augmentation: Annotated[
-        tuple[View, ...],
-        Meta(max_length=16),
-        about("Also test-time augmentation: `flip` (mirrored), `rotate` (90, 180, 270 degrees)."),
-    ] = ()
+    threads: Annotated[int, Meta(ge=1, le=256)] = 1
+    """Threads of the interpreter."""
+    latency_warmup_runs: Annotated[int, Meta(ge=0, le=100_000)] = 10
+    """Runs of each model before the timed ones."""
+    latency_runs: Count = 100
+    """Timed runs of each model on one image, in turns."""
+    test_time_augmentation: Annotated[tuple[View, ...], Meta(max_length=16)] = ()
+    """Also test-time augmentation: `flip` (mirrored), `rotate` (90, 180, 270 degrees)."""
 
 
 class Recipe(Settings, frozen=True, kw_only=True):
     """One experiment, from images to the benchmarked file."""
 
-    seed: Annotated[
-        int,
-        Meta(ge=0, le=2**31 - 1),
-        about("Seed of weights, validation split, order, augmentation and calibration images."),
-    ] = 1
-    deterministic: Annotated[
-        bool, about("Bit-equal weights for the same seed and machine; slower.")
-    ] = False
+    seed: Annotated[int, Meta(ge=0, le=2**31 - 1)] = 1
+    """Seed of weights, validation split, order, augmentation and calibration images."""
+    deterministic: bool = False
+    """Bit-equal weights for the same seed and machine; slower."""
     data: DataSettings = DataSettings()
     model: ModelSettings = ModelSettings()
     augmentation: AugmentationSettings = AugmentationSettings()

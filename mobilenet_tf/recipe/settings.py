@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import ast
+import itertools
 import json
 import math
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
+from inspect import getsource
 from numbers import Real
 from typing import Any
 
@@ -15,7 +19,7 @@ from msgspec import inspect
 from msgspec.structs import replace
 
 from mobilenet_tf.errors import UsageError, nearest, suggest
-from mobilenet_tf.recipe.sections import Recipe, Settings
+from mobilenet_tf.recipe.sections import Recipe
 
 SHOWN = 60  # characters of a refused value
 
@@ -58,7 +62,7 @@ class Setting:
     @property
     def metavar(self) -> str:
         """What a help text shows for a value: `INTEGER`, `[sgd|adamw]`."""
-        return "|".join(map(_name, self.kinds))
+        return "|".join(_words(kind)[0] for kind in self.kinds)
 
     @property
     def bounds(self) -> str:
@@ -68,16 +72,14 @@ class Setting:
     @property
     def choices(self) -> tuple[str, ...]:
         """The words that it, or an item of it, may be; empty where there is no such list."""
-        inner = [_items(kind) for kind in self.kinds]
-        literals = [
-            kind for kinds in inner for kind in kinds if isinstance(kind, inspect.LiteralType)
-        ]
-        return tuple(str(value) for kind in literals for value in kind.values)
+        items = [item for kind in self.kinds for item in _items(kind)]
+        literals = [item for item in items if isinstance(item, inspect.LiteralType)]
+        return tuple(str(value) for literal in literals for value in literal.values)
 
     @property
     def range(self) -> str:
         """What is allowed: "a whole number from 1 to 10,000"."""
-        return " or ".join(map(_describe, self.kinds))
+        return " or ".join(_words(kind)[1] for kind in self.kinds)
 
 
 @cache
@@ -88,15 +90,31 @@ def all_settings() -> dict[str, Setting]:
 
 def list_settings(section: type[msgspec.Struct], prefix: str = "") -> Iterator[Setting]:
     """Yield every setting that a section and the sections within it declare."""
-    info = inspect.type_info(section)
+    info, texts = inspect.type_info(section), _read_texts(section.__module__)
     for field in info.fields if isinstance(info, inspect.StructType) else ():
         kind, key = field.type, prefix + field.name
         if isinstance(kind, inspect.StructType):
             yield from list_settings(kind.cls, f"{key}.")
-            continue
-        described = kind.extra_json_schema or {} if isinstance(kind, inspect.Metadata) else {}
-        text = described.get("description", "")
-        yield Setting(key, section, _bare(kind), field.default, text)
+        else:
+            inherited = (texts.get((each.__name__, field.name)) for each in section.__mro__)
+            text = next(filter(None, inherited), "")
+            yield Setting(key, section, _bare(kind), field.default, text)
+
+
+@cache
+def _read_texts(module: str) -> dict[tuple[str, str], str]:
+    """Return the text below each field of each class in the source of a module."""
+    classes = [
+        c
+        for c in ast.walk(ast.parse(getsource(sys.modules[module])))
+        if isinstance(c, ast.ClassDef)
+    ]
+    return {
+        (section.name, ast.unparse(field.target)): " ".join(ast.literal_eval(text.value).split())
+        for section in classes
+        for field, text in itertools.pairwise(section.body)
+        if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr)
+    }
 
 
 def check_setting(key: str, value: Any) -> Any:
@@ -114,10 +132,10 @@ def check_setting(key: str, value: Any) -> Any:
     try:
         checked = msgspec.convert({setting.name: plain}, setting.section)
     except (msgspec.ValidationError, OverflowError) as error:
-        hint = f"give {setting.range}"
-        given = _item(value, str(error))
-        if isinstance(given, str) and nearest(given, setting.choices):
-            hint = suggest(given, setting.choices)
+        words, items = setting.choices, value if isinstance(value, (list, tuple)) else (value,)
+        wrong = [item for item in items if isinstance(item, str) and item not in words]
+        near = [suggest(item, words) for item in wrong if nearest(item, words)]
+        hint = near[0] if near else f"give {setting.range}"
         raise UsageError(f"{key} is {show(value)}; {hint}") from error
     return getattr(checked, setting.name)
 
@@ -148,13 +166,11 @@ def with_defaults(settings: dict[str, Any]) -> dict[str, Any]:
 
     A new setting's default is what was done before there was a choice.
     """
-    sections = [
-        name
-        for name, value in settings.items()
-        if isinstance(value, dict) and isinstance(getattr(Recipe(), name, None), Settings)
-    ]
-    defaults = settings_of(Recipe(), tuple(sections))
-    return {**settings, **{name: {**defaults[name], **settings[name]} for name in sections}}
+    filled = settings_of(Recipe(), Recipe.__struct_fields__)
+    for name, value in settings.items():
+        both = isinstance(value, dict) and isinstance(filled.get(name), dict)
+        filled[name] = {**filled[name], **value} if both else value
+    return {name: filled[name] for name in settings}
 
 
 def list_differences(old: dict[str, Any], new: dict[str, Any], key: str = "") -> list[str]:
@@ -209,13 +225,6 @@ def _names(section: str) -> list[str]:
     return [s.name for s in settings if s.key.rpartition(".")[0] == section]
 
 
-def _item(value: Any, message: str) -> Any:
-    """Return the item of a list that msgspec's message is about, or the value itself."""
-    if isinstance(value, (list, tuple)):
-        return next((item for index, item in enumerate(value) if f"[{index}]" in message), value)
-    return value
-
-
 def _bare(kind: inspect.Type) -> inspect.Type:
     return _bare(kind.type) if isinstance(kind, inspect.Metadata) else kind
 
@@ -230,18 +239,21 @@ def _items(kind: inspect.Type) -> tuple[inspect.Type, ...]:
     return _alternatives(kind.item_type) if isinstance(kind, inspect.VarTupleType) else (kind,)
 
 
-def _describe(kind: inspect.Type) -> str:
+def _words(kind: inspect.Type) -> tuple[str, str]:
+    """Return what a help text shows for a value of a type, and what is allowed."""
     if isinstance(kind, inspect.BoolType):
-        return "true or false"
+        return "BOOLEAN", "true or false"
+    if isinstance(kind, inspect.IntType):
+        return "INTEGER", f"a whole number {_bounds(kind)}"
+    if isinstance(kind, inspect.FloatType):
+        return "NUMBER", f"a number {_bounds(kind)}"
     if isinstance(kind, inspect.LiteralType):
-        *first, last = map(str, kind.values)
-        return f"{', '.join(first)} or {last}" if first else last
+        *first, last = words = [str(value) for value in kind.values]
+        return f"[{'|'.join(words)}]", f"{', '.join(first)} or {last}" if first else last
     if isinstance(kind, inspect.VarTupleType):
-        return f"a list, each {' or '.join(map(_describe, _items(kind)))}"
-    if isinstance(kind, (inspect.IntType, inspect.FloatType)):
-        what = "a whole number" if isinstance(kind, inspect.IntType) else "a number"
-        return f"{what} {_bounds(kind)}"
-    return "text"
+        names, ranges = zip(*map(_words, _items(kind)), strict=True)
+        return "|".join(names), f"a list, each {' or '.join(ranges)}"
+    return "TEXT", "text"
 
 
 def _bounds(kind: inspect.Type) -> str:
@@ -250,12 +262,3 @@ def _bounds(kind: inspect.Type) -> str:
     low = f"from {kind.ge:,}" if kind.ge is not None else f"above {kind.gt:,}, up"
     high = f"to {kind.le:,}" if kind.le is not None else f"to less than {kind.lt:,}"
     return f"{low} {high}"
-
-
-def _name(kind: inspect.Type) -> str:
-    if isinstance(kind, inspect.LiteralType):
-        return f"[{'|'.join(map(str, kind.values))}]"
-    if isinstance(kind, inspect.VarTupleType):
-        return "|".join(map(_name, _items(kind)))
-    names = {inspect.IntType: "INTEGER", inspect.FloatType: "NUMBER", inspect.BoolType: "BOOLEAN"}
-    return names.get(type(kind), "TEXT")

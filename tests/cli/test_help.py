@@ -158,10 +158,10 @@ def test_every_option_that_takes_a_value_shows_its_default(words: str) -> None:
 
 def test_a_new_setting_is_an_option_and_a_row_of_the_table(monkeypatch) -> None:
     class Toy(msgspec.Struct, frozen=True, kw_only=True):
-        width: Annotated[int, msgspec.Meta(ge=1, le=9, description="Width of the toy.")] = 4
-        colour: Annotated[
-            Literal["red", "blue"], msgspec.Meta(description="Colour of the toy.")
-        ] = "red"
+        width: Annotated[int, msgspec.Meta(ge=1, le=9)] = 4
+        """Width of the toy."""
+        colour: Literal["red", "blue"] = "red"
+        """Colour of the toy."""
 
     added = {setting.key: setting for setting in list_settings(Toy, "toy.")}
     everything = {**all_settings(), **added}
