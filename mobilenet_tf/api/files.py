@@ -12,7 +12,7 @@ from mobilenet_tf.zoo.shelf import find_tflite
 if TYPE_CHECKING:
     import numpy as np
 
-    from mobilenet_tf.evaluation.metrics import Score
+    from mobilenet_tf.evaluation.score import Score
 
 
 def export(
@@ -81,7 +81,7 @@ def evaluate(model: Any, images: np.ndarray, labels: np.ndarray) -> Score:
     import numpy as np
 
     from mobilenet_tf.data.splits import Split, check_labels
-    from mobilenet_tf.evaluation.metrics import score_probabilities
+    from mobilenet_tf.evaluation.score import score_probabilities
 
     split = Split(images, np.asarray(labels, np.int64))
     probabilities = predict(model, images)

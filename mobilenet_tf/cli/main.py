@@ -23,6 +23,7 @@ VERBS = (  # in the order of the work
     "quant-debug",
     "report",
     "compare",
+    "evaluate",
     "predict",
     "models",
     "zoo",

@@ -33,6 +33,11 @@ data_dir_option = click.option(
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print the result as JSON; messages go to stderr."
 )
+labels_option = click.option(
+    "--labels",
+    type=click.Path(path_type=Path),
+    help="A text file that names the model's classes, one a line.  [default: the file's own]",
+)
 verbosity = click.option("--quiet", "-q", is_flag=True, help="No progress bar.")
 WORK_OPTIONS = {
     "data_dir": data_dir_option,

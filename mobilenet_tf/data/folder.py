@@ -31,21 +31,44 @@ _LOOKED_AT = 5000  # entries, before a folder is said to hold no image
 _WANTED = "wanted: FOLDER/CLASS/IMAGE, or FOLDER/train/CLASS/IMAGE beside validation/ and test/"
 
 
-def index_images(origin: Path) -> ImageIndex:
-    """Return the index of a folder or of a CSV file.
+def index_images(origin: Path, *, to_train: bool = True) -> ImageIndex:
+    """Return the index of a folder or of a CSV file; see `make_index` for `to_train`.
 
     Raises:
         UsageError: there is no such folder or file, or it is not laid out as described above; the
             message names the first thing that is not.
     """
     if origin.is_dir():
-        return _Walk(origin).index()
+        return _Walk(origin, to_train).index()
     if not origin.exists():
         raise UsageError(f"{origin} does not exist; give a folder of images or a CSV file")
     if origin.suffix.lower() == ".csv":
-        return _index_csv(origin)
+        return _index_csv(origin, to_train)
     unpack = "; unpack it first" if origin.suffix.lower() in (".zip", ".tar", ".gz", ".tgz") else ""
     raise UsageError(f"{origin} is neither a folder nor a .csv file{unpack}. {_WANTED}")
+
+
+def list_images(folder: Path) -> list[Path]:
+    """Return every image file below a folder, whatever its layout, hidden ones aside.
+
+    Links to folders are not followed.
+
+    Raises:
+        UsageError: there is no such folder.
+        OSError: one may not be read.
+    """
+    if not folder.is_dir():
+        raise UsageError(f"{folder} is no folder; give one that holds images")
+    found = []
+    for place, folders, names in os.walk(folder, onerror=_raise):
+        folders[:] = sorted((f for f in folders if not f.startswith(".")), key=natural_key)
+        images = (n for n in names if is_image_name(n) and not n.startswith("."))
+        found += [Path(place, name) for name in sorted(images, key=natural_key)]
+    return found
+
+
+def _raise(error: OSError) -> None:
+    raise error
 
 
 def holds_images(folder: Path) -> bool:
@@ -66,6 +89,7 @@ class _Walk:
     """One walk through a folder: what was seen so far."""
 
     root: Path
+    to_train: bool
     rows: list[tuple[str, str, int]] = field(default_factory=list)
     ignored: list[str] = field(default_factory=list)
 
@@ -84,14 +108,20 @@ class _Walk:
             self._read_classes("", inside, TRAIN)
         if not self.rows:
             raise UsageError(self._explain_nothing())
-        return make_index(self.rows, root=self.root, origin=self.root, ignored=self.ignored)
+        return make_index(
+            self.rows,
+            root=self.root,
+            origin=self.root,
+            ignored=self.ignored,
+            to_train=self.to_train,
+        )
 
     def _read_classes(self, prefix: str, names: list[str], part: int) -> None:
         for name in names:
             before = len(self.rows)
             for file in self._files(f"{prefix}{name}/"):
                 self.rows.append((f"{prefix}{name}/{file}", name, part))
-            if part == TRAIN and len(self.rows) == before:
+            if self.to_train and part == TRAIN and len(self.rows) == before:
                 raise UsageError(
                     f"{escape(str(self.root / prefix / name))} holds no image"
                     f" ({', '.join(sorted(IMAGE_SUFFIXES))}); add some or remove that folder."
@@ -145,7 +175,7 @@ class _Walk:
                 raise UsageError(
                     f"{self.root} holds {names[0]}/ and {names[1]}/, both for {title}; merge them"
                 )
-            if part == TRAIN and not names:
+            if self.to_train and part == TRAIN and not names:
                 raise UsageError(
                     f"{self.root} holds {', '.join(split)} without train/; add train/ with the"
                     " training images of each class"
@@ -186,7 +216,7 @@ def _real(path: str) -> str:
     return os.path.realpath(path)
 
 
-def _index_csv(origin: Path) -> ImageIndex:
+def _index_csv(origin: Path, to_train: bool) -> ImageIndex:
     """Return the index of the images that a CSV file lists."""
     try:
         with origin.open(encoding="utf-8-sig", errors="strict", newline="") as file:
@@ -209,7 +239,7 @@ def _index_csv(origin: Path) -> ImageIndex:
     if any(with_split) and not all(with_split):
         number = lines[with_split.index(False)][0]
         raise UsageError(f"{origin}, line {number}: no split, and other lines have one; fill it in")
-    return make_index(rows, root=origin.parent, origin=origin)
+    return make_index(rows, root=origin.parent, origin=origin, to_train=to_train)
 
 
 def _read_row(origin: Path, number: int, row: dict[str, str]) -> tuple[str, str, int]:

@@ -71,9 +71,16 @@ class ImageIndex:
 
 
 def make_index(
-    rows: Sequence[tuple[str, str, int]], *, root: Path, origin: Path, ignored: Iterable[str] = ()
+    rows: Sequence[tuple[str, str, int]],
+    *,
+    root: Path,
+    origin: Path,
+    ignored: Iterable[str] = (),
+    to_train: bool = True,
 ) -> ImageIndex:
     """Return the index of (path, class name, part) rows, its classes in natural order.
+
+    What only training needs, two classes with training images of each, is asked for `to_train`.
 
     Raises:
         UsageError: no image, fewer than two or too many classes, names that differ only in case
@@ -82,9 +89,9 @@ def make_index(
     if not rows:
         raise UsageError(f"{origin} names no image; give some of each class")
     names = {name for _, name, _ in rows}
-    check_class_names(names, origin)
+    check_class_names(names, origin, least=2 if to_train else 1)
     trained = {name for _, name, part in rows if part == TRAIN}
-    for part in (VALIDATION, TEST):
+    for part in (VALIDATION, TEST) if to_train else ():
         unknown = {name for _, name, its in rows if its == part} - trained
         if unknown:
             raise UsageError(
@@ -104,10 +111,10 @@ def make_index(
     )
 
 
-def check_class_names(names: Iterable[str], origin: Path) -> None:
+def check_class_names(names: Iterable[str], origin: Path, least: int = 2) -> None:
     """Refuse names that no labels file can hold, or that a person cannot tell apart."""
     names = sorted(names)
-    if len(names) < 2:
+    if len(names) < least:
         raise UsageError(
             f"{origin} has one class, {escape(names[0])}; a classifier needs at least two, so add"
             " a folder (or rows) of what is not that class"

@@ -19,6 +19,7 @@ from mobilenet_tf.data.index import PARTS, TEST, TRAIN, VALIDATION, ImageIndex
 from mobilenet_tf.errors import UsageError
 from mobilenet_tf.system.terminal import escape
 
+SPLIT_FILE = "split.csv"  # in the folder of a train stage
 _SMALL_COUNT = 2000
 _PART_COUNT_MAX = 5000
 SMALL_TEST_COUNT = 500  # below it the 95 % interval of an accuracy is wider than 2 points each way

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,21 +9,10 @@ import numpy as np
 from mobilenet_tf.data.pipeline import normalise, resize_bytes
 from mobilenet_tf.data.sources import Split
 from mobilenet_tf.data.splits import Images
+from mobilenet_tf.evaluation.score import Score, score_probabilities
 from mobilenet_tf.evaluation.test_time import PredictFn
 from mobilenet_tf.keras import tf
 from mobilenet_tf.system import terminal
-
-
-@dataclass(frozen=True)
-class Score:
-    """Metrics over a split; shares are 0 to 1, `confusion[true][predicted]` counts images."""
-
-    top1: float
-    top5: float | None  # None with five classes or fewer, where it has no meaning
-    loss: float  # mean cross-entropy, nats
-    per_class: list[float | None]  # recall of each class; None for one without images
-    confusion: list[list[int]]
-    count: int
 
 
 def evaluate(
@@ -63,29 +51,6 @@ def predict_all(
         batch = np.pad(batch, [(0, batch_size - real), (0, 0), (0, 0), (0, 0)], mode="edge")
         parts.append(np.asarray(predict(batch))[:real])
     return np.concatenate(parts).astype(np.float32)
-
-
-def score_probabilities(probabilities: np.ndarray, labels: np.ndarray) -> Score:
-    """Return the metrics of probabilities (N, C) against labels (N,).
-
-    A tie goes to the lower class, as in TFLite's own ArgMax and numpy's.
-    """
-    count, classes = probabilities.shape
-    predicted = probabilities.argmax(-1)
-    confusion = np.zeros((classes, classes), np.int64)
-    np.add.at(confusion, (labels, predicted), 1)
-    totals = confusion.sum(1)
-    ranks = np.argsort(-probabilities, axis=-1, kind="stable")[:, :5]
-    true = probabilities[np.arange(count), labels]
-    recalls = [float(confusion[c, c] / n) if n else None for c, n in enumerate(totals)]
-    return Score(
-        top1=float((predicted == labels).mean()),
-        top5=float((ranks == labels[:, None]).any(-1).mean()) if classes > 5 else None,
-        loss=float(-np.log(np.maximum(true, 1e-7)).mean()),
-        per_class=recalls,
-        confusion=confusion.tolist(),
-        count=count,
-    )
 
 
 def make_keras_predict_fn(model: Any) -> PredictFn:

@@ -20,15 +20,10 @@ from mobilenet_tf.data.pipeline import normalise, resize_bytes
 from mobilenet_tf.data.sources import Split, load_test_split
 from mobilenet_tf.data.splits import fingerprint
 from mobilenet_tf.evaluation.latency import time_interleaved
-from mobilenet_tf.evaluation.metrics import (
-    Score,
-    evaluate,
-    make_keras_predict_fn,
-    predict_all,
-    score_probabilities,
-)
+from mobilenet_tf.evaluation.metrics import evaluate, make_keras_predict_fn, predict_all
 from mobilenet_tf.evaluation.paired import pair
 from mobilenet_tf.evaluation.predict import to_probabilities
+from mobilenet_tf.evaluation.score import Score, score_probabilities
 from mobilenet_tf.evaluation.test_time import PredictFn, augment_predictions, count_views
 from mobilenet_tf.keras import tf
 from mobilenet_tf.models.cost import count_variant_costs

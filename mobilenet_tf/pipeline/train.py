@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from msgspec.structs import replace
 
+from mobilenet_tf.data.partition import SPLIT_FILE
 from mobilenet_tf.data.training import TrainingData, choose_calibration, load_training_data
 from mobilenet_tf.evaluation.metrics import evaluate, make_keras_predict_fn
 from mobilenet_tf.files import write_text
@@ -37,7 +38,6 @@ from mobilenet_tf.training.schedule import resolution_at
 from mobilenet_tf.training.trainer import seed_everything
 
 log = logging.getLogger(__name__)
-SPLIT_FILE = "split.csv"
 F = TypeVar("F", bound=FitMetrics)
 
 

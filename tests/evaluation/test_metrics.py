@@ -5,12 +5,8 @@ import pytest
 
 from mobilenet_tf.data.pipeline import normalise
 from mobilenet_tf.data.sources import Split
-from mobilenet_tf.evaluation.metrics import (
-    evaluate,
-    make_keras_predict_fn,
-    predict_all,
-    score_probabilities,
-)
+from mobilenet_tf.evaluation.metrics import evaluate, make_keras_predict_fn, predict_all
+from mobilenet_tf.evaluation.score import score_probabilities
 from mobilenet_tf.keras import keras
 
 

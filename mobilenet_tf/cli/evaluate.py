@@ -1,0 +1,121 @@
+"""`mtf evaluate`: how good a .tflite file is on labelled images of one's own."""
+
+from __future__ import annotations
+
+import csv
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from mobilenet_tf.cli.completion import complete_zoo
+from mobilenet_tf.cli.options import json_option, labels_option, verbosity
+from mobilenet_tf.errors import MtfError, UsageError
+from mobilenet_tf.system import terminal
+
+if TYPE_CHECKING:
+    from mobilenet_tf.evaluation.images import Predictions
+
+
+@click.command(short_help="Say how good a .tflite MODEL is on a folder of labelled images.")
+@click.argument("model", type=click.Path(path_type=Path), shell_complete=complete_zoo)
+@click.argument("images", metavar="[FOLDER]", type=click.Path(path_type=Path), required=False)
+@click.option(
+    "--part",
+    type=click.Choice(["train", "validation", "test", "all"]),
+    help="Which part of a FOLDER that is split."
+    "  [default: test, else validation, else all; of a run's own images what was held out]",
+)
+@click.option(
+    "--unknown",
+    type=click.Path(path_type=Path),
+    help="A folder of images, in any layout, that show none of the model's classes.",
+)
+@labels_option
+@click.option(
+    "--threshold",
+    type=click.FloatRange(0, 1),
+    help="Probability below which a prediction is unsure.  [default: the file's, else one that"
+    " makes 95 % of the rest right]",
+)
+@click.option("--csv", "as_csv", is_flag=True, help="Print a line for each image as CSV instead.")
+@json_option
+@verbosity
+def command(
+    *,
+    model: Path,
+    images: Path | None,
+    part: str | None,
+    unknown: Path | None,
+    labels: Path | None,
+    threshold: float | None,
+    as_csv: bool,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Say how good a .tflite MODEL is on labelled images, and where it is wrong.
+
+    MODEL is a file of this project or of others, the folder of a run, or the name of a model in
+    mtf zoo. FOLDER holds one folder of images for each class, or is a CSV file (path,label); a
+    run needs none: its own images are taken, those that it was not trained on. Classes go by
+    their names; those that the model does not know are images of something else, which it should
+    be unsure of. An image that cannot be read is named, and the exit code is 1.
+
+    \b
+    Example:
+      mtf evaluate flowers.tflite phone/
+      mtf evaluate artifacts/flowers --json
+    """
+    if as_csv and as_json:
+        raise UsageError("--csv and --json are two answers; ask for one of them")
+    from mobilenet_tf.data.folder import list_images
+    from mobilenet_tf.evaluation.images import describe_predictions, predict_index
+    from mobilenet_tf.evaluation.predict import Predictor
+    from mobilenet_tf.pipeline.evaluation import choose_images, find_model
+    from mobilenet_tf.system.hardware import usable_cores
+
+    with terminal.set_up(quiet=quiet, as_json=as_json or as_csv):
+        file = find_model(model)
+        predictor = Predictor(file, threads=usable_cores(), labels=labels)
+        if predictor.warning:
+            terminal.echo(f"warning: {predictor.warning}", err=True)
+        index, chosen = choose_images(model, images, part)
+        strange = list_images(unknown) if unknown else []
+        if unknown and not strange:
+            raise UsageError(f"--unknown {unknown} is no folder that holds images; give one")
+        predictions = predict_index(predictor, index, strange)
+        evaluation = describe_predictions(
+            predictions,
+            model=str(file),
+            data=str(index.origin),
+            part=chosen,
+            threshold=predictor.threshold if threshold is None else threshold,
+            is_asked=threshold is not None,
+        )
+    if as_json:
+        import msgspec
+
+        terminal.echo_json(msgspec.to_builtins(evaluation))
+    elif as_csv:
+        _write_rows(predictions)
+    else:
+        from mobilenet_tf.report.evaluation import format_evaluation
+
+        terminal.echo(format_evaluation(evaluation))
+    for image in evaluation.unreadable:
+        terminal.echo(f"error: {image.path} {image.reason}", err=True)
+    if evaluation.unreadable:
+        count = len(evaluation.unreadable)
+        raise MtfError(f"{count} of {len(index) + len(strange)} images could not be read")
+
+
+def _write_rows(predictions: Predictions) -> None:
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(["path", "label", "prediction", "confidence", *predictions.classes])
+    for path, label, row in zip(
+        predictions.paths, predictions.given, predictions.rows, strict=True
+    ):
+        best = int(row.argmax())
+        values = [f"{value:.9g}" for value in row.tolist()]
+        writer.writerow([path, label, predictions.classes[best], values[best], *values])

@@ -1,0 +1,78 @@
+"""What `mtf evaluate` is about: the file that is meant, and the images that it has not seen."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from mobilenet_tf.data.folder import index_images
+from mobilenet_tf.data.index import PARTS, TEST, TRAIN, VALIDATION, ImageIndex
+from mobilenet_tf.data.partition import SPLIT_FILE
+from mobilenet_tf.errors import MtfError, UsageError
+from mobilenet_tf.runs.folder import RunFolder
+from mobilenet_tf.runs.results import ExportMetrics
+from mobilenet_tf.zoo.shelf import find_tflite
+
+PREFERRED = ("int8_qat", "int8_ptq", "dynamic_range", "float16", "float32")
+
+
+def find_model(model: Path) -> Path:
+    """Return the `.tflite` file that is meant by a file, a model of the zoo, or a run's folder.
+
+    Raises:
+        UsageError: a run has exported nothing yet.
+        MtfError: the file is damaged.
+    """
+    run = RunFolder(model)
+    if not run.has_recipe():
+        return find_tflite(model)
+    if not run.is_finished("export"):
+        raise UsageError(f"{model} has no .tflite file yet; make it with mtf export-tflite {model}")
+    metrics: ExportMetrics = run.load_stage("export").metrics
+    best = min(metrics.files, key=lambda file: PREFERRED.index(file.quantization))
+    return run.stage("export") / best.file
+
+
+def choose_images(model: Path, images: Path | None, part: str | None) -> tuple[ImageIndex, str]:
+    """Return the images that a model is evaluated on, and the parts of their folder that these are.
+
+    Without `images`, a run's own. Of these, and of any folder that is split, `part` is taken; None
+    stands for what was not trained on where that is known, "all" for everything.
+
+    Raises:
+        UsageError: there are no such images, or the part has none.
+    """
+    run = RunFolder(model)
+    own = Path(run.load_recipe().data.path) if run.has_recipe() else None
+    origin = images or own
+    if origin is None or origin == Path():
+        raise UsageError(f"there are no images to evaluate {model} on; name a folder of them")
+    index = index_images(origin, to_train=False)
+    if own is not None and origin.resolve() == own.resolve():
+        index = _restore_split(index, run.stage("train") / SPLIT_FILE)
+        held_out = index.parts != TRAIN
+    else:
+        best = next((p for p in (TEST, VALIDATION) if index.has(p)), TRAIN)
+        held_out = index.parts == best
+    if part is None:
+        chosen = held_out
+    else:
+        chosen = np.full(len(index), True) if part == "all" else index.parts == PARTS.index(part)
+    if not chosen.any():
+        raise UsageError(f"{origin} has no {part or 'held-out'} images; choose another --part")
+    names = [name for number, name in enumerate(PARTS) if (index.parts[chosen] == number).any()]
+    return index.keep(chosen), "" if set(index.parts) == {TRAIN} else " and ".join(names)
+
+
+def _restore_split(index: ImageIndex, file: Path) -> ImageIndex:
+    """Return an index with the parts that training has written down; other images are new."""
+    try:
+        with file.open(encoding="utf-8", errors="surrogateescape", newline="") as lines:
+            parts = {row["path"]: PARTS.index(row["split"]) for row in csv.DictReader(lines)}
+    except (OSError, KeyError, ValueError) as error:
+        raise MtfError(f"{file} is missing or damaged ({error}); train the run again") from error
+    known = [parts.get(path, TEST) for path in index.paths]
+    return replace(index, parts=np.array(known, np.int8))
