@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from mobilenet_tf.evaluation.images import Predictions
 
 
-@click.command(short_help="Say how good a .tflite MODEL is on a folder of labelled images.")
+@click.command(short_help="Evaluate a .tflite MODEL on labelled images.")
 @click.argument("model", type=click.Path(path_type=Path), shell_complete=complete_zoo)
 @click.argument("images", metavar="[FOLDER]", type=click.Path(path_type=Path), required=False)
 @click.option(
