@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -111,11 +109,10 @@ def command(
 
 
 def _write_rows(predictions: Predictions) -> None:
-    writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(["path", "label", "prediction", "confidence", *predictions.classes])
-    for path, label, row in zip(
-        predictions.paths, predictions.given, predictions.rows, strict=True
-    ):
-        best = int(row.argmax())
-        values = [f"{value:.9g}" for value in row.tolist()]
-        writer.writerow([path, label, predictions.classes[best], values[best], *values])
+    images = zip(predictions.paths, predictions.given, predictions.rows, strict=True)
+    with terminal.csv_writer() as write:
+        write(["path", "label", "prediction", "confidence", *predictions.classes])
+        for path, label, row in images:
+            best = int(row.argmax())
+            values = [f"{value:.9g}" for value in row.tolist()]
+            write([path, label, predictions.classes[best], values[best], *values])

@@ -70,6 +70,23 @@ def echo_json(value: Any) -> None:
     print(text, flush=True)
 
 
+@contextlib.contextmanager
+def csv_writer() -> Iterator[Callable[[Iterable[str]], None]]:
+    """Yield what prints a row of CSV to standard output; exact, but escaped on a terminal."""
+    import csv
+
+    seen = sys.stdout.isatty()
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    encoding = sys.stdout.encoding or "utf-8"
+
+    def write(row: Iterable[str]) -> None:
+        cells = map(escape, row) if seen else row
+        writer.writerow(c.encode(encoding, "backslashreplace").decode(encoding) for c in cells)
+
+    yield write
+    sys.stdout.flush()
+
+
 def _is_control(character: str) -> bool:
     return unicodedata.category(character) in _CONTROL
 

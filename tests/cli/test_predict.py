@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import csv
+import io
 import json
 import os
 import subprocess
@@ -129,14 +131,45 @@ def test_no_name_stops_the_others(
     image: Callable[[str], Path],
     tmp_path: Path,
 ) -> None:
-    odd = tmp_path / os.fsdecode(b"\xff\x1b[31m.png")
+    odd, empty = tmp_path / os.fsdecode(b"\xff\x1b[31m.png"), tmp_path / "empty"
     odd.write_bytes(image("red").read_bytes())
-    asked = [tmp_path / ("x" * 300), tmp_path, odd]
+    empty.mkdir()
+    asked = [tmp_path / ("x" * 300), empty, odd]
     assert run_command(["predict", str(colour_models["int8"]), *map(str, asked)]) == 1
     captured = capsys.readouterr()
     assert captured.out.splitlines()[0] == f"{tmp_path}/\\udcff\\x1b[31m.png"
     assert "red" in captured.out.splitlines()[1]
     assert captured.err.count("error: ") == 3, "two images, and how many there were"
+
+
+def test_a_folder_is_all_the_images_in_it(
+    capsys: Capture, colour_models: dict[str, Path], tmp_path: Path
+) -> None:
+    for name in ("2/red.png", "10/lime.png", "10/.hidden.png", "blue.png", "words.txt"):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        Image.new("RGB", (30, 20), path.stem if path.stem in COLOURS else "red").save(path, "PNG")
+    answer = predict(capsys, colour_models["int8"], tmp_path, "--top", 1)
+    assert [entry["classes"][0]["name"] for entry in answer["images"]] == ["blue", "red", "lime"]
+
+
+def test_paths_come_from_standard_input_and_go_into_csv(
+    capsys: Capture,
+    colour_models: dict[str, Path],
+    image: Callable[[str], Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    paths = [image(colour) for colour in COLOURS]
+    listed = "\r\n".join([*map(str, paths), "", "gone"]).encode()
+    for top, columns in (([], COLOURS), (["--top", "2"], ("prediction 2", "confidence 2"))):
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(listed)))
+        assert run_command(["predict", str(colour_models["int8"]), "-", "--csv", *top]) == 1
+        captured = capsys.readouterr()
+        rows = list(csv.DictReader(io.StringIO(captured.out)))
+        assert [row["path"] for row in rows] == [str(path) for path in paths]
+        assert [row["prediction"] for row in rows] == [*COLOURS]
+        assert set(rows[0]) == {"path", "prediction", "confidence", "unsure", *columns}
+        assert "error: gone" in captured.err
 
 
 def test_a_cut_off_image_is_a_failure(
