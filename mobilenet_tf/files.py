@@ -8,8 +8,13 @@ import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
 
 from mobilenet_tf.errors import MtfError
+
+T = TypeVar("T")
 
 
 @contextlib.contextmanager
@@ -49,6 +54,19 @@ def write_bytes(path: Path, content: bytes) -> None:
 def write_text(path: Path, content: str) -> None:
     """Write `content` to `path` atomically, as UTF-8."""
     write_bytes(path, content.encode("utf-8"))
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write `value`, a struct or plain, to `path` atomically, as indented JSON."""
+    write_bytes(path, msgspec.json.format(msgspec.json.encode(value)) + b"\n")
+
+
+def read_json(path: Path, kind: type[T], fix: str) -> T:
+    """Return what a JSON file of ours holds; MtfError, which ends in `fix`, if it is damaged."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=kind)
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise MtfError(f"{path} is damaged ({error}); {fix}") from error
 
 
 def remove_leftovers(folder: Path) -> None:

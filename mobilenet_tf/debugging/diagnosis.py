@@ -25,7 +25,7 @@ from mobilenet_tf.evaluation.latency import time_interleaved
 from mobilenet_tf.evaluation.metrics import evaluate, make_keras_predict_fn
 from mobilenet_tf.evaluation.parity import compare_probabilities
 from mobilenet_tf.evaluation.predict import to_probabilities
-from mobilenet_tf.files import write_bytes, write_text
+from mobilenet_tf.files import write_bytes, write_json, write_text
 from mobilenet_tf.pipeline.networks import build_float_model, build_quantized_model
 from mobilenet_tf.pipeline.plan import make_plan
 from mobilenet_tf.pipeline.runner import load_inputs
@@ -105,8 +105,7 @@ def diagnose_run(
         keep_float=write_mixed(path, kept, model, recipe=recipe, split=split) if kept else None,
     )
     target = run.path / FOLDER / found.quantization
-    content = msgspec.json.format(msgspec.json.encode(found), indent=2)
-    write_bytes(target.with_suffix(".json"), content + b"\n")
+    write_json(target.with_suffix(".json"), found)
     plot = plot_layers(path.stem, ranked, [layer.name for layer in layers])
     write_text(target.with_suffix(".svg"), plot)
     return found

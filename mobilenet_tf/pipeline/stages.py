@@ -16,8 +16,7 @@ from mobilenet_tf.pipeline.plan import Plan
 from mobilenet_tf.recipe import Recipe
 from mobilenet_tf.runs.folder import RunFolder
 from mobilenet_tf.runs.history import load_history
-from mobilenet_tf.runs.record import RunRecord
-from mobilenet_tf.runs.results import M_co, Stages
+from mobilenet_tf.runs.results import M_co, RunRecord, Stages
 
 QAT_EPOCH_COST = 1.7  # times an epoch of float training, measured on quickstart and CIFAR-10
 REST_S = 45.0  # calibration, export and benchmark, whatever the dataset

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from mobilenet_tf.data.partition import SPLIT_FILE
 from mobilenet_tf.data.training import TrainingData, choose_calibration, load_training_data
 from mobilenet_tf.evaluation.metrics import evaluate, make_keras_predict_fn
-from mobilenet_tf.files import write_text
+from mobilenet_tf.files import write_json, write_text
 from mobilenet_tf.models.weights import copy_weights, count_parameters, load_features, save_weights
 from mobilenet_tf.pipeline.networks import build_float_model
 from mobilenet_tf.pipeline.origins import TEACHER, WEIGHTS
@@ -21,7 +21,7 @@ from mobilenet_tf.pipeline.plan import Plan
 from mobilenet_tf.pipeline.stages import Outcome, Work
 from mobilenet_tf.quantization.folding import fold_batch_norm
 from mobilenet_tf.recipe import Quantization
-from mobilenet_tf.runs.folder import CHECKPOINT_FILE, START_FILE, RunFolder, read_note, write_note
+from mobilenet_tf.runs.folder import CHECKPOINT_FILE, START_FILE, RunFolder, read_note
 from mobilenet_tf.runs.names import recipe_variant, weights_name
 from mobilenet_tf.runs.results import FitMetrics, Precision, TrainMetrics
 from mobilenet_tf.training.distillation import Teacher
@@ -105,7 +105,7 @@ def load_initial_weights(model: Any, plan: Plan, folder: Path) -> tuple[str, ...
     if note.is_file() and (folder / CHECKPOINT_FILE).is_file():
         return read_note(note, tuple[str, ...])
     at_random = load_features(model, plan.origins[WEIGHTS].path, dataset=plan.dataset.name)
-    write_note(note, at_random)
+    write_json(note, at_random)
     return at_random
 
 

@@ -13,8 +13,7 @@ from mobilenet_tf.files import write_text
 from mobilenet_tf.report import plots, provenance, sections, tables, units, usage
 from mobilenet_tf.report.summary import Summary, summarise
 from mobilenet_tf.report.templates import render
-from mobilenet_tf.runs.record import RunRecord
-from mobilenet_tf.runs.results import BenchmarkRow
+from mobilenet_tf.runs.results import BenchmarkRow, RunRecord
 
 REPORT_FORMAT = 2
 # the benchmark stage in the same file has the long lists

@@ -24,7 +24,7 @@ from mobilenet_tf.report.summary import Summary
 from mobilenet_tf.report.templates import STYLE
 from mobilenet_tf.report.units import format_size
 from mobilenet_tf.report.verdict import ACCURACY_LIMIT_POINTS
-from mobilenet_tf.runs.history import Epoch
+from mobilenet_tf.runs.results import Epoch
 from mobilenet_tf.system.terminal import escape as escape_control
 
 if TYPE_CHECKING:

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 
 from mobilenet_tf.recipe import Quantization
 from mobilenet_tf.report.verdict import Verdict, judge
-from mobilenet_tf.runs.record import RunRecord
-from mobilenet_tf.runs.results import BenchmarkMetrics, BenchmarkRow
+from mobilenet_tf.runs.results import BenchmarkMetrics, BenchmarkRow, RunRecord
 
 QUANTIZATION_LABELS: dict[Quantization, str] = {
     "float32": "float32",

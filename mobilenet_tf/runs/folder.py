@@ -17,10 +17,16 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import filelock
-import msgspec
 
 from mobilenet_tf.errors import MtfError, UsageError
-from mobilenet_tf.files import hash_file, remove_leftovers, write_bytes, write_error
+from mobilenet_tf.files import (
+    hash_file,
+    read_json,
+    remove_leftovers,
+    write_bytes,
+    write_error,
+    write_json,
+)
 from mobilenet_tf.recipe import Recipe, list_differences, parse_recipe, settings_of
 from mobilenet_tf.runs.results import RESULT_FILE, Record, StageResult, damaged, load_result
 
@@ -44,19 +50,9 @@ class StageSettings(Record, frozen=True, kw_only=True):
     changed_on_the_way: tuple[str, ...] = ()  # settings it was continued with, other than at first
 
 
-def write_note(path: Path, note: Any) -> None:
-    """Write what a process that goes on with a stage or a run reads."""
-    write_bytes(path, msgspec.json.format(msgspec.json.encode(note)))
-
-
 def read_note(path: Path, kind: type[Note]) -> Note:
     """Return what a stage at work noted for the process that goes on; MtfError if damaged."""
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=kind)
-    except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise MtfError(
-            f"{path} is damaged ({error}); remove {path.parent} to start the stage over"
-        ) from error
+    return read_json(path, kind, f"remove {path.parent} to start the stage over")
 
 
 class RunFolder:
@@ -96,14 +92,9 @@ class RunFolder:
             )
         if not file.is_file():
             raise UsageError(f"{self.path} is not the folder of a run: it has no {RECIPE_FILE}")
+        content = read_json(file, dict[str, Any], "start the run in another folder")
         try:
-            return parse_recipe(
-                msgspec.json.decode(file.read_bytes(), type=dict[str, Any]), origin=str(file)
-            )
-        except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
-            raise MtfError(
-                f"{file} is damaged ({error}); start the run in another folder"
-            ) from error
+            return parse_recipe(content, origin=str(file))
         except UsageError as error:
             raise MtfError(
                 f"{error}; another version of mobilenet-tf wrote it, or it was edited: use that"
@@ -112,20 +103,20 @@ class RunFolder:
 
     def save_recipe(self, recipe: Recipe) -> None:
         """Write the settings that the next stage runs with."""
-        write_note(self.path / RECIPE_FILE, recipe)
+        write_json(self.path / RECIPE_FILE, recipe)
 
     def claim(self, recipe: Recipe) -> None:
-        """Make this the folder of a run with `recipe`; see `is_unclaimed` for what is refused."""
-        if self.is_unclaimed(recipe):
-            self.save_recipe(recipe)
-
-    def is_unclaimed(self, recipe: Recipe) -> bool:
-        """Tell whether recipe.json is still to be written for a run with `recipe`.
+        """Make this the folder of a run with `recipe`.
 
         Raises:
             UsageError: the folder holds another run (other data, model or seed), or other files.
             MtfError: its recipe.json is damaged.
         """
+        if self._is_unclaimed(recipe):
+            self.save_recipe(recipe)
+
+    def _is_unclaimed(self, recipe: Recipe) -> bool:
+        """Tell whether recipe.json is still to be written; refuse what `claim` refuses."""
         if self.path.exists() and not self.path.is_dir():
             raise UsageError(f"--out {self.path} is a file; give a folder")
         if self.has_recipe():
@@ -157,7 +148,7 @@ class RunFolder:
         Raises:
             MtfError: it cannot be claimed or written, or another mtf is at work in it.
         """
-        self.is_unclaimed(recipe)  # refuse before anything is written
+        self._is_unclaimed(recipe)  # refuse before anything is written
         made = [path for path in (self.path, *self.path.parents) if not path.exists()]
         try:
             self.path.mkdir(parents=True, exist_ok=True)
@@ -213,7 +204,7 @@ class RunFolder:
 
     def begin(self, name: str, settings: StageSettings) -> Path:
         """Make the folder of a stage at work and note its settings there."""
-        write_note(self.partial(name) / SETTINGS_FILE, settings)
+        write_json(self.partial(name) / SETTINGS_FILE, settings)
         return self.partial(name)
 
     @contextlib.contextmanager
@@ -222,20 +213,21 @@ class RunFolder:
 
         So recipe.json and what an unfinished stage noted are those of what is on disk.
         """
-        recipe, checkpoint = self.path / RECIPE_FILE, self.partial(name) / CHECKPOINT_FILE
-        notes = [self.partial(name) / file for file in (SETTINGS_FILE, PRECISION_FILE, START_FILE)]
-        held = {file: file.read_bytes() for file in (recipe, *notes) if file.is_file()}
+        checkpoint = self.partial(name) / CHECKPOINT_FILE
+        notes = [self.partial(name) / file for file in WORKING_FILES if file != CHECKPOINT_FILE]
+        files = (self.path / RECIPE_FILE, *notes)
+        held = {file: file.read_bytes() for file in files if file.is_file()}
         before = checkpoint.stat().st_mtime_ns if checkpoint.exists() else None
         try:
             yield
         except BaseException:
             now = checkpoint.stat().st_mtime_ns if checkpoint.exists() else None
             if now is None:  # with no epoch there is nothing to continue
-                held = {file: content for file, content in held.items() if file == recipe}
                 self.discard_partial(name)
             for file, content in held.items() if now in (None, before) else ():
-                with contextlib.suppress(MtfError):  # a full disk: the first error says so
-                    write_bytes(file, content)
+                if file.parent.exists():
+                    with contextlib.suppress(MtfError):  # a full disk: the first error says so
+                        write_bytes(file, content)
             raise
 
     def partial_settings(self, name: str) -> StageSettings | None:

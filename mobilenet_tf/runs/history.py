@@ -10,23 +10,9 @@ from pathlib import Path
 import msgspec
 
 from mobilenet_tf.files import write_text
-from mobilenet_tf.runs.results import Amount, Count, Record, Share, damaged
+from mobilenet_tf.runs.results import Epoch, damaged
 
 HISTORY_FILE = "history.csv"
-
-
-class Epoch(Record, frozen=True, kw_only=True):
-    """One epoch: means over its training batches, then the validation of the weights after it."""
-
-    epoch: Count
-    loss: float
-    accuracy: Share
-    validation_loss: float | None = None  # None where nothing is held out
-    validation_accuracy: Share | None = None
-    learning_rate: Amount
-    resolution_px: Count | None = None  # of the training images while they grow
-    images_per_s: Amount
-    epoch_s: Amount  # validation included
 
 
 def save_history(folder: Path, epochs: Sequence[Epoch]) -> None:

@@ -25,14 +25,9 @@ def recipe_variant(recipe: Recipe) -> Variant:
     )
 
 
-def artifact_name(recipe: Recipe, quantization: str) -> str:
-    """Return the name of a model of a run: v1_050_r32_int8_qat."""
-    return f"{recipe_variant(recipe).name}_{quantization}"
-
-
 def weights_name(recipe: Recipe, quantization: str) -> str:
     """Return the file name of trained weights: v1_050_r32_float32.safetensors."""
-    return f"{artifact_name(recipe, quantization)}.safetensors"
+    return f"{recipe_variant(recipe).name}_{quantization}.safetensors"
 
 
 def tflite_io_type(recipe: Recipe, quantization: str) -> Literal["float32", "int8", "uint8"]:
@@ -43,7 +38,7 @@ def tflite_io_type(recipe: Recipe, quantization: str) -> Literal["float32", "int
 def tflite_name(recipe: Recipe, quantization: str) -> str:
     """Return the name of an exported file: v1_050_r32_int8_qat.tflite, …_uint8.tflite."""
     suffix = "_uint8" if tflite_io_type(recipe, quantization) == "uint8" else ""
-    return f"{artifact_name(recipe, quantization)}{suffix}.tflite"
+    return f"{recipe_variant(recipe).name}_{quantization}{suffix}.tflite"
 
 
 def default_run_name(recipe: Recipe) -> str:

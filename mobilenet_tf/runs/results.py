@@ -14,10 +14,14 @@ from msgspec import Meta
 
 from mobilenet_tf import __version__
 from mobilenet_tf.errors import MtfError
-from mobilenet_tf.files import hash_file, write_bytes
-from mobilenet_tf.recipe import PrecisionName, Quantization
+from mobilenet_tf.files import hash_file, read_json, write_json
+from mobilenet_tf.recipe import PrecisionName, Quantization, Recipe
 
 RESULT_FILE = "result.json"
+REMAKE = (
+    "restore it, or remove it and make that stage again with mtf run or its own command (the old"
+    " folder is kept under previous/)"
+)
 
 Count = Annotated[int, Meta(ge=0, le=2**53)]
 Share = Annotated[float, Meta(ge=0, le=1)]
@@ -94,6 +98,20 @@ class FitMetrics(Record, frozen=True, kw_only=True):
     images_per_s: Amount
     fit_time_s: Amount  # of all epochs, however often the stage was resumed
     changed_on_the_way: tuple[str, ...] = ()  # settings other than those it was begun with
+
+
+class Epoch(Record, frozen=True, kw_only=True):
+    """One epoch: means over its training batches, then the validation of the weights after it."""
+
+    epoch: Count
+    loss: float
+    accuracy: Share
+    validation_loss: float | None = None  # None where nothing is held out
+    validation_accuracy: Share | None = None
+    learning_rate: Amount
+    resolution_px: Count | None = None  # of the training images while they grow
+    images_per_s: Amount
+    epoch_s: Amount  # validation included
 
 
 class TrainMetrics(FitMetrics, frozen=True, kw_only=True):
@@ -254,10 +272,24 @@ class Stages(Record, frozen=True, kw_only=True):
         return [(name, record) for name, record in found if record is not None]
 
 
+class RunRecord(Record, frozen=True, kw_only=True):
+    """A whole run, as the report, a page of the zoo and JSON show it."""
+
+    name: str
+    recipe: Recipe
+    stages: Stages
+    command: str | None = None
+    train_history: tuple[Epoch, ...] = ()
+    qat_history: tuple[Epoch, ...] = ()
+
+
+class _Header(msgspec.Struct):
+    versions: dict[str, str]
+
+
 def save_result(result: StageResult[Metrics], folder: Path) -> None:
     """Write result.json into the folder of a stage, atomically."""
-    content = msgspec.json.format(msgspec.json.encode(result), indent=2)
-    write_bytes(folder / RESULT_FILE, content + b"\n")
+    write_json(folder / RESULT_FILE, result)
 
 
 def load_result(folder: Path, stage: str) -> StageResult[Any]:
@@ -267,22 +299,14 @@ def load_result(folder: Path, stage: str) -> StageResult[Any]:
         MtfError: it is damaged, edited, or another version of the project wrote it.
     """
     path = folder / RESULT_FILE
-    try:
-        content = msgspec.json.decode(path.read_bytes())
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise damaged(path, str(error)) from error
-    versions = content.get("versions") if isinstance(content, dict) else None
-    version = versions.get("mobilenet_tf") if isinstance(versions, dict) else None
+    version = read_json(path, _Header, REMAKE).versions.get("mobilenet_tf", __version__)
     # Results stay readable within a series of versions: (major, minor).
-    if isinstance(version, str) and version.split(".")[:2] != __version__.split(".")[:2]:
+    if version.split(".")[:2] != __version__.split(".")[:2]:
         raise MtfError(
             f"{path} was written by mobilenet-tf {version}, this is {__version__}: use that"
             " version, or make the stage again with --overwrite"
         )
-    try:
-        result: StageResult[Any] = msgspec.convert(content, StageResult[METRICS[stage]])  # type: ignore[valid-type]
-    except msgspec.ValidationError as error:
-        raise damaged(path, str(error)) from error
+    result = read_json(path, StageResult[METRICS[stage]], REMAKE)  # type: ignore[valid-type]
     if result.stage != stage:
         raise damaged(path, f"it is the result of {result.stage!r} - at `$.stage`")
     return result
@@ -290,10 +314,7 @@ def load_result(folder: Path, stage: str) -> StageResult[Any]:
 
 def damaged(path: Path, reason: str) -> MtfError:
     """Return the error for a file of a run that cannot be trusted."""
-    return MtfError(
-        f"{path} is damaged ({reason}); restore it, or remove it and make that stage again with"
-        " mtf run or its own command (the old folder is kept under previous/)"
-    )
+    return MtfError(f"{path} is damaged ({reason}); {REMAKE}")
 
 
 def record_files(folder: Path, leave_out: Collection[str] = ()) -> dict[str, FileRecord]:

@@ -15,7 +15,7 @@ from safetensors.numpy import save
 from mobilenet_tf.errors import MtfError
 from mobilenet_tf.files import write_bytes
 from mobilenet_tf.runs.folder import CHECKPOINT_FILE
-from mobilenet_tf.runs.history import Epoch
+from mobilenet_tf.runs.results import Epoch
 
 BEST = "best/"  # before the names of the best weights so far
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from mobilenet_tf.errors import MtfError
 from mobilenet_tf.keras import tf
-from mobilenet_tf.runs.history import Epoch
+from mobilenet_tf.runs.results import Epoch
 from mobilenet_tf.system.duration import format_duration
 
 NOTED_STEPS = 10  # steps between two notes behind the bar

@@ -23,7 +23,8 @@ from mobilenet_tf.data.splits import Split
 from mobilenet_tf.evaluation.metrics import evaluate, make_keras_predict_fn
 from mobilenet_tf.keras import keras
 from mobilenet_tf.recipe import AugmentationSettings, FitSettings
-from mobilenet_tf.runs.history import Epoch, save_history
+from mobilenet_tf.runs.history import save_history
+from mobilenet_tf.runs.results import Epoch
 from mobilenet_tf.system import terminal
 from mobilenet_tf.system.interrupt import raise_if_interrupted
 from mobilenet_tf.training.checkpoint import FitState, load_checkpoint, save_checkpoint

@@ -14,9 +14,10 @@ from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
+from mobilenet_tf.files import write_json
 from mobilenet_tf.keras import keras, tf
 from mobilenet_tf.recipe import PrecisionName
-from mobilenet_tf.runs.folder import PRECISION_FILE, read_note, write_note
+from mobilenet_tf.runs.folder import PRECISION_FILE, read_note
 from mobilenet_tf.runs.results import Precision, Product, Timing
 from mobilenet_tf.system import hardware, terminal
 
@@ -96,7 +97,7 @@ def load_precision(folder: Path, asked: PrecisionName) -> Precision | None:
 
 def save_precision(precision: Precision, folder: Path) -> None:
     """Write the choice, so that a resumed training computes as before."""
-    write_note(folder / PRECISION_FILE, precision)
+    write_json(folder / PRECISION_FILE, precision)
 
 
 def describe_precision(precision: Precision, model: Any) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from mobilenet_tf.errors import UsageError
-from mobilenet_tf.files import write_bytes, write_text
+from mobilenet_tf.files import write_bytes, write_json, write_text
 from mobilenet_tf.recipe import Recipe
 from mobilenet_tf.runs.names import recipe_variant
 from mobilenet_tf.runs.results import (
@@ -93,7 +93,7 @@ def package(shipment: Shipment, zoo: Path, *, overwrite: bool) -> Card:
                 recipe=recipe,
                 stages=_make_stages(shipment),
             )
-            write_bytes(folder / CARD_FILE, msgspec.json.format(msgspec.json.encode(card)) + b"\n")
+            write_json(folder / CARD_FILE, card)
             write_text(folder / PAGE_FILE, format_page(card))
     return card
 

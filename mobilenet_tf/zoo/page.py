@@ -17,8 +17,7 @@ from mobilenet_tf.report.provenance import format_toml
 from mobilenet_tf.report.tables import make_table
 from mobilenet_tf.report.templates import render
 from mobilenet_tf.report.units import fixed
-from mobilenet_tf.runs.record import RunRecord
-from mobilenet_tf.runs.results import FitMetrics
+from mobilenet_tf.runs.results import FitMetrics, RunRecord
 from mobilenet_tf.system.hardware import name_machines
 from mobilenet_tf.zoo.shelf import PAGE_FILE, RECIPE_FILE, START_FILE, Card
 

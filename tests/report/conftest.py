@@ -8,9 +8,15 @@ import msgspec
 import pytest
 
 from mobilenet_tf.recipe import parse_recipe
-from mobilenet_tf.runs.history import Epoch
-from mobilenet_tf.runs.record import RunRecord
-from mobilenet_tf.runs.results import METRICS, BenchmarkRow, Paired, StageResult, Stages
+from mobilenet_tf.runs.results import (
+    METRICS,
+    BenchmarkRow,
+    Epoch,
+    Paired,
+    RunRecord,
+    StageResult,
+    Stages,
+)
 
 CLASSES = ("plane", "car", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 FIGURES = [  # stage, format, quantization, bytes, mistakes a thousand, median ms, peak MB

@@ -21,8 +21,7 @@ from mobilenet_tf.report.sections import class_table, confusion_pairs, stage_tab
 from mobilenet_tf.report.tables import escape_markdown
 from mobilenet_tf.report.templates import POLICY
 from mobilenet_tf.report.usage import mapping_table, python_example
-from mobilenet_tf.runs.record import RunRecord
-from mobilenet_tf.runs.results import Paired, Stages
+from mobilenet_tf.runs.results import Paired, RunRecord, Stages
 
 if sys.version_info >= (3, 11):
     import tomllib

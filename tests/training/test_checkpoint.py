@@ -7,7 +7,7 @@ import pytest
 
 from mobilenet_tf.errors import MtfError
 from mobilenet_tf.runs.folder import CHECKPOINT_FILE
-from mobilenet_tf.runs.history import Epoch
+from mobilenet_tf.runs.results import Epoch
 from mobilenet_tf.training.checkpoint import FitState, load_checkpoint, save_checkpoint
 
 ARRAYS = {

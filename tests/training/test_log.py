@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from mobilenet_tf.errors import MtfError
-from mobilenet_tf.runs.history import Epoch
+from mobilenet_tf.runs.results import Epoch
 from mobilenet_tf.training.log import ScalarLog, estimate_left_s, format_epoch
 
 EPOCH = Epoch(epoch=3, loss=1.0, accuracy=0.5, learning_rate=0.1, images_per_s=1234.4, epoch_s=41.0)

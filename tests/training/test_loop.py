@@ -21,7 +21,8 @@ from mobilenet_tf.keras import keras
 from mobilenet_tf.pipeline.networks import build_float_model
 from mobilenet_tf.recipe import AugmentationSettings, FitSettings, load_recipe
 from mobilenet_tf.runs.folder import CHECKPOINT_FILE
-from mobilenet_tf.runs.history import Epoch, load_history
+from mobilenet_tf.runs.history import load_history
+from mobilenet_tf.runs.results import Epoch
 from mobilenet_tf.training import loop
 from mobilenet_tf.training.checkpoint import FitState, load_checkpoint
 from mobilenet_tf.training.loop import FitPlan, Fitted, fit, should_stop
