@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from mobilenet_tf.evaluation.score import Score
+    from mobilenet_tf.recipe import ResizeRule
 
 
 def export(
@@ -24,6 +25,7 @@ def export(
     calibration: np.ndarray | None = None,
     io_type: str = "int8",
     logits: bool = False,
+    resize: ResizeRule = "crop",
 ) -> Path:
     """Write an audited `.tflite` file of a model that gives logits, and return its path.
 
@@ -35,6 +37,8 @@ def export(
         calibration: uint8 (N, H, W, 3) training images, for "int8_ptq".
         io_type: type of input and output of int8 files, "int8" or "uint8".
         logits: leave out the softmax.
+        resize: how images were made square for training: "crop" (the centre), "pad" (grey bars)
+            or "stretch"; the file says so, and whoever uses it follows.
 
     Raises:
         UsageError: an argument does not fit, or the model ends in a softmax already.
@@ -57,6 +61,7 @@ def export(
         description=model.name,
         io_type=io_type,
         logits=logits,
+        resize=resize,
         calibration_images=calibration,
     )
     write_bytes(Path(path), content)
@@ -66,8 +71,8 @@ def export(
 def evaluate(model: Any, images: np.ndarray, labels: np.ndarray) -> Score:
     """Return accuracy, loss and confusion matrix of a Keras model or a `.tflite` file.
 
-    `model` is also the name of a model that ships. Images are uint8 (N, H, W, 3), resized if the
-    model takes another size; labels are whole numbers (N,).
+    `model` is also the name of a model that ships. Images are uint8 (N, H, W, 3), resized by the
+    file's rule if the model takes another size; labels are whole numbers (N,).
 
     Raises:
         UsageError: there is no such file, or the arrays do not fit.
@@ -115,9 +120,9 @@ def predict(model: Any, images: Any, *, top: int = 5) -> Any:
             raise UsageError(
                 f"images are {images.dtype} {images.shape}; give one or more, uint8 (N, H, W, 3)"
             )
-        forward, (height_px, width_px) = _of_file(model) if is_file else _of_keras(model)
+        forward, (height_px, width_px), rule = _of_file(model) if is_file else _of_keras(model)
         side_px = height_px if height_px == width_px else None
-        return predict_all(forward, images, resolution_px=side_px)
+        return predict_all(forward, images, resolution_px=side_px, rule=rule)
     if not is_file:
         raise UsageError("image files are classified by a .tflite file; give arrays to a model")
     paths = [images] if isinstance(images, (str, Path)) else images
@@ -126,16 +131,16 @@ def predict(model: Any, images: Any, *, top: int = 5) -> Any:
     )
 
 
-def _of_file(model: str | Path) -> tuple[Any, Sequence[int]]:
-    """Return what maps bytes to probabilities, and the height and width that it takes."""
+def _of_file(model: str | Path) -> tuple[Any, Sequence[int], ResizeRule]:
+    """Return what maps bytes to probabilities, the height and width it takes, and by which rule."""
     from mobilenet_tf.evaluation.predict import to_probabilities
     from mobilenet_tf.tflite.interpreter import Classifier
 
     classifier = Classifier.load(find_tflite(Path(model)))
-    return to_probabilities(classifier), classifier.input_shape[:2]
+    return to_probabilities(classifier), classifier.input_shape[:2], classifier.info.resize
 
 
-def _of_keras(model: Any) -> tuple[Any, Sequence[int]]:
+def _of_keras(model: Any) -> tuple[Any, Sequence[int], ResizeRule]:
     from mobilenet_tf.data.pipeline import normalise
     from mobilenet_tf.evaluation.metrics import make_keras_predict_fn
     from mobilenet_tf.keras import tf
@@ -145,5 +150,9 @@ def _of_keras(model: Any) -> tuple[Any, Sequence[int]]:
     check_model(model)
     sides_px = model.input_shape[1:3]
     if not ends_in_softmax(model):
-        return make_keras_predict_fn(model), sides_px
-    return lambda images: model(normalise(tf.constant(images)), training=False).numpy(), sides_px
+        return make_keras_predict_fn(model), sides_px, "crop"
+    return (
+        lambda images: model(normalise(tf.constant(images)), training=False).numpy(),
+        sides_px,
+        "crop",
+    )

@@ -11,16 +11,15 @@ import threading
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal, get_args
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from mobilenet_tf.errors import MtfError, UsageError
+from mobilenet_tf.recipe import RESIZE_RULES, ResizeRule
 
-ResizeRule = Literal["crop", "pad", "stretch"]
-RESIZE_RULES: tuple[ResizeRule, ...] = get_args(ResizeRule)
 TURNED = "turned_by_exif"  # in an opened image's `info`: whether EXIF said so
 GREY = (128, 128, 128)  # what normalisation makes 0
 _WHITE = (255, 255, 255, 255)
@@ -39,9 +38,9 @@ def load_image(
     """Return the image in a file as uint8 (height_px, width_px, 3), red first.
 
     The image is the first frame, turned as its EXIF orientation says, in RGB as `to_rgb` gives it,
-    and resized by `rule`: "crop" takes the largest
-    centred part of the model's aspect ratio, "pad" the whole image between bars of grey, "stretch"
-    the whole image squeezed. Bilinear, with antialiasing when it shrinks.
+    and resized by `rule`: "crop" takes the largest centred part of the model's aspect ratio, "pad"
+    the whole image between bars of grey, "stretch" the whole image squeezed. Bilinear, with
+    antialiasing when it shrinks. The code that reports and cards print does the same.
 
     Raises:
         UsageError: there is no such file, or it is a folder or no image.
@@ -51,8 +50,27 @@ def load_image(
         return np.asarray(fit_image(to_rgb(image, path), height_px, width_px, rule), np.uint8)
 
 
+def load_alternatives(
+    path: Path, side_px: int, rule: ResizeRule
+) -> tuple[dict[str, NDArray[np.uint8]], bool]:
+    """Return the square image in a file as several programs may feed it, and if EXIF turns it.
+
+    By name: each rule, "sideways" (`rule`, without that turn) and "bgr" (`rule`, blue first).
+
+    Raises:
+        as `load_image` does.
+    """
+    with open_image(path, needed_px=side_px, upright=False) as image:
+        upright = turn_upright(image)
+        sideways = fit_image(to_rgb(image, path), side_px, side_px, rule)
+        rgb = to_rgb(upright, path)
+        fitted = {name: fit_image(rgb, side_px, side_px, name) for name in RESIZE_RULES}
+    ways = {name: np.asarray(one) for name, one in (fitted | {"sideways": sideways}).items()}
+    return ways | {"bgr": ways[rule][..., ::-1]}, upright.info[TURNED]
+
+
 @contextlib.contextmanager
-def open_image(path: Path, needed_px: int = 0) -> Iterator[Image.Image]:
+def open_image(path: Path, needed_px: int = 0, *, upright: bool = True) -> Iterator[Image.Image]:
     """Yield the first frame of an image file, decoded and upright, in its own colour mode.
 
     A JPEG of more than 24 million pixels is decoded at a half, a quarter or an eighth of its size
@@ -67,32 +85,58 @@ def open_image(path: Path, needed_px: int = 0) -> Iterator[Image.Image]:
         with _one_large_image if large else contextlib.nullcontext():
             if large and needed_px:
                 image.draft(image.mode, (_SPARE * needed_px, _SPARE * needed_px))
-            yield _decode(image, path)
+            _decode(image, path)
+            yield turn_upright(image) if upright else image
+
+
+class Box(NamedTuple):
+    """Which part of an image is shown, and where in the result: slices of pixels."""
+
+    rows: slice
+    columns: slice
+    target_rows: slice
+    target_columns: slice
+
+
+def fit_box(size: tuple[int, int], target: tuple[int, int], rule: ResizeRule) -> Box:
+    """Return how an image of a size becomes one of the target's, both (width, height) in pixels."""
+    if rule == "crop":
+        scale = min(size[0] / target[0], size[1] / target[1])
+        kept, filled = _scale(target, scale, size), target
+    elif rule == "pad":
+        scale = min(target[0] / size[0], target[1] / size[1])
+        kept, filled = size, _scale(size, scale, target)
+    else:
+        kept, filled = size, target
+    columns, rows = map(_centre, kept, size)
+    return Box(rows, columns, *reversed(list(map(_centre, filled, target))))
 
 
 def fit_image(
     image: Image.Image, height_px: int, width_px: int, rule: ResizeRule = "crop"
 ) -> Image.Image:
     """Return an image resized by a rule of `load_image`."""
-    width, height = image.size
-    if rule == "crop":
-        scale = min(width / width_px, height / height_px)
-        width, height = _clip(width_px * scale, width), _clip(height_px * scale, height)
-        left, top = (image.width - width) // 2, (image.height - height) // 2
-        if (width, height) != image.size:  # a crop is a copy, and the whole may be huge
-            image = image.crop((left, top, left + width, top + height))
-    elif rule == "pad":
-        scale = min(width_px / width, height_px / height)
-        inner = _clip(width * scale, width_px), _clip(height * scale, height_px)
-        padded = Image.new("RGB", (width_px, height_px), GREY)
-        corner = (width_px - inner[0]) // 2, (height_px - inner[1]) // 2
-        padded.paste(image.resize(inner, Image.Resampling.BILINEAR), corner)
-        return padded
-    return image.resize((width_px, height_px), Image.Resampling.BILINEAR)
+    box = fit_box(image.size, (width_px, height_px), rule)
+    left, top, right, bottom = box.columns.start, box.rows.start, box.columns.stop, box.rows.stop
+    if (right - left, bottom - top) != image.size:  # a crop is a copy, and the whole may be huge
+        image = image.crop((left, top, right, bottom))
+    x, y = box.target_columns, box.target_rows
+    resized = image.resize((x.stop - x.start, y.stop - y.start), Image.Resampling.BILINEAR)
+    if resized.size == (width_px, height_px):
+        return resized
+    padded = Image.new("RGB", (width_px, height_px), GREY)
+    padded.paste(resized, (x.start, y.start))
+    return padded
 
 
-def _clip(length: float, most: int) -> int:
-    return min(most, max(1, round(length)))
+def _scale(size: tuple[int, int], scale: float, most: tuple[int, int]) -> tuple[int, int]:
+    width, height = (min(m, max(1, round(s * scale))) for s, m in zip(size, most, strict=True))
+    return width, height
+
+
+def _centre(length: int, whole: int) -> slice:
+    start = (whole - length) // 2
+    return slice(start, start + length)
 
 
 @contextlib.contextmanager
@@ -113,12 +157,11 @@ def _opened(path: Path) -> Iterator[Image.Image]:
         yield image
 
 
-def _decode(image: Image.Image, path: Path) -> Image.Image:
+def _decode(image: Image.Image, path: Path) -> None:
     try:
         image.load()
     except Exception as error:  # as above
         raise _explain(error, path) from error
-    return _turn_upright(image)
 
 
 def _explain(error: Exception, path: Path) -> MtfError:
@@ -139,12 +182,13 @@ def _explain(error: Exception, path: Path) -> MtfError:
     )
 
 
-def _turn_upright(image: Image.Image) -> Image.Image:
+def turn_upright(image: Image.Image) -> Image.Image:
+    """Return an image as its EXIF orientation says it is to be seen; `info[TURNED]` tells if so."""
     try:
         turned = image.getexif().get(ExifTags.Base.Orientation, 1) in range(2, 9)
         upright: Image.Image = ImageOps.exif_transpose(image) if turned else image
     except Exception:  # damaged EXIF, with many kinds of failure, says nothing on orientation
-        return image
+        turned, upright = False, image
     upright.info[TURNED] = turned
     return upright
 
@@ -158,10 +202,8 @@ def to_rgb(image: Image.Image, path: Path) -> Image.Image:
     if image.mode.startswith("I;16") or image.mode in ("I", "F"):
         return _scale_grey(image).convert("RGB")
     try:
-        if image.mode == "RGB" and "transparency" not in image.info:
-            return image
-        if "a" not in image.mode.lower() and "transparency" not in image.info:
-            return image.convert("RGB")
+        if not image.has_transparency_data:
+            return image if image.mode == "RGB" else image.convert("RGB")
         if image.mode == "La":  # premultiplied grey: Pillow has no direct way
             image = image.convert("LA")
         image = image.convert("RGBA")

@@ -52,16 +52,16 @@ class Photographs:
         if part == TRAIN:
             side_px = round(TRAINING_MARGIN * side_px)
         rows = self.index.keep(self.index.parts == part)
-        stored, read = store_images(
+        stored = store_images(
             rows,
             resolution_px=side_px,
             rule=data.resize,
             cache=self.cache,
             unreadable_share=data.unreadable_share,
         )
-        record = f"{stored.folder.name}\n{format_split(read)}"
+        record = f"{stored.folder.name}\n{format_split(stored.index)}"
         digest = hashlib.sha256(record.encode(errors="surrogateescape")).hexdigest()
-        return Split(stored, read.labels), digest
+        return Split(stored, stored.index.labels), digest
 
 
 def find_source(data: DataSettings, data_dir: Path | None) -> Path | None:

@@ -13,10 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mobilenet_tf.data import augmentation, photographic
+from mobilenet_tf.data.image import fit_box
 from mobilenet_tf.data.splits import Images, Split, check_labels
 from mobilenet_tf.errors import UsageError
 from mobilenet_tf.keras import tf
-from mobilenet_tf.recipe import AugmentationSettings
+from mobilenet_tf.recipe import AugmentationSettings, ResizeRule
 
 _RESIZE_CHUNK = 256
 
@@ -31,19 +32,23 @@ def normalise(images: Any) -> Any:
     return (np.asarray(images).astype(np.float32) - np.float32(128)) * np.float32(1 / 128)
 
 
-def resize_bytes(images: NDArray[np.uint8], resolution_px: int) -> NDArray[np.uint8]:
-    """Return uint8 (N, H, W, 3) as uint8 (N, resolution, resolution, 3).
+def resize_bytes(
+    images: NDArray[np.uint8], resolution_px: int, rule: ResizeRule = "crop"
+) -> NDArray[np.uint8]:
+    """Return uint8 (N, H, W, 3) as uint8 (N, resolution, resolution, 3), by a rule of `load_image`.
 
-    Bilinear with half-pixel centres, antialiased when shrinking, rounded to the nearest byte:
-    the one way images are resized, in training and evaluation. Images that have that size
-    already are returned as they are.
+    Bilinear with half-pixel centres, antialiased when shrinking, rounded to the nearest byte.
+    Images that have that size already are returned as they are.
     """
     if images.shape[1:3] == (resolution_px, resolution_px):
         return images
-    resized = np.empty((len(images), resolution_px, resolution_px, images.shape[3]), np.uint8)
+    height, width = images.shape[1:3]
+    box = fit_box((width, height), (resolution_px, resolution_px), rule)
+    resized = np.full((len(images), resolution_px, resolution_px, 3), augmentation.GREY, np.uint8)
+    inside = resized[:, box.target_rows, box.target_columns]
     for start in range(0, len(images), _RESIZE_CHUNK):
-        chunk = tf.constant(images[start : start + _RESIZE_CHUNK])
-        resized[start : start + _RESIZE_CHUNK] = resize_batch(chunk, resolution_px).numpy()
+        chunk = images[start : start + _RESIZE_CHUNK, box.rows, box.columns]
+        inside[start : start + _RESIZE_CHUNK] = _resize(tf.constant(chunk), inside.shape[1:3])
     return resized
 
 
@@ -217,12 +222,15 @@ def _mix(images: Any, targets: Any, settings: AugmentationSettings, seed: Any) -
 
 
 def resize_batch(images: Any, resolution_px: int) -> Any:
-    """Return tensors (B, H, W, 3) as (B, R, R, 3) of the same type, the way of `resize_bytes`."""
-    height, width = images.shape[1:3]
-    if (height, width) == (resolution_px, resolution_px):
+    """Return square tensors (B, S, S, 3) as (B, R, R, 3) of the same type, as `resize_bytes`."""
+    return _resize(images, (resolution_px, resolution_px))
+
+
+def _resize(images: Any, size: tuple[int, int]) -> Any:
+    if images.shape[1:3] == size:
         return images
-    shrinks = resolution_px < max(height, width)
-    resized = tf.image.resize(images, (resolution_px, resolution_px), antialias=shrinks)
+    shrinks = any(new < old for new, old in zip(size, images.shape[1:3], strict=True))
+    resized = tf.image.resize(images, size, antialias=shrinks)
     return tf.saturate_cast(tf.round(resized), tf.uint8) if images.dtype == tf.uint8 else resized
 
 

@@ -23,11 +23,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mobilenet_tf.data.image import ResizeRule, load_image
+from mobilenet_tf.data.image import load_image
 from mobilenet_tf.data.index import ImageIndex
 from mobilenet_tf.data.parallel import map_in_threads
 from mobilenet_tf.errors import MtfError
 from mobilenet_tf.files import atomic_path, write_text
+from mobilenet_tf.recipe import ResizeRule
 from mobilenet_tf.system.terminal import bar, escape
 
 log = logging.getLogger(__name__)
@@ -42,10 +43,11 @@ _NAMED = 5
 class StoredImages:
     """Images on disk that are used like an array uint8 (N, H, W, 3): indexing reads them.
 
-    `rows` are the records, int64 (N,), in the shards of `folder`.
+    `rows` are the records, int64 (N,), in the shards of `folder`; `index` says what they show.
     """
 
     folder: Path
+    index: ImageIndex
     rows: NDArray[np.int64]
     resolution_px: int
 
@@ -85,11 +87,11 @@ def store_images(
     rule: ResizeRule,
     cache: Path,
     unreadable_share: float,
-) -> tuple[StoredImages, ImageIndex]:
-    """Decode the images of an index into a store below `cache`, and return it with their index.
+) -> StoredImages:
+    """Decode the images of an index into a store below `cache`.
 
-    What has been stored already is used. An image that cannot be read is left out of both, and
-    named in the log.
+    What has been stored already is used. An image that cannot be read is left out, and named in
+    the log.
 
     Raises:
         MtfError: more than `unreadable_share` of the images cannot be read, or the disk is full.
@@ -115,7 +117,7 @@ def store_images(
     check_unreadable(index, reasons, unreadable_share)
     readable = np.ones(len(index), bool)
     readable[list(reasons)] = False
-    return StoredImages(folder, np.flatnonzero(readable), resolution_px), index.keep(readable)
+    return StoredImages(folder, index.keep(readable), np.flatnonzero(readable), resolution_px)
 
 
 def store_key(index: ImageIndex, resolution_px: int, rule: ResizeRule) -> str:

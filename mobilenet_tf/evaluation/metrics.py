@@ -12,6 +12,7 @@ from mobilenet_tf.data.splits import Images
 from mobilenet_tf.evaluation.score import Score, score_probabilities
 from mobilenet_tf.evaluation.test_time import PredictFn
 from mobilenet_tf.keras import tf
+from mobilenet_tf.recipe import ResizeRule
 from mobilenet_tf.system import terminal
 
 
@@ -35,19 +36,20 @@ def predict_all(
     images: Images,
     *,
     resolution_px: int | None = None,
+    rule: ResizeRule = "crop",
     batch_size: int = 250,
     label: str = "predicting",
 ) -> np.ndarray:
     """Return the probabilities (N, C) of images (N, H, W, 3) uint8, in whole, padded batches.
 
-    `label` is the name of the progress bar.
+    Images are resized by `rule` where `resolution_px` is given; `label` names the progress bar.
     """
     parts = []
     for start in terminal.track(range(0, len(images), batch_size), label):
         batch = images[start : start + batch_size]
         real = len(batch)
         if resolution_px is not None:
-            batch = resize_bytes(batch, resolution_px)
+            batch = resize_bytes(batch, resolution_px, rule)
         batch = np.pad(batch, [(0, batch_size - real), (0, 0), (0, 0), (0, 0)], mode="edge")
         parts.append(np.asarray(predict(batch))[:real])
     return np.concatenate(parts).astype(np.float32)

@@ -19,10 +19,12 @@ from mobilenet_tf.data.photographs import open_photographs
 from mobilenet_tf.data.pipeline import normalise, resize_bytes
 from mobilenet_tf.data.sources import Split, load_test_split
 from mobilenet_tf.data.splits import fingerprint
+from mobilenet_tf.data.stored import StoredImages
 from mobilenet_tf.evaluation.latency import time_interleaved
 from mobilenet_tf.evaluation.metrics import evaluate, make_keras_predict_fn, predict_all
 from mobilenet_tf.evaluation.paired import pair
 from mobilenet_tf.evaluation.predict import to_probabilities
+from mobilenet_tf.evaluation.preparation import score_preparations
 from mobilenet_tf.evaluation.score import Score, score_probabilities
 from mobilenet_tf.evaluation.test_time import PredictFn, augment_predictions, count_views
 from mobilenet_tf.keras import tf
@@ -84,6 +86,15 @@ def run(work: Work) -> Outcome[BenchmarkMetrics]:
         threads=recipe.benchmark.threads,
         latency_runs=recipe.benchmark.latency_runs,
     )
+    int8 = metrics.find("tflite", "int8_qat", "int8_ptq")
+    if int8 and isinstance(test.images, StoredImages):
+        preparations = score_preparations(
+            candidates[rows.index(int8)].predict,
+            test.images.index,
+            recipe.model.resolution_px,
+            recipe.data.resize,
+        )
+        metrics = msgspec.structs.replace(metrics, preparations=preparations)
     return Outcome(metrics, {"test": digest})
 
 

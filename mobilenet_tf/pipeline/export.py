@@ -21,7 +21,6 @@ from mobilenet_tf.runs.results import ExportedFile, ExportMetrics
 from mobilenet_tf.system import terminal
 from mobilenet_tf.tflite.convert import convert
 from mobilenet_tf.tflite.interpreter import Classifier
-from mobilenet_tf.tflite.metadata import set_resize
 from mobilenet_tf.training.fine_tuning import Calibration, draw_calibration
 
 log = logging.getLogger(__name__)
@@ -91,14 +90,13 @@ def run(work: Work) -> Outcome[ExportMetrics]:
 
 def _convert(model: Any, plan: Plan, quantization: Quantization, calibration: Calibration) -> bytes:
     with terminal.bar(f"converting to {quantization}", None):
-        content = convert(
+        return convert(
             model,
             quantization=quantization,
             classes=plan.dataset.classes,
             description=f"{plan.variant.name} trained on {plan.dataset.name}",
             io_type=plan.recipe.export.io_type,
             logits=plan.recipe.export.logits,
+            resize=plan.recipe.data.resize,
             calibration_images=calibration.images,
         )
-    resize = plan.recipe.data.resize
-    return content if resize == "crop" else set_resize(content, resize)

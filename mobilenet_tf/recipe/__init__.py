@@ -11,6 +11,7 @@ from mobilenet_tf.recipe.loading import parse_value as parse_value
 from mobilenet_tf.recipe.loading import recipe_names as recipe_names
 from mobilenet_tf.recipe.sections import ACTIVATIONS as ACTIVATIONS
 from mobilenet_tf.recipe.sections import QUANTIZATIONS as QUANTIZATIONS
+from mobilenet_tf.recipe.sections import RESIZE_RULES as RESIZE_RULES
 from mobilenet_tf.recipe.sections import STRIDE_PLANS as STRIDE_PLANS
 from mobilenet_tf.recipe.sections import ActivationName as ActivationName
 from mobilenet_tf.recipe.sections import AugmentationSettings as AugmentationSettings
@@ -23,6 +24,7 @@ from mobilenet_tf.recipe.sections import PrecisionName as PrecisionName
 from mobilenet_tf.recipe.sections import QatSettings as QatSettings
 from mobilenet_tf.recipe.sections import Quantization as Quantization
 from mobilenet_tf.recipe.sections import Recipe as Recipe
+from mobilenet_tf.recipe.sections import ResizeRule as ResizeRule
 from mobilenet_tf.recipe.sections import StridePlan as StridePlan
 from mobilenet_tf.recipe.sections import TrainSettings as TrainSettings
 from mobilenet_tf.recipe.settings import Setting as Setting

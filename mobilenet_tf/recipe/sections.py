@@ -21,6 +21,8 @@ QUANTIZATIONS: tuple[Quantization, ...] = get_args(Quantization)
 PrecisionName = Literal["auto", "float32", "bfloat16"]
 Schedule = Literal["one_cycle", "cosine", "step"]
 View = Literal["flip", "rotate"]
+ResizeRule = Literal["crop", "pad", "stretch"]
+RESIZE_RULES: tuple[ResizeRule, ...] = get_args(ResizeRule)
 
 Share = Annotated[float, Meta(ge=0, le=1)]
 Rate = Annotated[float, Meta(ge=0, lt=1)]
@@ -50,7 +52,7 @@ class DataSettings(Settings, frozen=True, kw_only=True):
     then ignored."""
     classes: Annotated[tuple[Text, ...], Meta(max_length=10_000)] = ()
     """Classes of that folder in label order; noted by the run itself."""
-    resize: Literal["crop", "pad", "stretch"] = "crop"
+    resize: ResizeRule = "crop"
     """How photographs become square: centre crop, grey bars or squeezed."""
     holdout_share: Annotated[float, Meta(ge=0, lt=0.5)] = 0.0
     """Share of a folder's images held out for validation, and again for test, where it has none; 0

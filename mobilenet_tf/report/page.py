@@ -28,6 +28,7 @@ PARTS: dict[str, Any] = {  # what the templates of reports and cards call, by it
         sections.stage_table,
         sections.class_table,
         sections.confusion_pairs,
+        sections.preparation_table,
         plots.plot_accuracy_size,
         plots.plot_accuracy_curves,
         plots.plot_loss_curves,

@@ -8,6 +8,13 @@ from mobilenet_tf.report.units import fixed, ms_decimals, plural, signed
 
 LONG_TABLE_CLASSES = 20
 WORST_CLASSES = 10
+PREPARATIONS = {
+    "crop": "centre crop",
+    "pad": "grey bars",
+    "stretch": "squeezed",
+    "sideways": "EXIF orientation ignored",
+    "bgr": "blue first (BGR)",
+}
 
 
 def stage_table(summary: Summary) -> Table:
@@ -114,4 +121,27 @@ def confusion_pairs(summary: Summary, limit: int = 5) -> Table | None:
             Column("% of the class"),
         ),
         tuple((true, other, f"{count:,}", f"{share:.1f}") for count, true, other, share in rows),
+    )
+
+
+def preparation_table(summary: Summary) -> Table | None:
+    """Return what the int8 file loses where an app prepares images differently."""
+    found = summary.benchmark.preparations if summary.benchmark else None
+    if found is None:
+        return None
+    own = found.top1[found.rule]
+    names = [
+        PREPARATIONS[name] + (", as trained" if name == found.rule else "") for name in found.top1
+    ]
+    columns = (
+        (Column("image", align="left"), names),
+        (Column("top-1 %"), [fixed(top1, 100, 2) for top1 in found.top1.values()]),
+        (Column("points"), [signed(100 * (top1 - own), 2) for top1 in found.top1.values()]),
+    )
+    note = (
+        f"The int8 file on {plural(found.image_count, 'test photograph')};"
+        f" EXIF turns {found.turned_count:,} of them."
+    )
+    return make_table(
+        "What other preprocessing costs", columns, note, list(found.top1).index(found.rule)
     )

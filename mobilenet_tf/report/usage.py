@@ -17,6 +17,11 @@ PROBABILITY_RULES = {
     "uint8": ("value / 256", "scale 1/256, zero point 0"),
     "float32": ("the value itself", "not quantized"),
 }
+SQUARES = {
+    "crop": "cut to the largest centred square",
+    "pad": "whole, between grey bars (128)",
+    "stretch": "squeezed to a square",
+}
 LOGIT_RULE = ("(value - zero point) * scale", "stored in the file's output tensor")
 INLINE_CLASSES = 20
 
@@ -49,7 +54,9 @@ def mapping_table(summary: Summary) -> Table | None:
             ("image", f"1 x {side} x {side} x 3", row.io_type, *INPUT_RULES[row.io_type]),
             (output, f"1 x {len(row.per_class)}", row.io_type, *rule),
         ),
-        "byte: a channel of an RGB pixel, 0 to 255. Signature: serving_default.",
+        f"The image: turned upright as EXIF says, in RGB, {SQUARES[recipe.data.resize]}, resized to"
+        f" {side} x {side} with antialiasing. byte: a channel of a pixel, 0 to 255. Signature:"
+        " serving_default.",
     )
 
 
@@ -65,4 +72,5 @@ def python_example(summary: Summary) -> str:
         classes=classes if 0 < len(classes) <= INLINE_CLASSES else None,
         side=recipe.model.resolution_px,
         logits=recipe.export.logits,
+        rule=recipe.data.resize,
     ).strip()

@@ -15,7 +15,7 @@ from msgspec import Meta
 from mobilenet_tf import __version__
 from mobilenet_tf.errors import MtfError
 from mobilenet_tf.files import hash_file, read_json, write_json
-from mobilenet_tf.recipe import PrecisionName, Quantization, Recipe
+from mobilenet_tf.recipe import PrecisionName, Quantization, Recipe, ResizeRule
 
 RESULT_FILE = "result.json"
 REMAKE = (
@@ -206,6 +206,19 @@ class BenchmarkRow(BenchmarkedModel, frozen=True, kw_only=True):
     paired: Paired | None = None
 
 
+class Preparations(Record, frozen=True, kw_only=True):
+    """Top-1 of the int8 file on the same photographs prepared in several ways.
+
+    `top1` has each resize rule, "sideways" (EXIF orientation ignored, which `turned_count` images
+    have) and "bgr" (blue first); the way it was trained for is `rule`.
+    """
+
+    rule: ResizeRule
+    image_count: Count
+    turned_count: Count
+    top1: dict[str, Share]
+
+
 class BenchmarkMetrics(Record, frozen=True, kw_only=True):
     """What the benchmark reports: a row for every model and file, on the test split."""
 
@@ -214,6 +227,7 @@ class BenchmarkMetrics(Record, frozen=True, kw_only=True):
     test_count: Count
     threads: Count
     latency_runs: Count | None = None
+    preparations: Preparations | None = None  # of photographs alone
 
     def find(self, form: str, *quantizations: str) -> BenchmarkRow | None:
         """Return the row of the first of `quantizations` that was measured in this format."""

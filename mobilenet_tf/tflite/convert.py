@@ -14,7 +14,7 @@ from mobilenet_tf import __version__
 from mobilenet_tf.errors import MtfError, UsageError, suggest
 from mobilenet_tf.keras import keras, tf
 from mobilenet_tf.models.outputs import check_logits
-from mobilenet_tf.recipe import QUANTIZATIONS
+from mobilenet_tf.recipe import QUANTIZATIONS, RESIZE_RULES, ResizeRule
 from mobilenet_tf.system.quiet import quiet_stderr
 from mobilenet_tf.tflite import schema
 from mobilenet_tf.tflite.audit import audit
@@ -34,6 +34,7 @@ def convert(
     description: str,
     io_type: str = "int8",
     logits: bool = False,
+    resize: ResizeRule = "crop",
     calibration_images: np.ndarray | None = None,
     check: bool = True,
 ) -> bytes:
@@ -50,6 +51,7 @@ def convert(
         description: one line that says what the file is, stored in it.
         io_type: "int8" or "uint8" for the int8 quantizations; the others take float32.
         logits: leave the softmax out.
+        resize: one of `recipe.RESIZE_RULES`, by which images were made the model's size.
         calibration_images: uint8 (N, H, W, 3) training images; "int8_ptq" needs them.
         check: audit the file against the contract of `quantization`.
 
@@ -63,6 +65,8 @@ def convert(
         )
     if io_type not in IO_TYPES:
         raise UsageError(f"unknown io_type {io_type!r}; {suggest(io_type, IO_TYPES)}")
+    if resize not in RESIZE_RULES:
+        raise UsageError(f"unknown resize rule {resize!r}; {suggest(resize, RESIZE_RULES)}")
     image_shape = _check_model(model, classes)
     output_name = "logits" if logits else "probabilities"
     integer = quantization in ("int8_ptq", "int8_qat")
@@ -95,6 +99,7 @@ def convert(
             io_type=io_type if integer else "float32",
             output=output_name,
             project_version=__version__,
+            resize=resize,
         ),
     )
     broken = check_contract(audit(content), quantization, io_type, logits) if check else []

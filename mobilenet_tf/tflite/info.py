@@ -12,8 +12,8 @@ from typing import Any, Literal
 import msgspec
 import numpy as np
 
-from mobilenet_tf.data.image import ResizeRule
 from mobilenet_tf.errors import MtfError
+from mobilenet_tf.recipe import ResizeRule
 from mobilenet_tf.tflite import schema, standard
 from mobilenet_tf.tflite.attached import read_attached
 from mobilenet_tf.tflite.layout import LayoutError
@@ -96,7 +96,7 @@ def get_info(model: Any, content: bytes, name: str = "the model") -> ModelInfo:
         classes=ours.classes,
         mean=(ours.normalisation.mean,),
         std=(ours.normalisation.scale,),
-        resize=ours.resize or "crop",
+        resize=ours.resize,
         output="logits" if ours.output == "logits" else "probabilities",
         threshold=info.threshold if ours.threshold is msgspec.UNSET else ours.threshold,
     )

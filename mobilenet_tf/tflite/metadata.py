@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import msgspec
 import numpy as np
 
 from mobilenet_tf.errors import MtfError
+from mobilenet_tf.recipe import ResizeRule
 from mobilenet_tf.tflite import schema
 from mobilenet_tf.tflite.schema import Source
 
@@ -31,7 +32,7 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True):
     output: str
     project_version: str
     normalisation: Normalisation = Normalisation()
-    resize: Literal["pad", "stretch"] | msgspec.UnsetType = msgspec.UNSET  # a centre crop if unset
+    resize: ResizeRule = "crop"  # how an image of any size becomes the model's
     # The probability below which the model is unsure.
     threshold: Annotated[float, msgspec.Meta(ge=0, le=1)] | msgspec.UnsetType = msgspec.UNSET
 
@@ -45,14 +46,6 @@ def embed_metadata(content: bytes, metadata: Metadata) -> bytes:
     model = schema.parse(content)
     set_metadata(model, metadata)
     return schema.pack(model)
-
-
-def set_resize(content: bytes, rule: Literal["pad", "stretch"]) -> bytes:
-    """Return a file of ours that says how an image becomes the model's size."""
-    metadata = read_metadata(content)
-    if metadata is None:
-        raise MtfError(f"there is no {ENTRY} metadata to put the resize rule into")
-    return embed_metadata(content, msgspec.structs.replace(metadata, resize=rule))
 
 
 def set_metadata(model: Any, metadata: Metadata) -> None:

@@ -93,6 +93,11 @@ def test_a_folder_becomes_a_file_that_needs_the_folder_no_more(
     report = json.loads((folder / "report/report.json").read_text("utf-8"))
     assert tuple(report["classes"]) == IN_ORDER
     (file,) = (folder / "export").glob("*.tflite")
+    tried = report["stages"]["benchmark"]["metrics"]["preparations"]
+    assert (tried["rule"], tried["image_count"], tried["turned_count"]) == ("pad", 6, 0)
+    assert set(tried["top1"]) == {"crop", "pad", "stretch", "sideways", "bgr"}
+    int8 = next(row for row in report["rows"] if row["format"] == "tflite")
+    assert tried["top1"]["pad"] == tried["top1"]["sideways"] == int8["top1"]
     metadata = read_metadata(file)
     assert metadata is not None
     assert (metadata.classes, metadata.resize) == (IN_ORDER, "pad")

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mobilenet_tf.data.image import fit_image, load_image, open_image
+from mobilenet_tf.data.image import fit_image, load_alternatives, load_image, open_image
 from mobilenet_tf.errors import MtfError, UsageError
+from mobilenet_tf.recipe import RESIZE_RULES
 
 RED = (255, 0, 0)
 
@@ -249,6 +250,21 @@ def test_every_rule_leaves_a_square_image_of_the_models_size_alone(
     pixels = np.random.RandomState(0).randint(0, 256, (24, 24, 3)).astype(np.uint8)
     path = save(tmp_path / "a.png", Image.fromarray(pixels))
     np.testing.assert_array_equal(load_image(path, 24, 24, rule), pixels)
+
+
+def test_an_image_is_also_loaded_as_careless_programs_do(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    path = save(tmp_path / "a.png", quadrants(40, 20), exif=exif)
+    ways, turned = load_alternatives(path, 16, "pad")
+    assert turned
+    assert set(ways) == {*RESIZE_RULES, "sideways", "bgr"}
+    for rule in RESIZE_RULES:
+        np.testing.assert_array_equal(ways[rule], load_image(path, 16, 16, rule))
+    np.testing.assert_array_equal(ways["bgr"][..., ::-1], ways["pad"])
+    plain = save(tmp_path / "b.png", quadrants(40, 20))
+    np.testing.assert_array_equal(ways["sideways"], load_image(plain, 16, 16, "pad"))
+    assert not load_alternatives(plain, 16, "pad")[1]
 
 
 @pytest.mark.slow

@@ -2,11 +2,14 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
+from mobilenet_tf.data.image import load_image
 from mobilenet_tf.data.pipeline import (
     calm,
     ended,
@@ -19,7 +22,7 @@ from mobilenet_tf.data.sources import load_training_split
 from mobilenet_tf.data.splits import Split
 from mobilenet_tf.errors import MtfError, UsageError
 from mobilenet_tf.keras import tf
-from mobilenet_tf.recipe import AugmentationSettings
+from mobilenet_tf.recipe import RESIZE_RULES, AugmentationSettings
 
 PLAIN = AugmentationSettings(crop_padding_px=0, flip=False)
 EVERYTHING = AugmentationSettings(crop_padding_px=4, flip=True, cutout_px=8, mixup_alpha=0.4)
@@ -220,6 +223,17 @@ def test_resizing_is_bilinear_antialiased_and_rounded() -> None:
     ramp[:, :, 1] = 255
     assert resize_bytes(ramp, 4)[0, 0, :, 0].tolist() == [0, 64, 191, 255]
     assert resize_bytes(image, 32) is image
+
+
+@pytest.mark.parametrize("size", [(24, 37), (37, 24), (5, 9)])
+def test_arrays_are_resized_by_the_rule_of_files(size: tuple[int, int], tmp_path: Path) -> None:
+    coarse = np.random.RandomState(2).randint(0, 256, (4, 4, 3)).astype(np.uint8)
+    image = Image.fromarray(coarse).resize(size, Image.Resampling.BICUBIC)
+    image.save(tmp_path / "a.png")
+    for rule in RESIZE_RULES:
+        resized = resize_bytes(np.asarray(image)[None], 16, rule)[0]
+        loaded = load_image(tmp_path / "a.png", 16, 16, rule)
+        assert np.abs(resized.astype(int) - loaded).max() <= 2  # Pillow rounds twice
 
 
 def test_a_batch_larger_than_the_split_is_refused(split: Split) -> None:

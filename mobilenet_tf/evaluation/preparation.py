@@ -1,0 +1,43 @@
+"""What a file scores on the same photographs when they are prepared in other ways."""
+
+from __future__ import annotations
+
+from collections import Counter
+from functools import partial
+
+import numpy as np
+
+from mobilenet_tf.data.image import load_alternatives
+from mobilenet_tf.data.index import ImageIndex
+from mobilenet_tf.data.parallel import map_in_threads
+from mobilenet_tf.evaluation.test_time import PredictFn
+from mobilenet_tf.recipe import ResizeRule
+from mobilenet_tf.runs.results import Preparations
+from mobilenet_tf.system.terminal import track
+
+IMAGES_MAX = 1000
+
+
+def score_preparations(
+    predict: PredictFn, index: ImageIndex, side_px: int, rule: ResizeRule
+) -> Preparations:
+    """Return the accuracy of `predict` on up to 1,000 images of an index, spread over it evenly.
+
+    Raises:
+        MtfError: an image cannot be read any more.
+    """
+    rows = np.unique(np.linspace(0, len(index) - 1, IMAGES_MAX).astype(int)).tolist()
+    load = partial(load_alternatives, side_px=side_px, rule=rule)
+    right: Counter[str] = Counter()
+    turned = 0
+    loaded = map_in_threads(load, map(index.path, rows))
+    for row, (ways, is_turned) in zip(track(rows, "other preparations"), loaded, strict=True):
+        predicted = predict(np.stack(list(ways.values()))).argmax(-1) == index.labels[row]
+        right.update(dict(zip(ways, predicted.tolist(), strict=True)))
+        turned += is_turned
+    return Preparations(
+        rule=rule,
+        image_count=len(rows),
+        turned_count=turned,
+        top1={name: count / len(rows) for name, count in right.items()},
+    )
