@@ -37,6 +37,11 @@ if TYPE_CHECKING:
     help="Probability below which a prediction is unsure.  [default: the file's, else one that"
     " makes 95 % of the rest right]",
 )
+@click.option(
+    "--html",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write a page with plots, and with thumbnails of the images that are worth a look.",
+)
 @click.option("--csv", "as_csv", is_flag=True, help="Print a line for each image as CSV instead.")
 @json_option
 @verbosity
@@ -48,6 +53,7 @@ def command(
     unknown: Path | None,
     labels: Path | None,
     threshold: float | None,
+    html: Path | None,
     as_csv: bool,
     as_json: bool,
     quiet: bool,
@@ -62,7 +68,7 @@ def command(
 
     \b
     Example:
-      mtf evaluate flowers.tflite phone/
+      mtf evaluate flowers.tflite phone/ --html phone.html
       mtf evaluate artifacts/flowers --json
     """
     if as_csv and as_json:
@@ -91,6 +97,12 @@ def command(
             threshold=predictor.threshold if threshold is None else threshold,
             is_asked=threshold is not None,
         )
+        if html is not None:
+            from mobilenet_tf.evaluation.images import make_thumbnails
+            from mobilenet_tf.files import write_text
+            from mobilenet_tf.report.evaluation_page import render_evaluation
+
+            write_text(html, render_evaluation(evaluation, make_thumbnails(evaluation)))
     if as_json:
         import msgspec
 
@@ -101,6 +113,8 @@ def command(
         from mobilenet_tf.report.evaluation import format_evaluation
 
         terminal.echo(format_evaluation(evaluation))
+        if html is not None:
+            terminal.echo(f"\nPage: {html}")
     for image in evaluation.unreadable:
         terminal.echo(f"error: {image.path} {image.reason}", err=True)
     if evaluation.unreadable:

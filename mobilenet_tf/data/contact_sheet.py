@@ -77,11 +77,12 @@ def _sample(survey: Survey, label: int) -> list[str]:
 def _show(origin: Path, paths: Iterable[str]) -> Iterable[Shown]:
     paths = list(paths)
     files = [find_file(origin, path) for path in paths]
-    for path, thumbnail in zip(paths, map_in_threads(_make_thumbnail, files), strict=True):
+    for path, thumbnail in zip(paths, map_in_threads(make_thumbnail, files), strict=True):
         yield Shown(escape(path), thumbnail)
 
 
-def _make_thumbnail(path: Path) -> str:
+def make_thumbnail(path: Path) -> str:
+    """Return a small copy of an image file as a data: address; "" where it cannot be read."""
     try:
         with open_image(path, needed_px=THUMBNAIL_PX) as image:
             small = fit_image(to_rgb(image, path), THUMBNAIL_PX, THUMBNAIL_PX, "pad")

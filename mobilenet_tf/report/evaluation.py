@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from functools import partial
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from mobilenet_tf.evaluation.images import Evaluation, Judged, Threshold
@@ -22,42 +22,80 @@ ORIGINS = {
 
 def format_evaluation(evaluation: Evaluation) -> str:
     """Return what a person should know, worst things named; lines are not escaped yet."""
-    low, high = accuracy_interval(evaluation.top1, evaluation.count)
-    top5 = "" if evaluation.top5 is None else f", top-5 {evaluation.top5:.2%}"
-    part = f" ({evaluation.part})" if evaluation.part else ""
-    lines = [
-        f"{evaluation.model} on {plural(evaluation.count, 'image')} of {evaluation.data}{part}",
-        f"top-1 {evaluation.top1:.2%} (95 % interval {low:.1%} to {high:.1%}){top5}; balanced"
-        f" accuracy {evaluation.balanced_accuracy:.2%}, mean F1 {evaluation.macro_f1:.3f}",
-        f"calibration error (ECE) {evaluation.calibration_error:.2%}: predictions are"
-        f" {evaluation.mean_confidence:.1%} sure on average and {evaluation.top1:.1%} right",
-        *_format_threshold(evaluation.threshold),
-    ]
-    if evaluation.missing:
-        lines.append(f"no image of {_few(evaluation.missing)}")
+    lines = [f"{evaluation.model} on {name_images(evaluation)}", *list_sentences(evaluation)]
     for table in (class_table(evaluation), pair_table(evaluation), coverage_table(evaluation)):
         lines += ["", *_format(table)]
-    for table in image_tables(evaluation, NAMED):
-        lines += ["", *_format(table)]
+    for gallery in list_galleries(evaluation):
+        lines += ["", *_format(_image_table(evaluation, gallery))]
     return "\n".join(lines)
 
 
-def image_tables(evaluation: Evaluation, most: int) -> Iterator[Table]:
-    """Yield the tables of images that are worth a look, at most `most` rows each."""
-    root = Path(evaluation.data)
-    list_images = partial(_list_images, root if root.is_dir() else root.parent)
-    yield from list_images("Worst mistakes", evaluation.worst_mistakes[:most])
-    yield from list_images("Least sure", evaluation.least_sure[:most])
-    count = plural(evaluation.label_error_count, "likely label error")
-    note = "For these images to tell, the model must not have been trained on them."
-    yield from list_images(count, evaluation.label_errors[:most], note)
-    unknown = evaluation.unknown
+def name_images(evaluation: Evaluation) -> str:
+    """Return which images a file was evaluated on."""
+    part = f" ({evaluation.part})" if evaluation.part else ""
+    return f"{plural(evaluation.count, 'image')} of {evaluation.data}{part}"
+
+
+def list_sentences(evaluation: Evaluation) -> list[str]:
+    """Return the figures that sum an evaluation up, in sentences."""
+    low, high = accuracy_interval(evaluation.top1, evaluation.count)
+    top5 = "" if evaluation.top5 is None else f", top-5 {100 * evaluation.top5:.2f} %"
+    sentences = [
+        f"top-1 {100 * evaluation.top1:.2f} % (95 % interval {100 * low:.1f} to {100 * high:.1f}"
+        f" %){top5}; balanced accuracy {100 * evaluation.balanced_accuracy:.2f} %, mean F1"
+        f" {100 * evaluation.macro_f1:.2f} %",
+        f"calibration error (ECE) {100 * evaluation.calibration_error:.2f} %: predictions are"
+        f" {100 * evaluation.mean_confidence:.1f} % sure on average and"
+        f" {100 * evaluation.top1:.1f} % right",
+        _format_threshold(evaluation.threshold),
+    ]
+    if evaluation.missing:
+        sentences.append(f"no image of {_few(evaluation.missing)}")
+    if evaluation.unreadable:
+        sentences.append(f"{plural(len(evaluation.unreadable), 'image')} could not be read")
+    return sentences
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Images of one kind that are worth a look, and what can be said of them."""
+
+    title: str
+    images: Sequence[Judged]
+    note: str = ""
+
+
+def list_galleries(evaluation: Evaluation) -> list[Gallery]:
+    """Return the images that are worth a look, by kind; kinds without any are left out."""
+    count, unknown = evaluation.label_error_count, evaluation.unknown
+    galleries = [
+        Gallery("Worst mistakes", evaluation.worst_mistakes, "Wrong, and surest of it."),
+        Gallery("Least sure", evaluation.least_sure),
+        Gallery(
+            plural(count, "likely label error"),
+            evaluation.label_errors,
+            "Only images that the model was not trained on can tell.",
+        ),
+    ]
     if unknown is not None:
         of = f" ({_few(unknown.classes)})" if unknown.classes else ""
-        title = f"{plural(unknown.count, 'image')} of none of the model's classes{of}"
-        share = "" if unknown.unsure is None else f"{unknown.unsure:.1%} are unsure as they should;"
-        note = f"{share} {unknown.mean_confidence:.1%} sure on average, AUROC {unknown.auroc:.3f}"
-        yield from list_images(title, unknown.surest[:most], f"{note}. The surest are shown.")
+        sure = f"{100 * unknown.mean_confidence:.1f} % sure on average"
+        if unknown.unsure is not None:
+            sure = f"{100 * unknown.unsure:.1f} % are unsure, as they should be; {sure}"
+        galleries.append(
+            Gallery(
+                f"{plural(unknown.count, 'image')} of none of the model's classes{of}",
+                unknown.surest,
+                f"{sure}, AUROC {unknown.auroc:.3f}. The surest are shown.",
+            )
+        )
+    return [gallery for gallery in galleries if gallery.images]
+
+
+def shorten_path(evaluation: Evaluation, path: str) -> str:
+    """Return the path of an image as seen from the folder or CSV file that was evaluated."""
+    origin = Path(evaluation.data)
+    return path.removeprefix(f"{origin.parent if origin.is_file() else origin}/")
 
 
 def class_table(evaluation: Evaluation) -> Table:
@@ -117,31 +155,25 @@ def coverage_table(evaluation: Evaluation) -> Table:
     )
 
 
-def _list_images(
-    root: Path, title: str, images: Sequence[Judged], note: str = ""
-) -> Iterator[Table]:
-    if images:
-        paths = [image.path.removeprefix(f"{root}/") for image in images]
-        yield make_table(
-            title,
-            (
-                (Column("image", align="left"), paths),
-                (Column("label", align="left"), [image.label for image in images]),
-                (Column("predicted", align="left"), [image.predicted for image in images]),
-                (Column("sure %"), [f"{100 * image.confidence:.1f}" for image in images]),
-            ),
-            note,
-        )
+def _image_table(evaluation: Evaluation, gallery: Gallery) -> Table:
+    images = gallery.images[:NAMED]
+    columns = (
+        (Column("image", align="left"), [shorten_path(evaluation, i.path) for i in images]),
+        (Column("label", align="left"), [image.label for image in images]),
+        (Column("predicted", align="left"), [image.predicted for image in images]),
+        (Column("sure %"), [f"{100 * image.confidence:.1f}" for image in images]),
+    )
+    return make_table(gallery.title, columns, gallery.note)
 
 
-def _format_threshold(threshold: Threshold | None) -> list[str]:
+def _format_threshold(threshold: Threshold | None) -> str:
     if threshold is None:
-        return ["no threshold makes what is sure accurate enough: improve the model first"]
-    right = "none" if threshold.accuracy is None else f"{threshold.accuracy:.2%}"
-    return [
+        return "no threshold makes what is sure accurate enough: improve the model first"
+    right = "none" if threshold.accuracy is None else f"{100 * threshold.accuracy:.2f} %"
+    return (
         f"threshold {threshold.value:.4g} ({ORIGINS[threshold.origin]}):"
-        f" {threshold.coverage:.1%} of the images are sure, {right} of these right"
-    ]
+        f" {100 * threshold.coverage:.1f} % of the images are sure, {right} of these right"
+    )
 
 
 def _format(table: Table) -> list[str]:

@@ -189,16 +189,22 @@ def _plot_curves(
 
 
 def plot_confusion(summary: Summary) -> Plot | None:
-    """Return the confusion matrix, each row normalised to its class; None without one.
+    """Return the confusion matrix of the best artifact; None without one."""
+    artifact = summary.best_artifact
+    if artifact is None or not artifact.row.confusion:
+        return None
+    title = f"Confusion matrix of {artifact.label}"
+    return plot_matrix(title, summary.classes, artifact.row.confusion)
+
+
+def plot_matrix(title: str, names: Sequence[str], confusion: Sequence[Sequence[int]]) -> Plot:
+    """Return a confusion matrix, each row normalised to its class.
 
     Up to 20 classes carry names and whole percents; shades grow with the square root of the
     share, so that a mistake of one percent can be seen.
     """
-    artifact = summary.best_artifact
-    if artifact is None or not artifact.row.confusion:
-        return None
-    shares = [[n / (sum(line) or 1) for n in line] for line in artifact.row.confusion]
-    names, count = summary.classes, len(shares)
+    shares = [[n / (sum(line) or 1) for n in line] for line in confusion]
+    count = len(shares)
     numbered = count <= NUMBERED_CLASSES
     cells = [(x, y, share) for y, line in enumerate(shares) for x, share in enumerate(line)]
 
@@ -243,7 +249,6 @@ def plot_confusion(summary: Summary) -> Plot | None:
     if numbered:
         named = zip(names, recalled, strict=True)
         told = "; ".join(f"{name} {100 * share:.0f} % correct" for name, share in named)
-    title = f"Confusion matrix of {artifact.label}"
     caption = "Percent of each true class; below half a percent is blank. " if numbered else ""
     caption += "Shades grow with the square root of the share."
     return Plot(title, render_figure(draw, f"{title}: {told}", height_px=WIDTH_PX), caption)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -87,6 +88,22 @@ def test_people_read_what_json_has(capsys: Capture, make: Make) -> None:
     answer = capsys.readouterr().out
     assert "top-1" in answer
     assert "a<b>" in answer
+
+
+def test_a_page_holds_all_and_asks_for_nothing(capsys: Capture, make: Make, tmp_path: Path) -> None:
+    images, page = make("cat", "dog", "<b>x"), tmp_path / "page.html"
+    (images / "cat" / "0.png").rename(images / "cat" / "<script>0.png")
+    (images / "dog" / "broken.png").write_bytes(b"")
+    assert run_command(["evaluate", MODEL, str(images), "--html", str(page)]) == 1
+    text = page.read_text("utf-8")
+    assert text.count("<svg") == 3
+    assert text.count('<img src="data:image/jpeg;base64,') >= 9
+    assert "&lt;script&gt;0.png" in text
+    assert "broken.png" in text
+    assert "<script" not in text
+    assert "<b>" not in text
+    assert "img-src data:" in text
+    assert not re.search(r"(src|href)=.?(https?:|//|/)", text)
 
 
 def test_images_that_cannot_be_read_are_named_and_counted(capsys: Capture, make: Make) -> None:
