@@ -128,7 +128,7 @@ def test_only_the_data_door_knows_that_there_is_a_test_part() -> None:
 @pytest.mark.parametrize(
     "module",
     [
-        "report",
+        "report.page",
         "api.models",
         "zoo.page",
         "pipeline.runner",

@@ -12,12 +12,13 @@ import click
 from mobilenet_tf.cli.options import json_option
 from mobilenet_tf.errors import MtfError, UsageError
 from mobilenet_tf.recipe import QUANTIZATIONS
+from mobilenet_tf.report.tables import text_table
 from mobilenet_tf.system import terminal
 
 if TYPE_CHECKING:
-    from mobilenet_tf.tflite.audit import Audit, TensorInfo
+    from mobilenet_tf.tflite.audit import Audit
 
-_INTEGER_QUANTIZATIONS = ("int8_ptq", "int8_qat")
+IO_TYPES = ("int8", "uint8")
 CLASSES_SHOWN = 10
 
 
@@ -30,7 +31,7 @@ CLASSES_SHOWN = 10
 )
 @click.option(
     "--io-type",
-    type=click.Choice(("int8", "uint8")),
+    type=click.Choice(IO_TYPES),
     help="Type of input and output of an int8 file.  [default: what the file says, else int8]",
 )
 @click.option(
@@ -69,13 +70,14 @@ def command(
     file = find_tflite(file)
     found = audit(file)
     contract = _find_contract(file, found, quantization, io_type, logits)
-    broken = check_contract(found, *contract) if contract else []
+    broken = check_contract(found, **contract) if contract else []
+    described = _describe(file, found)
     if as_json:
-        terminal.echo_json(
-            {"file": str(file), **_describe(found), **_describe_contract(contract, broken)}
-        )
+        kept = None if contract is None else not broken
+        described |= {"contract": contract, "kept": kept, "violations": broken}
+        terminal.echo_json(described)
     else:
-        terminal.echo(_format(file, found))
+        terminal.echo(_format(described, found))
         terminal.echo(_format_contract(contract, broken), style="red" if broken else "")
     if broken:
         raise MtfError(f"{file} is not in the expected format; export it again")
@@ -83,120 +85,48 @@ def command(
 
 def _find_contract(
     file: Path, found: Audit, quantization: str | None, io_type: str | None, logits: bool | None
-) -> tuple[str, str, bool] | None:
-    """Return quantization, io type and logits: as asked for, else as the file says."""
+) -> dict[str, Any] | None:
+    """Return the arguments of `check_contract`: as asked for, else as the file says."""
     metadata = found.metadata
-    if quantization is None and metadata is None:
-        if io_type is not None or logits is not None:
-            raise UsageError(f"{file} does not name its format; give --quantization too")
-        return None
-    if quantization is None and metadata is not None:
+    if quantization is None:
+        if metadata is None:
+            if io_type is not None or logits is not None:
+                raise UsageError(f"{file} does not name its format; give --quantization too")
+            return None
         quantization = metadata.quantization
         if quantization not in QUANTIZATIONS:
             raise MtfError(
                 f"{file} calls itself {quantization!r} (written by mobilenet-tf"
                 f" {metadata.project_version}), unknown to this version; give --quantization"
             )
-    assert quantization is not None  # noqa: S101  # one of the two has it
-    if quantization not in _INTEGER_QUANTIZATIONS:
+    if not quantization.startswith("int8"):
         if io_type is not None:
             raise UsageError(
                 f"--io-type {io_type} is for int8 files; {quantization} has float32 at both ends"
             )
         io_type = "float32"
     elif io_type is None:
-        said = metadata.io_type if metadata else ""
-        io_type = said if said in ("int8", "uint8") else "int8"
+        io_type = metadata.io_type if metadata and metadata.io_type in IO_TYPES else "int8"
     if logits is None:
         logits = metadata is not None and metadata.output == "logits"
-    return quantization, io_type, logits
+    return {"quantization": quantization, "io_type": io_type, "logits": logits}
 
 
-def _format(file: Path, found: Audit) -> str:
-    meta, info = found.metadata, found.info
-    lines = [f"{file}: {found.file_bytes:,} bytes"]
-    origin = f"mobilenet-tf {meta.project_version}" if meta else "not written by this project"
-    lines.append(f"{info.description or info.name or 'no description'} ({origin})")
-    if info.classes:
-        more = f", ... {info.classes[-1]}" if len(info.classes) > CLASSES_SHOWN else ""
-        shown = ", ".join(info.classes[:CLASSES_SHOWN])
-        lines.append(f"{len(info.classes)} classes: {shown}{more}")
-    if info.mean:
-        mean, std = (" ".join(f"{value:g}" for value in part) for part in (info.mean, info.std))
-        lines.append(f"real input: (byte - {mean}) / {std}")
-    lines.append(f"metadata: {' and '.join(info.documents) or 'none'}")
-    ends = [
-        (what, tensor.name, tensor.type, "x".join(map(str, tensor.shape)), _scale(tensor))
-        for what, indices in (("input", found.inputs), ("output", found.outputs))
-        for tensor in (found.tensors[index] for index in indices)
-    ]
-    lines = [
-        *map(terminal.escape, lines),
-        "",
-        _table("", "name", "type", "shape", "scale", rows=ends),
-    ]
-    for entry in found.signatures:
-        route = f"{', '.join(entry.inputs)} -> {', '.join(entry.outputs)}"
-        lines += ["", terminal.escape(f"signature {entry.key}: {route}")]
-    outside = (*found.custom_ops, *found.unknown_ops)
-    ops = [
-        (name, count, "not LiteRT's own" if name in outside else "")
-        for name, count in _count(op.name for op in found.ops).items()
-    ]
-    lines += ["", _table("op", "count", "", rows=ops)]
-    lines.append(
-        f"{len(found.conversion_ops)} conversions inside the graph,"
-        f" {len(found.boundary_ops)} at its edge"
-    )
-    types = [
-        (kind, count, sum(t.size_bytes for t in found.tensors if t.type == kind))
-        for kind, count in _count(tensor.type for tensor in found.tensors).items()
-    ]
-    lines += ["", _table("tensor type", "tensors", "stored bytes", rows=types)]
-    sizes = [
-        (kind, size, f"{100 * size / found.file_bytes:.1f}")
-        for kind, size in found.sizes_bytes.items()
-        if size
-    ]
-    lines += ["", _table("what", "bytes", "% of the file", rows=sizes), ""]
-    return "\n".join(lines)
-
-
-def _table(*titles: str, rows: Iterable[tuple[str | int, ...]]) -> str:
-    """Lay out rows under their titles, numbers to the right."""
-    from mobilenet_tf.report import Column, format_table
-
-    numbers = ("count", "tensors", "stored bytes", "bytes", "% of the file")
-    columns = [Column(t, align="right" if t in numbers else "left") for t in titles]
-    written = [[f"{cell:,}" if isinstance(cell, int) else cell for cell in row] for row in rows]
-    return format_table(columns, [tuple(row) for row in written])
-
-
-def _format_contract(contract: tuple[str, str, bool] | None, broken: list[str]) -> str:
-    if contract is None:
-        return "format not checked: the file names none; give --quantization to check one"
-    quantization, io_type, logits = contract
-    what = f"{quantization}, {io_type} in and out, {'logits' if logits else 'probabilities'}"
-    if not broken:
-        return f"in the expected format: {what}"
-    ways = "1 way" if len(broken) == 1 else f"{len(broken)} ways"
-    return "\n  ".join([f"differs from the expected format in {ways}: {what}", *broken])
-
-
-def _describe(found: Audit) -> dict[str, Any]:
+def _describe(file: Path, found: Audit) -> dict[str, Any]:
     def list_ends(indices: Iterable[int]) -> list[dict[str, Any]]:
         keys = ("name", "type", "shape", "scales", "zero_points")
         return [{key: getattr(found.tensors[i], key) for key in keys} for i in indices]
 
     meta, info = found.metadata, found.info
     return {
+        "file": str(file),
         "file_bytes": found.file_bytes,
         "sizes_bytes": found.sizes_bytes,
-        "ops": _count(op.name for op in found.ops),
+        "ops": dict(Counter(op.name for op in found.ops).most_common()),
         "custom_ops": sorted({*found.custom_ops, *found.unknown_ops}),
         "conversion_ops": len(found.conversion_ops),
         "boundary_ops": len(found.boundary_ops),
-        "tensor_types": _count(tensor.type for tensor in found.tensors),
+        "tensor_types": dict(Counter(tensor.type for tensor in found.tensors).most_common()),
         "inputs": list_ends(found.inputs),
         "outputs": list_ends(found.outputs),
         "signatures": {
@@ -217,26 +147,67 @@ def _describe(found: Audit) -> dict[str, Any]:
     }
 
 
-def _describe_contract(contract: tuple[str, str, bool] | None, broken: list[str]) -> dict[str, Any]:
+def _format(described: dict[str, Any], found: Audit) -> str:
+    info, version = found.info, described["project_version"]
+    origin = f"mobilenet-tf {version}" if version else "not written by this project"
+    lines = [
+        f"{described['file']}: {found.file_bytes:,} bytes",
+        f"{info.description or info.name or 'no description'} ({origin})",
+    ]
+    if info.classes:
+        more = f", ... {info.classes[-1]}" if len(info.classes) > CLASSES_SHOWN else ""
+        shown = ", ".join(info.classes[:CLASSES_SHOWN])
+        lines.append(f"{len(info.classes)} classes: {shown}{more}")
+    if info.mean:
+        mean, std = (" ".join(f"{value:g}" for value in part) for part in (info.mean, info.std))
+        lines.append(f"real input: (byte - {mean}) / {std}")
+    lines.append(f"metadata: {' and '.join(info.documents) or 'none'}")
+    ends = [
+        (end[:-1], each["name"], each["type"], "x".join(map(str, each["shape"])), _scale(each))
+        for end in ("inputs", "outputs")
+        for each in described[end]
+    ]
+    lines = [*map(terminal.escape, lines), ""]
+    lines += [text_table(dict.fromkeys(("", "name", "type", "shape", "scale"), ""), ends), ""]
+    for key, entry in described["signatures"].items():
+        route = f"{', '.join(entry['inputs'])} -> {', '.join(entry['outputs'])}"
+        lines += [terminal.escape(f"signature {key}: {route}"), ""]
+    foreign = dict.fromkeys(described["custom_ops"], "not LiteRT's own")
+    ops = [(name, count, foreign.get(name, "")) for name, count in described["ops"].items()]
+    types = [
+        (kind, count, sum(t.size_bytes for t in found.tensors if t.type == kind))
+        for kind, count in described["tensor_types"].items()
+    ]
+    sizes = [(k, n, 100 * n / found.file_bytes) for k, n in found.sizes_bytes.items() if n]
+    lines += [
+        text_table({"op": "", "count": ",", "": ""}, ops),
+        f"{described['conversion_ops']} conversions inside the graph,"
+        f" {described['boundary_ops']} at its edge",
+        "",
+        text_table({"tensor type": "", "tensors": ",", "stored bytes": ","}, types),
+        "",
+        text_table({"what": "", "bytes": ",", "% of the file": ".1f"}, sizes),
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _format_contract(contract: dict[str, Any] | None, broken: list[str]) -> str:
     if contract is None:
-        return {"contract": None, "kept": None, "violations": []}
-    quantization, io_type, logits = contract
-    return {
-        "contract": {"quantization": quantization, "io_type": io_type, "logits": logits},
-        "kept": not broken,
-        "violations": broken,
-    }
+        return "format not checked: the file names none; give --quantization to check one"
+    output = "logits" if contract["logits"] else "probabilities"
+    what = f"{contract['quantization']}, {contract['io_type']} in and out, {output}"
+    if not broken:
+        return f"in the expected format: {what}"
+    ways = "1 way" if len(broken) == 1 else f"{len(broken)} ways"
+    return "\n  ".join([f"differs from the expected format in {ways}: {what}", *broken])
 
 
-def _count(names: Iterable[str]) -> dict[str, int]:
-    return dict(Counter(names).most_common())
-
-
-def _scale(tensor: TensorInfo) -> str:
+def _scale(tensor: dict[str, Any]) -> str:
     """Write a scale as people know it, 1/128, and its zero point."""
-    if not tensor.scales:
+    if not tensor["scales"]:
         return "-"
-    scale = tensor.scales[0]
+    scale = tensor["scales"][0]
     inverse = 1 / scale if scale else 0.0
     text = f"1/{inverse:.0f}" if inverse and inverse == round(inverse) > 1 else f"{scale:.9g}"
-    return f"{text}, zero point {tensor.zero_points[0] if tensor.zero_points else 0}"
+    return f"{text}, zero point {next(iter(tensor['zero_points']), 0)}"

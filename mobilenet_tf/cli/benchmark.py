@@ -11,7 +11,7 @@ from mobilenet_tf.cli import options
 from mobilenet_tf.cli.settings import setting_options
 
 
-@click.command(short_help="Measure every model of RUN on test images.")
+@click.command(cls=options.Verb, short_help="Measure every model of RUN on test images.")
 @options.run_argument
 @setting_options("benchmark", fallback="the run's own")
 @options.work_options("data_dir", "overwrite", "as_json", "quiet")

@@ -22,7 +22,7 @@ from mobilenet_tf.system import terminal
     metavar="RUN...",
     shell_complete=complete_run,
 )
-@click.option("--markdown", is_flag=True, help="As a Markdown table.")
+@options.markdown_option
 @click.option(
     "--html",
     type=click.Path(path_type=Path, dir_okay=False),
@@ -46,8 +46,9 @@ def command(runs: tuple[Path, ...], markdown: bool, html: Path | None, as_json: 
 
     from mobilenet_tf.files import write_text
     from mobilenet_tf.pipeline.comparison import describe_benchmark
-    from mobilenet_tf.report import format_table, render_comparison
     from mobilenet_tf.report.comparison import comparison_table
+    from mobilenet_tf.report.page import render_comparison
+    from mobilenet_tf.report.tables import format_table
     from mobilenet_tf.runs.folder import RunFolder
 
     if html is not None and (html.is_symlink() or (html.exists() and not html.is_file())):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mobilenet_tf.cli.options import json_option, verbosity
+from mobilenet_tf.cli.options import Group, json_option, verbosity
 from mobilenet_tf.errors import MtfError
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ class RepairNeededError(MtfError):
     """The dataset was checked, and something must be repaired."""
 
 
-@click.group(short_help="Check a folder of your own images.")
+@click.group(cls=Group, short_help="Check a folder of your own images.")
 def command() -> None:
     """Check a dataset of your own: a folder with one folder for each class, or a CSV file.
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mobilenet_tf.cli.options import data_dir_option, json_option
+from mobilenet_tf.cli.options import Group, data_dir_option, json_option
+from mobilenet_tf.report.tables import text_table
 from mobilenet_tf.system import terminal
 
 if TYPE_CHECKING:
@@ -15,27 +16,9 @@ if TYPE_CHECKING:
     from mobilenet_tf.data.sources import DatasetStatus
 
 
-class _PrepareGroup(click.Group):
-    """Says what to type where the name of a dataset stands alone."""
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        from mobilenet_tf.data.catalog import DATASETS
-
-        if args[0] in DATASETS:
-            raise click.UsageError(f"to get {args[0]}, type: mtf datasets prepare {args[0]}", ctx)
-        if args[0] not in self.commands:
-            raise click.UsageError(
-                f"no command {args[0]!r}: `mtf datasets` alone lists them,"
-                " `mtf datasets prepare NAME` gets one",
-                ctx,
-            )
-        return super().resolve_command(ctx, args)
-
-
 @click.group(
-    cls=_PrepareGroup,
+    cls=Group,
+    by_name="mtf datasets prepare",
     invoke_without_command=True,
     short_help="List the datasets, and where each is.",
 )
@@ -99,38 +82,26 @@ def prepare(ctx: click.Context, name: str, data_dir: Path | None, as_json: bool)
 
 
 def _describe(info: DatasetInfo, status: DatasetStatus) -> dict[str, Any]:
+    told = ("name", "description", "source", "image_shape", "train_count", "test_count")
     return {
-        "name": info.name,
-        "description": info.description,
-        "source": info.source,
-        "image_shape": list(info.image_shape),
-        "train_count": info.train_count,
-        "test_count": info.test_count,
-        "download_bytes": info.download_bytes,
+        **{key: getattr(info, key) for key in (*told, "download_bytes", "classes")},
         "ready": status.ready,
         "path": str(status.path) if status.path else None,
         "detail": status.detail,
-        "classes": list(info.classes),
     }
 
 
 def _format(found: list[tuple[DatasetInfo, DatasetStatus]]) -> str:
-    from mobilenet_tf.report.tables import Column, format_table
-
-    cells = [
+    rows = [
         (
-            info.name,
-            str(info.class_count),
-            f"{info.train_count:,}",
-            f"{info.test_count:,}",
+            *(info.name, info.class_count, info.train_count, info.test_count),
             "x".join(map(str, info.image_shape)),
             "ready" if status.ready else "not downloaded",
         )
         for info, status in found
     ]
-    columns = [Column("dataset", align="left"), Column("classes"), Column("train"), Column("test")]
-    columns += [Column("image"), Column("state", align="left")]
-    lines = [format_table(columns, cells)]
+    titles = {"dataset": "", "classes": "d", "train": ",", "test": ",", "image": ">", "state": ""}
+    lines = [text_table(titles, rows)]
     for info, status in found:
         lines += ["", f"{info.name}: {info.description}", f"  {terminal.escape(status.detail)}"]
     return "\n".join(lines)

@@ -11,7 +11,7 @@ from mobilenet_tf.cli import options
 from mobilenet_tf.cli.settings import setting_options
 
 
-@click.command(short_help="Write the .tflite files of RUN, and check them.")
+@click.command(cls=options.Verb, short_help="Write the .tflite files of RUN, and check them.")
 @options.run_argument
 @setting_options("export", fallback="the run's own")
 @options.work_options("data_dir", "overwrite", "as_json", "quiet")

@@ -9,7 +9,8 @@ import sys
 import click
 
 from mobilenet_tf import __version__
-from mobilenet_tf.errors import MtfError, nearest, suggest
+from mobilenet_tf.cli.options import Group
+from mobilenet_tf.errors import MtfError, nearest
 from mobilenet_tf.system import terminal
 from mobilenet_tf.system.interrupt import exit_code_of, ignore_interrupts, remember_interrupts
 
@@ -34,7 +35,7 @@ VERBS = (  # in the order of the work
 INTERRUPTED_EXIT_CODES = (130, 143)  # Ctrl-C, SIGTERM
 
 
-class VerbGroup(click.Group):
+class Verbs(Group):
     """Loads the module of a verb when it is asked for."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -49,17 +50,9 @@ class VerbGroup(click.Group):
         command: click.Command = module.command
         return command
 
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Refuse an unknown verb with the nearest known one."""
-        if args[0] not in VERBS and not ctx.resilient_parsing:
-            raise click.UsageError(f"no command {args[0]!r}; {suggest(args[0], VERBS)}", ctx)
-        return super().resolve_command(ctx, args)
-
 
 @click.command(
-    cls=VerbGroup,
+    cls=Verbs,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Start with `mtf run`: the whole pipeline on embedded images, in a few minutes. Tab"
     " completion of commands, options, models, recipes and runs:"

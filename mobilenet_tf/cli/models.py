@@ -11,11 +11,14 @@ from mobilenet_tf.cli.options import json_option
 from mobilenet_tf.errors import UsageError
 from mobilenet_tf.models.blocks import SMALL_SIDE_PX
 from mobilenet_tf.recipe import STRIDE_PLANS, ModelSettings
+from mobilenet_tf.report.tables import text_table
 from mobilenet_tf.system import terminal
 
 T = TypeVar("T")
+Row = dict[str, Any]  # of models.overview
 CLASSES_MAX = 100_000
 BALANCED_MACS_SHARE = 0.5  # of the most accurate model's: what a balanced one may cost
+COSTS = {"parameters": ",", "M MACs": ",.2f"}
 HINT = (
     "mtf models --model NAME shows the variants of one model, --all those of every model,\n"
     "--layers one variant layer by layer; mtf zoo lists the trained models."
@@ -124,7 +127,6 @@ def command(
 
 
 def _only(option: str, values: Sequence[T], default: T) -> T:
-    """Return the one value given, or the default, for a table of one variant."""
     if len(values) > 1:
         listed = ", ".join(map(str, values))
         raise UsageError(f"--layers shows one variant; give one {option}, not {listed}")
@@ -145,40 +147,34 @@ def _recommend() -> str:
         "balanced": max(affordable or measured, key=lambda pair: pair[1].top1),
         "most accurate": best,
     }
-    table = _format_table(
-        ("for you", "in mtf zoo", "parameters", "M MACs", "int8 KB", "top-1 %"),
-        [
-            (
-                title,
-                name,
-                f"{row.parameters:,}",
-                _millions(row.macs),
-                _kilobytes(row.size_bytes),
-                f"{100 * row.top1:.2f}",
-            )
-            for title, (name, row) in chosen.items()
-        ],
-    )
-    return f"Trained models, their int8 files measured on the CIFAR-10 test images:\n\n{table}\n\n"
+    titles = {"for you": "", "in mtf zoo": "", **COSTS, "int8 KB": ",.1f", "top-1 %": ".2f"}
+    rows = [
+        (title, name, row.parameters, row.macs / 1e6, row.size_bytes / 1e3, 100 * row.top1)
+        for title, (name, row) in chosen.items()
+    ]
+    head = "Trained models, their int8 files measured on the CIFAR-10 test images:"
+    return f"{head}\n\n{text_table(titles, rows)}\n\n"
 
 
-def _format_families(rows: list[dict[str, Any]]) -> str:
+def _format_families(rows: list[Row]) -> str:
     """Return a line a model: its published widths, and its sizes at the smallest input."""
     side_px = min(row["resolution_px"] for row in rows)
-    cells = []
+    columns = {"alpha": ("alpha", 1, "g"), "M MACs": ("macs", 1e-6, ",.2f")}
+    columns["int8 KB"] = ("int8_bytes", 1e-3, ",.1f")
+    spans = []
     for name in dict.fromkeys(row["model"] for row in rows):
         own = [row for row in rows if (row["model"], row["resolution_px"]) == (name, side_px)]
-        columns = (("alpha", "{:g}".format), ("macs", _millions), ("int8_bytes", _kilobytes))
-        spans = []
-        for key, write in columns:
-            values = [row[key] for row in own]
-            spans.append(" - ".join(dict.fromkeys([write(min(values)), write(max(values))])))
-        cells.append((name, *spans))
+        line = [name]
+        for key, factor, spec in columns.values():
+            values = sorted(factor * row[key] for row in own)
+            ends = dict.fromkeys(format(end, spec) for end in (values[0], values[-1]))
+            line.append(" - ".join(ends))
+        spans.append(line)
     head = f"Models, published widths at {side_px} pixels with {rows[0]['classes']} classes:"
-    return f"{head}\n\n{_format_table(('model', 'alpha', 'M MACs', 'int8 KB'), cells)}"
+    return f"{head}\n\n{text_table({'model': '', **dict.fromkeys(columns, '>')}, spans)}"
 
 
-def _format_variants(rows: list[dict[str, Any]]) -> str:
+def _format_variants(rows: list[Row]) -> str:
     from mobilenet_tf.models.options import INT8_NOTES
 
     lines = []
@@ -186,57 +182,41 @@ def _format_variants(rows: list[dict[str, Any]]) -> str:
         lines.append(f"{row['model']} ({row['source']})")
         if row["cannot"]:
             lines.append(f"  does not take {', '.join(row['cannot'])}")
-    titles = ("variant", "alpha", "px", "strides", "parameters", "M MACs", "float32 KB", "int8 KB")
+    titles = {"variant": "", "alpha": "g", "px": "d", "strides": "", **COSTS}
+    titles |= {"float32 KB": ",.1f", "int8 KB": ",.1f"}
     cells = [
         (
-            row["name"],
-            f"{row['alpha']:g}",
-            str(row["resolution_px"]),
-            row["stride_plan"],
-            f"{row['parameters']:,}",
-            _millions(row["macs"]),
-            _kilobytes(row["float32_bytes"]),
-            _kilobytes(row["int8_bytes"]),
+            *(row[key] for key in ("name", "alpha", "resolution_px", "stride_plan", "parameters")),
+            *(row["macs"] / 1e6, row["float32_bytes"] / 1e3, row["int8_bytes"] / 1e3),
         )
         for row in rows
     ]
-    lines += ["", _format_table(titles, cells), ""]
-    lines += [f"{rows[0]['classes']} classes; 1 KB is 1,000 bytes of weights.", ""]
-    lines.append("Options in the int8 file (measured in docs/notebook/models.md):")
-    lines += [f"  {option}: {note}" for option, note in INT8_NOTES.items()]
-    return "\n".join(lines)
+    return "\n".join(
+        [
+            *lines,
+            "",
+            text_table(titles, cells),
+            "",
+            f"{rows[0]['classes']} classes; 1 KB is 1,000 bytes of weights.",
+            "",
+            "Options in the int8 file (measured in docs/notebook/models.md):",
+            *(f"  {option}: {note}" for option, note in INT8_NOTES.items()),
+        ]
+    )
 
 
-def _format_layers(row: dict[str, Any]) -> str:
+def _format_layers(row: Row) -> str:
     cells = [
         (
             layer["name"],
             "x".join(map(str, layer.get("output_shape", ()))),
-            f"{layer['parameters']:,}",
-            _millions(layer["macs"]),
-            _kilobytes(layer["int8_bytes"]),
+            *(layer["parameters"], layer["macs"] / 1e6, layer["int8_bytes"] / 1e3),
         )
         for layer in (*row["layers"], {**row, "name": "total"})
     ]
-    table = _format_table(("layer", "output", "parameters", "M MACs", "int8 KB"), cells)
     return (
         f"{row['name']}: {row['model']} ({row['source']}), alpha {row['alpha']:g},"
         f" {row['resolution_px']} pixels, {row['stride_plan']} strides,"
-        f" {row['classes']} classes\n\n{table}"
+        f" {row['classes']} classes\n\n"
+        + text_table({"layer": "", "output": ">", **COSTS, "int8 KB": ",.1f"}, cells)
     )
-
-
-def _format_table(titles: Sequence[str], cells: Sequence[tuple[str, ...]]) -> str:
-    from mobilenet_tf.report import Column, format_table
-
-    names = ("for you", "in mtf zoo", "model", "variant", "strides", "layer")
-    columns = [Column(title, align="left" if title in names else "right") for title in titles]
-    return format_table(columns, cells)
-
-
-def _millions(macs: int) -> str:
-    return f"{macs / 1e6:,.2f}"
-
-
-def _kilobytes(size_bytes: int) -> str:
-    return f"{size_bytes / 1e3:,.1f}"

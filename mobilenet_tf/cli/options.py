@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from mobilenet_tf.cli.completion import complete_run
-from mobilenet_tf.errors import MtfError
+from mobilenet_tf.cli.settings import take_settings
+from mobilenet_tf.errors import MtfError, suggest
 from mobilenet_tf.system import terminal
 from mobilenet_tf.system.interrupt import exit_code_of
 
@@ -20,9 +20,20 @@ if TYPE_CHECKING:  # `mtf --help` loads neither
     from mobilenet_tf.pipeline.plan import Plan
     from mobilenet_tf.recipe import Recipe
     from mobilenet_tf.runs.folder import RunFolder
-    from mobilenet_tf.runs.results import StageResult
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+FORMS = {"--json": "as_json", "--csv": "as_csv", "--markdown": "markdown"}  # of one answer
+
+
+def check_form(ctx: click.Context, param: click.Parameter, value: bool) -> bool:
+    """Refuse a second form of the answer."""
+    others = [o for o, name in FORMS.items() if ctx.params.get(name) and name != param.name]
+    if value and others:
+        raise click.UsageError(f"{others[0]} and {param.opts[0]} are two forms; give one", ctx)
+    return value
+
 
 data_dir_option = click.option(
     "--data-dir",
@@ -31,7 +42,14 @@ data_dir_option = click.option(
     "  [default: TFDS_DATA_DIR, else ~/tensorflow_datasets, downloading what is missing]",
 )
 json_option = click.option(
-    "--json", "as_json", is_flag=True, help="Print the result as JSON; messages go to stderr."
+    "--json",
+    "as_json",
+    is_flag=True,
+    callback=check_form,
+    help="Print the result as JSON; messages go to stderr.",
+)
+markdown_option = click.option(
+    "--markdown", is_flag=True, callback=check_form, help="Print it as Markdown."
 )
 labels_option = click.option(
     "--labels",
@@ -57,6 +75,34 @@ WORK_OPTIONS = {
     "as_json": json_option,
     "quiet": verbosity,
 }
+
+
+class Group(click.Group):
+    """Answers an unknown command with the nearest, and with `by_name` for the name of a thing."""
+
+    def __init__(self, *args: Any, by_name: str = "", **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.by_name = by_name
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Refuse an unknown command."""
+        word, known = args[0], self.list_commands(ctx)
+        if word not in known and not ctx.resilient_parsing:
+            hint = f"; for {word} itself, type: {self.by_name} {word}" if self.by_name else ""
+            raise click.UsageError(f"no command {word!r}; {suggest(word, known)}{hint}", ctx)
+        return super().resolve_command(ctx, args)
+
+
+class Verb(click.Command):
+    """Hands over the settings that were given as `given`, and how to work as `work`."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command."""
+        work = {name: ctx.params.pop(name) for name in WORK_OPTIONS if name in ctx.params}
+        ctx.params |= {"given": take_settings(ctx.params), "work": WorkOptions(**work)}
+        return super().invoke(ctx)
 
 
 class FolderPath(click.Path):
@@ -102,17 +148,12 @@ class WorkOptions:
 
 
 def work_options(*names: str) -> Callable[[F], F]:
-    """Return a decorator that adds the named options; the command gets them as `work`."""
+    """Return a decorator that adds the named options to a `Verb`."""
 
     def decorate(function: F) -> F:
-        @functools.wraps(function)
-        def command(**values: Any) -> Any:
-            work = WorkOptions(**{name: values.pop(name) for name in names})
-            return function(**values, work=work)
-
         for name in reversed(names):
-            command = WORK_OPTIONS[name](command)
-        return command  # type: ignore[return-value]
+            function = WORK_OPTIONS[name](function)
+        return function
 
     return decorate
 
@@ -158,22 +199,16 @@ def run_stage(
     stage: str, run: RunFolder, recipe: Recipe, work: WorkOptions, following: str | None
 ) -> None:
     """Run one stage of a run, and print what came of it and the command that comes next."""
+    import msgspec
+
     from mobilenet_tf.pipeline.plan import Rerun, make_plan
     from mobilenet_tf.pipeline.runner import go_on_command, run_one
+    from mobilenet_tf.system.duration import format_duration
 
     plan = make_plan(run, recipe, data_dir=work.data_dir)
     with working(run, recipe, work, lambda: go_on_command(stage, plan)):
         result = run_one(stage, plan, Rerun(work.resume, work.overwrite, work.allow_changes))
-    echo_stage(plan, result, work.as_json, following)
-
-
-def echo_stage(plan: Plan, result: StageResult[Any], as_json: bool, following: str | None) -> None:
-    """Print what a stage left, and the command that comes next."""
-    import msgspec
-
-    from mobilenet_tf.system.duration import format_duration
-
-    if as_json:
+    if work.as_json:
         terminal.echo_json(msgspec.to_builtins(result))
         return
     if result.stage == "benchmark":
@@ -190,6 +225,6 @@ def echo_stage(plan: Plan, result: StageResult[Any], as_json: bool, following: s
 def echo_figures(plan: Plan) -> None:
     """Print the table and the verdict of a run."""
     from mobilenet_tf.pipeline.stages import describe_run
-    from mobilenet_tf.report import format_stages
+    from mobilenet_tf.report.page import format_stages
 
     terminal.echo(f"\n{format_stages(describe_run(plan.run, plan.recipe))}\n")

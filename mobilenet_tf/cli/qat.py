@@ -14,7 +14,7 @@ from mobilenet_tf.errors import UsageError
 DISTILL_SHARE = 0.5  # of --distill, where the run's own qat.distill_share is 0
 
 
-@click.command(short_help="Fine-tune the network of RUN with fake quantization.")
+@click.command(cls=options.Verb, short_help="Fine-tune the network of RUN with fake quantization.")
 @options.run_argument
 @setting_options(
     "qat",

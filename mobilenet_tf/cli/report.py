@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
 from mobilenet_tf.cli import options
 
 
-@click.command(short_help="Write the report of RUN: HTML, Markdown, JSON.")
+@click.command(cls=options.Verb, short_help="Write the report of RUN: HTML, Markdown, JSON.")
 @options.run_argument
 @options.work_options("overwrite", "as_json")
-def command(*, run: Path, work: options.WorkOptions) -> None:
+def command(*, run: Path, given: dict[str, Any], work: options.WorkOptions) -> None:
     """Write report.html, report.md and report.json of RUN.
 
     RUN is the folder of a finished mtf benchmark; mtf run writes the report by itself.
@@ -21,4 +22,4 @@ def command(*, run: Path, work: options.WorkOptions) -> None:
     Example:
       mtf report artifacts/cifar10_v1_050_r32
     """
-    options.run_verb("report", run, {}, work, following=None)
+    options.run_verb("report", run, given, work, following=None)

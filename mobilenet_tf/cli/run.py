@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from mobilenet_tf.pipeline.plan import Plan
 
 
-@click.command(short_help="Run the whole pipeline, as RECIPE says.")
+@click.command(cls=options.Verb, short_help="Run the whole pipeline, as RECIPE says.")
 @click.argument("recipe", required=False, shell_complete=complete_recipe)
 @set_option
 @options.out_option("artifacts/RECIPE")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -68,53 +67,40 @@ class SettingType(click.ParamType):
 
 
 def setting_options(section: str, *names: str, fallback: str) -> Callable[[F], F]:
-    """Return a decorator that adds an option for each named setting of a section.
+    """Return a decorator that adds an option for each named setting of a section; all for none.
 
-    No names means all. The command gets what was typed as `given`: `{"train.epochs": 30}`.
-    `fallback` says whose value holds otherwise: "the run's own".
+    `fallback` says whose value holds where one is not given: "the run's own".
     """
-    inside = [s for s in all_settings().values() if s.key.rpartition(".")[0] == section]
-    keys = [setting.key for setting in inside if not names or setting.name in names]
 
     def decorate(function: F) -> F:
-        @functools.wraps(function)
-        def command(**values: Any) -> Any:
-            given = values.pop("given", {})
-            for key in keys:
-                value = values.pop(_parameter(key))
-                if value not in (None, ()):
-                    given.setdefault(key, value)
-            return function(**values, given=given)
-
-        for key in reversed(keys):
-            command = _make_option(all_settings()[key], fallback)(command)
-        return command  # type: ignore[return-value]
+        for key, setting in reversed(all_settings().items()):
+            if key.rpartition(".")[0] == section and (not names or setting.name in names):
+                function = _make_option(setting, fallback)(function)
+        return function
 
     return decorate
 
 
-def set_option(function: F) -> F:
-    """Add --set, which takes any setting and wins over the options."""
-
-    @functools.wraps(function)
-    def command(*, overrides: tuple[str, ...], **values: Any) -> Any:
-        given = {**values.pop("given", {}), **parse_overrides(overrides)}
-        return function(**values, given=given)
-
-    option = click.option(
-        "--set",
-        "overrides",
-        multiple=True,
-        metavar="SECTION.KEY=VALUE",
-        help="Any setting of the recipe (docs/reference/settings.md), such as train.epochs=10;"
-        " can be repeated.",
-        shell_complete=_complete_key,
-    )
-    return option(command)  # type: ignore[return-value]
+def take_settings(values: dict[str, Any]) -> dict[str, Any]:
+    """Take the settings out of a command's values, as typed: `{"train.epochs": 30}`; --set wins."""
+    known = {key: values.pop(_parameter(key), None) for key in all_settings()}
+    given = {key: value for key, value in known.items() if value not in (None, ())}
+    return given | parse_overrides(values.pop("overrides", ()))
 
 
 def _complete_key(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
     return [f"{key}=" for key in all_settings() if key.startswith(incomplete)]
+
+
+set_option = click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="SECTION.KEY=VALUE",
+    help="Any setting of the recipe (docs/reference/settings.md), such as train.epochs=10;"
+    " can be repeated.",
+    shell_complete=_complete_key,
+)
 
 
 def _make_option(setting: Setting, fallback: str) -> Callable[[F], F]:

@@ -14,7 +14,7 @@ from mobilenet_tf.cli.settings import set_option, setting_options
 RECIPES = "the recipe's"
 
 
-@click.command(short_help="Train a float network.")
+@click.command(cls=options.Verb, short_help="Train a float network.")
 @click.option(
     "--recipe",
     metavar="NAME|FILE",

@@ -10,28 +10,13 @@ from mobilenet_tf.cli import options
 from mobilenet_tf.system import terminal
 
 
-class _ZooGroup(click.Group):
-    """Says what to type where the name of a model stands alone."""
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        from mobilenet_tf.zoo.shelf import model_names
-
-        if args[0] in model_names():
-            raise click.UsageError(f"for the card of {args[0]}, type: mtf zoo show {args[0]}", ctx)
-        if args[0] not in self.commands:
-            known = ", ".join(self.commands)
-            raise click.UsageError(f"no command {args[0]!r}; without one, or: {known}", ctx)
-        return super().resolve_command(ctx, args)
-
-
 @click.group(
-    cls=_ZooGroup,
+    cls=options.Group,
+    by_name="mtf zoo show",
     invoke_without_command=True,
     short_help="List the trained models that ship.",
 )
-@click.option("--markdown", is_flag=True, help="As a Markdown table.")
+@options.markdown_option
 @options.json_option
 @click.pass_context
 def command(ctx: click.Context, markdown: bool, as_json: bool) -> None:
@@ -46,18 +31,15 @@ def command(ctx: click.Context, markdown: bool, as_json: bool) -> None:
       mtf zoo show cifar10_v1_050_r32
       mtf predict cifar10_v1_050_r32 cat.jpg
     """
-    given = [name for name, on in (("--markdown", markdown), ("--json", as_json)) if on]
-    if len(given) > 1:
-        raise click.UsageError("--markdown and --json are two forms of the list; give one", ctx)
     from mobilenet_tf.zoo.folder import restore_models
     from mobilenet_tf.zoo.shelf import load_cards, zoo_folder
 
     restore_models(zoo_folder())
     if ctx.invoked_subcommand is not None:
-        if given:
+        if markdown or as_json:
             raise click.UsageError(
-                f"{given[0]} belongs to the list of models; options of {ctx.invoked_subcommand}"
-                " come after it",
+                f"{'--json' if as_json else '--markdown'} belongs to the list of models; options of"
+                f" {ctx.invoked_subcommand} come after it",
                 ctx,
             )
         return
@@ -68,7 +50,7 @@ def command(ctx: click.Context, markdown: bool, as_json: bool) -> None:
         rows = []
         for card in cards:
             path = zoo_folder() / card.name
-            files = {"tflite": str(path / card.tflite), "weights": str(path / card.weights)}
+            files = {key: str(path / getattr(card, key)) for key in ("tflite", "weights")}
             rows.append(describe_card(card) | files)
         terminal.echo_json(rows)
     elif not cards:
@@ -81,10 +63,12 @@ def command(ctx: click.Context, markdown: bool, as_json: bool) -> None:
 
 @command.command(short_help="Show the card of a model.")
 @click.argument("name")
-@click.option("--markdown", is_flag=True, help="The whole model card, as a Markdown page.")
+@options.markdown_option
 @options.json_option
 def show(name: str, markdown: bool, as_json: bool) -> None:
-    """Show model NAME: accuracy, size, latency, input and output, its files and how to use them.
+    """Show the card of model NAME: accuracy, size, latency, input and output, files, how to use it.
+
+    --markdown gives the whole model card, as a page.
 
     \b
     Example:
@@ -96,8 +80,6 @@ def show(name: str, markdown: bool, as_json: bool) -> None:
     from mobilenet_tf.zoo.page import format_page, format_short_card
     from mobilenet_tf.zoo.shelf import load_card, zoo_folder
 
-    if markdown and as_json:
-        raise click.UsageError("--markdown and --json are two forms of the card; give one")
     card = load_card(name)
     if as_json:
         terminal.echo_json(msgspec.to_builtins(card))
@@ -170,9 +152,11 @@ def add(
     """
     import msgspec
 
-    from mobilenet_tf.pipeline.shipping import ship_run
     from mobilenet_tf.runs.folder import RunFolder
     from mobilenet_tf.zoo.shelf import PAGE_FILE
+
+    RunFolder(run).load_recipe()  # refuses what is no run before TensorFlow is loaded
+    from mobilenet_tf.pipeline.shipping import ship_run
 
     with terminal.set_up(quiet=quiet, as_json=as_json):
         card = ship_run(RunFolder(run), out, name=name, data_dir=data_dir, overwrite=overwrite)

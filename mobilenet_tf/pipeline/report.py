@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mobilenet_tf.pipeline.stages import Outcome, Work, describe_run
-from mobilenet_tf.report import write_report
+from mobilenet_tf.report.page import write_report
 from mobilenet_tf.runs.results import ReportMetrics
 
 

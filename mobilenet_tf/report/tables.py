@@ -6,9 +6,9 @@ import io
 import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from mobilenet_tf.report.units import MISSING
 from mobilenet_tf.system.terminal import escape
@@ -67,6 +67,21 @@ def format_table(
         ValueError: a row has another number of cells than there are columns.
     """
     return _markdown(columns, rows) if style == "markdown" else _text(columns, rows)
+
+
+def text_table(columns: Mapping[str, str], rows: Iterable[Sequence[Any]]) -> str:
+    """Return an aligned table for a terminal.
+
+    `columns` maps each title to the format of its values, such as ",.1f"; a column with one stands
+    to the right, and None is a dash.
+    """
+    heads = [Column(title, align="right" if spec else "left") for title, spec in columns.items()]
+    specs = tuple(columns.values())
+    cells = [
+        [MISSING if v is None else format(v, spec) for v, spec in zip(row, specs, strict=True)]
+        for row in rows
+    ]
+    return format_table(heads, cells)
 
 
 def _markdown(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> str:

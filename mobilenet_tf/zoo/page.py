@@ -11,10 +11,10 @@ import msgspec
 from mobilenet_tf.data.catalog import dataset_info
 from mobilenet_tf.models.catalog import model_table
 from mobilenet_tf.recipe import ModelSettings, Recipe
-from mobilenet_tf.report import Column, format_table, summarise
 from mobilenet_tf.report.page import PARTS
 from mobilenet_tf.report.provenance import format_toml
-from mobilenet_tf.report.tables import make_table
+from mobilenet_tf.report.summary import summarise
+from mobilenet_tf.report.tables import Column, format_table, make_table
 from mobilenet_tf.report.templates import render
 from mobilenet_tf.report.units import fixed
 from mobilenet_tf.runs.results import FitMetrics, RunRecord

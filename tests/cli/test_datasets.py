@@ -56,7 +56,7 @@ def test_prepare_prints_json_alone(capsys: Capture) -> None:
         (["prepare", "cifar11"], "did you mean 'cifar10'"),
         (["prepare"], "NAME"),
         (["cifar10"], "mtf datasets prepare cifar10"),
-        (["list"], "`mtf datasets` alone lists them"),
+        (["list"], "known: prepare"),
     ],
 )
 def test_wrong_turns_say_what_to_type(capsys: Capture, words: list[str], message: str) -> None:

@@ -15,6 +15,7 @@ from click.shell_completion import ShellComplete
 
 from mobilenet_tf.cli import settings as cli_settings
 from mobilenet_tf.cli.main import VERBS, mtf, run_command
+from mobilenet_tf.cli.options import Verb, WorkOptions
 from mobilenet_tf.errors import nearest
 from mobilenet_tf.recipe import all_settings
 from mobilenet_tf.recipe import settings as recipe_settings
@@ -169,9 +170,9 @@ def test_a_new_setting_is_an_option_and_a_row_of_the_table(monkeypatch) -> None:
         monkeypatch.setattr(module, "all_settings", lambda: everything)
     seen: list[dict[str, object]] = []
 
-    @click.command()
+    @click.command(cls=Verb)
     @cli_settings.setting_options("toy", fallback="the toy's own")
-    def play(*, given: dict[str, object]) -> None:
+    def play(*, given: dict[str, object], work: WorkOptions) -> None:
         seen.append(given)
 
     play.main(["--width", "7"], standalone_mode=False)
