@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mobilenet_tf.cli.completion import complete_zoo
-from mobilenet_tf.cli.options import json_option, labels_option, verbosity
+from mobilenet_tf.cli.options import csv_option, json_option, labels_option, verbosity
 from mobilenet_tf.errors import MtfError, UsageError
 from mobilenet_tf.system import terminal
 
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path, dir_okay=False),
     help="Write a page with plots, and with thumbnails of the images that are worth a look.",
 )
-@click.option("--csv", "as_csv", is_flag=True, help="Print a line for each image as CSV instead.")
+@csv_option
 @json_option
 @verbosity
 def command(
@@ -71,8 +71,6 @@ def command(
       mtf evaluate flowers.tflite phone/ --html phone.html
       mtf evaluate artifacts/flowers --json
     """
-    if as_csv and as_json:
-        raise UsageError("--csv and --json are two answers; ask for one of them")
     from mobilenet_tf.data.folder import list_images
     from mobilenet_tf.evaluation.images import describe_predictions, predict_index
     from mobilenet_tf.evaluation.predict import Predictor

@@ -56,6 +56,9 @@ labels_option = click.option(
     type=click.Path(path_type=Path),
     help="A text file that names the model's classes, one a line.  [default: the file's own]",
 )
+csv_option = click.option(
+    "--csv", "as_csv", is_flag=True, callback=check_form, help="Print CSV, a line for each image."
+)
 verbosity = click.option("--quiet", "-q", is_flag=True, help="No progress bar.")
 WORK_OPTIONS = {
     "data_dir": data_dir_option,

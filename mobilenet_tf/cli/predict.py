@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mobilenet_tf.cli.options import json_option, labels_option
-from mobilenet_tf.errors import MtfError, UsageError
+from mobilenet_tf.cli.options import csv_option, json_option, labels_option
+from mobilenet_tf.errors import MtfError
 from mobilenet_tf.system import terminal
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ STANDARD_INPUT = Path("-")
     help="Threads of the interpreter.",
 )
 @labels_option
-@click.option("--csv", "as_csv", is_flag=True, help="Print CSV, a line for each image.")
+@csv_option
 @json_option
 def command(
     *,
@@ -66,8 +66,6 @@ def command(
       mtf predict cifar10_v1_050_r32 holiday/ --csv > holiday.csv
       find . -name "*.jpg" | mtf predict cifar10_v1_050_r32 - --csv
     """
-    if as_csv and as_json:
-        raise UsageError("--csv and --json are two answers; ask for one of them")
     from mobilenet_tf.evaluation.predict import Predictor
     from mobilenet_tf.zoo.shelf import find_tflite
 

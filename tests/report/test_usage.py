@@ -11,7 +11,7 @@ from PIL import Image
 
 from mobilenet_tf.data.image import load_image
 from mobilenet_tf.recipe import RESIZE_RULES, replace_settings
-from mobilenet_tf.report import summarise
+from mobilenet_tf.report.summary import summarise
 from mobilenet_tf.report.usage import python_example
 
 SIZES = ((64, 64), (37, 91), (91, 37), (333, 200), (1, 200), (200, 1), (5, 7))
