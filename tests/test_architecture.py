@@ -40,6 +40,7 @@ DOORS = {  # a library -> the modules that may import it
     "sklearn": ("data/embedded",),
     "ai_edge_litert": ("tflite",),
     "ai_edge_litert.interpreter": ("tflite/interpreter",),
+    "h5py": ("models/keras_file",),
     "PIL": ("data/image",),
     "imagehash": ("data/survey",),
     "flatbuffers": ("tflite/schema", "tflite/standard"),

@@ -12,12 +12,13 @@ from mobilenet_tf.errors import UsageError
 from mobilenet_tf.models.blocks import SMALL_SIDE_PX
 from mobilenet_tf.models.catalog import MODELS, model_table
 from mobilenet_tf.models.options import Options
+from mobilenet_tf.models.published import IMAGENET_CLASSES
 from mobilenet_tf.models.variant import IMAGE_CHANNELS, make_variant
 from mobilenet_tf.recipe import ModelSettings, Recipe
 from mobilenet_tf.runs.folder import RunFolder
 from mobilenet_tf.zoo.shelf import find_weights, load_card, load_cards
 
-IMAGENET_CLASSES, IMAGENET_PX = 1000, 224  # what Keras' applications build by default
+IMAGENET_PX = 224  # what Keras' applications build by default
 
 
 def list_models(pattern: str = "*", *, pretrained: bool = False) -> list[str]:
@@ -58,8 +59,10 @@ def create_model(
         resolution: side of the input in pixels, or (height, width); as the weights, else 224.
         classes: number of outputs; as the weights, else 1000. With another number than the
             weights have, the classifier starts at random and everything else is loaded.
-        weights: a trained model that ships, a dataset that it was trained on ("cifar10", for this
-            very network), the folder of a run, or a `.safetensors` file. None: random weights.
+        weights: "imagenet" (Keras' published weights, downloaded the first time), a trained model
+            that ships, a dataset that it was trained on ("cifar10", for this very network), the
+            folder of a run, or a file: `.safetensors`, or Keras' `.h5` or `.keras`, whose input
+            scale is folded into the first layer. None: random weights.
         stride_plan: "cifar" or "imagenet"; as the weights, else "cifar" below 96 pixels.
         dropout: rate before the classifier, in [0, 1); None is the paper's.
         classifier_activation: name of a Keras activation such as "softmax"; None gives logits,
@@ -76,9 +79,10 @@ def create_model(
         >>> model = mtf.create_model("mobilenet_v2", alpha=0.5, resolution=32, classes=5)
         >>> trained = mtf.create_model("cifar10_v1_025_r32")
         >>> start = mtf.create_model("mobilenet_v1", weights="cifar10_v1_025_r32", classes=5)
+        >>> pretrained = mtf.create_model("mobilenet_v2", weights="imagenet", classes=5)
     """
     from mobilenet_tf.models.keras_builder import build_variant
-    from mobilenet_tf.models.weights import load_fitting
+    from mobilenet_tf.models.weights import load_features
 
     if weights is None and name in list_models(pretrained=True):
         weights, name = name, load_card(name).model
@@ -100,10 +104,10 @@ def create_model(
     )
     file = None
     if weights is not None:
-        file = find_weights(weights, variant=variant.name, stride_plan=variant.stride_plan)[1]
+        file = find_weights(weights, variant, top=variant.classes == IMAGENET_CLASSES)[1]
     model = build_variant(variant, dropout=dropout, activation=classifier_activation, seed=seed)
     if file is not None:
-        load_fitting(model, file)
+        load_features(model, file)
     return model
 
 
@@ -133,11 +137,6 @@ def MobileNetV1(  # noqa: N802  # named as Keras names its applications
     is_shape = isinstance(input_shape, (tuple, list)) and len(input_shape) == 3
     if not is_shape or input_shape[2] != IMAGE_CHANNELS:
         raise UsageError(f"input_shape {input_shape!r} is not (height, width, {IMAGE_CHANNELS})")
-    if weights == "imagenet":
-        raise UsageError(
-            "weights 'imagenet' do not ship; use 'cifar10' (mtf zoo), a .safetensors file, or"
-            " mobilenet_tf.models.weights.copy_weights from tf_keras.applications.MobileNet"
-        )
     return create_model(
         "mobilenet_v1",
         alpha=alpha,

@@ -208,7 +208,8 @@ def run_stage(
     from mobilenet_tf.pipeline.runner import go_on_command, run_one
     from mobilenet_tf.system.duration import format_duration
 
-    plan = make_plan(run, recipe, data_dir=work.data_dir)
+    with terminal.set_up(quiet=work.quiet, as_json=work.as_json):  # it may download weights
+        plan = make_plan(run, recipe, data_dir=work.data_dir)
     with working(run, recipe, work, lambda: go_on_command(stage, plan)):
         result = run_one(stage, plan, Rerun(work.resume, work.overwrite, work.allow_changes))
     if work.as_json:

@@ -10,7 +10,7 @@ import click
 
 from mobilenet_tf.cli import options
 from mobilenet_tf.cli.completion import complete_recipe
-from mobilenet_tf.cli.settings import set_option
+from mobilenet_tf.cli.settings import set_option, setting_options
 from mobilenet_tf.recipe import QUANTIZATIONS, format_value, recipe_names
 from mobilenet_tf.system import terminal
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 @click.command(cls=options.Verb, short_help="Run the whole pipeline, as RECIPE says.")
 @click.argument("recipe", required=False, shell_complete=complete_recipe)
+@setting_options("train", "weights", fallback="the recipe's")
 @set_option
 @options.out_option("artifacts/RECIPE")
 @options.work_options("data_dir", "allow_changes", "overwrite", "as_json", "quiet")
@@ -41,6 +42,7 @@ def command(
       mtf run
       mtf run cifar10 --set model.alpha=0.25 --out artifacts/cifar10_quarter
       mtf run flowers/
+      mtf run flowers/ --weights imagenet
     """
     from mobilenet_tf.data.photographs import choose_recipe, is_source, settle_source
     from mobilenet_tf.pipeline.plan import Rerun, make_plan
@@ -55,7 +57,8 @@ def command(
     settings = settle_source(replace_settings(start, given), work.data_dir)
     name = settings.data.name if own or "data.path" in given else Path(recipe).stem
     run = RunFolder(out or Path("artifacts") / name)
-    plan = make_plan(run, settings, data_dir=work.data_dir)
+    with terminal.set_up(quiet=work.quiet, as_json=work.as_json):  # it may download weights
+        plan = make_plan(run, settings, data_dir=work.data_dir)
     again = ["mtf", "run", recipe]
     again += [word for key in given for word in ("--set", f"{key}={format_value(given[key])}")]
     again += ["--out", str(run.path)]

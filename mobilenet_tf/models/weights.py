@@ -14,7 +14,9 @@ import safetensors.numpy
 from mobilenet_tf.errors import MtfError
 from mobilenet_tf.files import write_bytes
 from mobilenet_tf.keras import keras
+from mobilenet_tf.models.keras_file import OWN_SCALE, SUFFIXES, plain_name, read_keras_file
 
+POOLING = "global_average_pooling2d"  # before the head
 SHOWN_DIFFERENCES = 3
 
 Array = np.ndarray[Any, Any]
@@ -91,32 +93,32 @@ def load_weights(model: keras.Model, path: Path) -> dict[str, str]:
     return metadata
 
 
-def load_features(model: keras.Model, path: Path, *, dataset: str) -> tuple[str, ...]:
+def load_features(model: keras.Model, path: Path, *, dataset: str | None = None) -> tuple[str, ...]:
     """Read every weight of `model` from a file, the classifier's only if it is of `dataset`.
 
-    Returns the names of the weights left unchanged. Nothing is changed unless every other name
-    and shape agrees.
+    With `dataset` None, the classifier's are read if they are for as many classes. A file of
+    Keras (`keras_file.SUFFIXES`) names no dataset, may end in another head and gets our input
+    scale. Returns the names of the weights left unchanged. Nothing is changed unless every other
+    name and shape agrees.
 
     Raises:
         MtfError: the file is missing, damaged, or of another model or alpha.
     """
-    tensors, metadata = read_weights(path)
-    left = () if metadata.get("dataset") == dataset else _classifier_weights(model)
-    _assign_but(left, model, tensors, path)
-    return left
-
-
-def load_fitting(model: keras.Model, path: Path) -> tuple[str, ...]:
-    """Read every weight of `model` from a file, the classifier's only with as many classes.
-
-    Returns and raises as `load_features` does.
-    """
-    tensors, _ = read_weights(path)
-    left = _classifier_weights(model)
-    classes = int(model.output_shape[-1])
-    if all(tensors[name].shape[-1:] == (classes,) for name in left if name in tensors):
-        left = ()
-    _assign_but(left, model, tensors, path)
+    head, metadata = set(_classifier_weights(model)), dict[str, str]()
+    if path.suffix in SUFFIXES:
+        tensors = _read_keras(model, path)
+        head |= weight_variables(model).keys() - _features(model).keys() - tensors.keys()
+    else:
+        tensors, metadata = read_weights(path)
+    if dataset is None:
+        classes = int(model.output_shape[-1])
+        fits = all(tensors[n].shape[-1:] == (classes,) for n in head if n in tensors)
+    else:
+        fits = metadata.get("dataset") == dataset
+    variables = weight_variables(model)
+    left = tuple(n for n in variables if n in head and not (fits and n in tensors))
+    kept = {name: variables[name].numpy() for name in left}
+    _assign(model, {**tensors, **kept}, f"weights file {path}")
     return left
 
 
@@ -146,15 +148,75 @@ def copy_weights(source: keras.Model, target: keras.Model) -> None:
     Raises:
         MtfError: a weight is missing, is one too many, or has another shape.
     """
-    wanted = weight_variables(target)
-    tensors = {}
-    for path, variable in weight_variables(source).items():
-        layer, _, weight = path.rpartition("/")
-        name, array = f"{layer.replace('/', '_')}/{weight}", variable.numpy()
-        if name in wanted and tuple(wanted[name].shape) == (1, 1, *array.shape):
-            array = array[np.newaxis, np.newaxis]
-        tensors[name] = array
-    _assign(target, tensors, f"model {source.name}")
+    named = {plain_name(v.name): v.numpy() for v in weight_variables(source).values()}
+    _assign(target, _rename(target, named), f"model {source.name}")
+
+
+def _rename(model: keras.Model, tensors: Mapping[str, Array]) -> dict[str, Array]:
+    """Return tensors by `plain_name` with the names and dimensions of the model's weights."""
+    ours = {plain_name(name): name for name in weight_variables(model)}
+    shapes = {name: tuple(v.shape) for name, v in weight_variables(model).items()}
+    renamed = {}
+    for plain, tensor in tensors.items():
+        name = ours.get(plain, plain)
+        is_dense = shapes.get(name) == (1, 1, *tensor.shape)
+        renamed[name] = tensor[np.newaxis, np.newaxis] if is_dense else tensor
+    return renamed
+
+
+def _read_keras(model: keras.Model, path: Path) -> dict[str, Array]:
+    """Return what a file of Keras has of the model's weights, for our input scale."""
+    file, variables = read_keras_file(path), weight_variables(model)
+    features = _features(model).keys()
+    named = _rename(model, file.tensors)
+    if not features & named.keys():
+        named = _pair_in_order(model, file.tensors) or named
+    if features <= named.keys():
+        _fold_scale(variables, named, file.scale)
+        named = {name: array for name, array in named.items() if name in variables}
+    return named
+
+
+def _pair_in_order(model: keras.Model, tensors: Mapping[str, Array]) -> dict[str, Array]:
+    """Return tensors with the names of the model's weights before pooling, paired in order.
+
+    Keras' oldest published files are named otherwise than what Keras builds today, which reads
+    them by the order of the layers. Empty unless kinds and shapes agree from first to last.
+    """
+    pairs = list(zip(_features(model).items(), tensors.items(), strict=False))
+    agree = len(pairs) == len(_features(model)) and all(
+        plain_name(ours).rpartition("/")[2] == theirs.rpartition("/")[2]
+        and tuple(variable.shape) == tensor.shape
+        for (ours, variable), (theirs, tensor) in pairs
+    )
+    return {ours: tensor for (ours, _), (_, tensor) in pairs} if agree else {}
+
+
+def _fold_scale(
+    variables: Mapping[str, Any], tensors: dict[str, Array], scale: tuple[float, float]
+) -> None:
+    """Make the first convolution take (byte - 128) / 128 where it took another scale of the byte.
+
+    That input is (its own - shift) / factor: the kernel is multiplied by the factor, and what the
+    shift adds to every output of the convolution is taken off the mean of its batch
+    normalization. Exact but for the border, whose padding is 0 on both scales.
+    """
+    factor = scale[0] / OWN_SCALE[0]
+    shift = scale[1] - factor * OWN_SCALE[1]
+    kernel = next(name for name in variables if name.endswith("kernel"))
+    mean = next(name for name in variables if name.endswith("moving_mean"))
+    exact = tensors[kernel].astype(np.float64)
+    tensors[kernel] = (exact * factor).astype(np.float32)
+    tensors[mean] = (tensors[mean] - shift * exact.sum((0, 1, 2))).astype(np.float32)
+
+
+def _features(model: keras.Model) -> dict[str, Any]:
+    """Return the weights before the pooling over the whole image, else all but the classifier's."""
+    variables = weight_variables(model)
+    names = [layer.name for layer in model.layers]
+    pool = names.index(POOLING) if POOLING in names else len(names)
+    before = {*names[:pool]} - {_classifier(variables)}
+    return {name: v for name, v in variables.items() if name.rpartition("/")[0] in before}
 
 
 def _classifier_weights(model: keras.Model) -> tuple[str, ...]:
@@ -162,15 +224,6 @@ def _classifier_weights(model: keras.Model) -> tuple[str, ...]:
     variables = weight_variables(model)
     classifier = _classifier(variables)
     return tuple(name for name in variables if name.rpartition("/")[0] == classifier)
-
-
-def _assign_but(
-    left: tuple[str, ...], model: keras.Model, tensors: Mapping[str, Array], path: Path
-) -> None:
-    """Set every weight but those in `left`, complete."""
-    variables = weight_variables(model)
-    kept = {name: variables[name].numpy() for name in left}
-    _assign(model, {**tensors, **kept}, f"weights file {path}")
 
 
 def _split_header(content: bytes) -> tuple[dict[str, Any], bytes]:

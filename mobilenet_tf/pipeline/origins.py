@@ -13,6 +13,8 @@ from safetensors import SafetensorError, safe_open
 
 from mobilenet_tf.errors import MtfError, UsageError
 from mobilenet_tf.files import hash_file
+from mobilenet_tf.models.keras_file import SUFFIXES, read_keras_file
+from mobilenet_tf.models.published import describe
 from mobilenet_tf.models.variant import Variant
 from mobilenet_tf.recipe import Recipe
 from mobilenet_tf.runs.folder import RunFolder
@@ -34,6 +36,11 @@ class Origin:
     path: Path
     sha256: str | None  # of its weights, None where they are gone
     error: MtfError | None = None
+
+    @property
+    def source(self) -> str:
+        """Where the weights come from: the address of published ones, else the path."""
+        return describe(self.path)
 
 
 def find_teacher(run: RunFolder, recipe: Recipe) -> Origin | None:
@@ -78,26 +85,29 @@ def check_teacher(teacher: RunFolder, run: RunFolder, recipe: Recipe) -> None:
 def find_weights(run: RunFolder, recipe: Recipe, variant: Variant) -> Origin | None:
     """Return the file that `train.weights` means; None if training starts at random.
 
-    After its first epoch a training no longer needs the file: its digest is then the noted one.
+    After its first epoch a training no longer needs the file: its digest is then the noted one,
+    and nothing is downloaded for it.
     """
     if not recipe.train.weights:
         return None
-    path = Path(recipe.train.weights)
+    path, begun = Path(recipe.train.weights), run.has_checkpoint("train")
     try:
-        path = find_weights_file(recipe, variant)
+        path = find_weights_file(recipe, variant, fetch=not (begun or run.is_finished("train")))
         check_weights_file(path)
         return Origin(path, hash_file(path))
     except MtfError as error:
-        begun = run.partial_settings("train") if run.has_checkpoint("train") else None
-        noted = begun.inputs.get(WEIGHTS) if begun else None
+        held = run.partial_settings("train") if begun else None
+        noted = held.inputs.get(WEIGHTS) if held else None
         return Origin(path, noted, None if noted else error)
 
 
-def find_weights_file(recipe: Recipe, variant: Variant) -> Path:
-    """Return the path that `train.weights`, which is not empty, means: a file's or the zoo's."""
-    card, file = shelf.find_weights(
-        recipe.train.weights, variant=variant.name, stride_plan=variant.stride_plan
-    )
+def find_weights_file(recipe: Recipe, variant: Variant, *, fetch: bool = True) -> Path:
+    """Return the path that `train.weights`, not empty, means; with `fetch`, downloaded if need be.
+
+    Raises:
+        as `shelf.find_weights`, and UsageError for a model of the zoo that is another network.
+    """
+    card, file = shelf.find_weights(recipe.train.weights, variant, fetch=fetch)
     of_weights = card.recipe.model if card else recipe.model
     for name in SHAPING:
         ours, theirs = getattr(recipe.model, name), getattr(of_weights, name)
@@ -111,14 +121,21 @@ def find_weights_file(recipe: Recipe, variant: Variant) -> Path:
 
 def check_weights_file(file: Path) -> None:
     """Refuse what cannot be a file of weights: one that is missing, no file, or damaged."""
-    instead = "give a .safetensors file, or a name of mtf zoo"
+    instead = "give imagenet, a .safetensors, .h5 or .keras file, or a name of mtf zoo"
     try:
         if not stat.S_ISREG(file.stat().st_mode):
             raise UsageError(f"train.weights {file} is not a regular file; {instead}")
+        if file.suffix in SUFFIXES:
+            read_keras_file(file)
+            return
         with safe_open(file, framework="np") as opened:
             opened.keys()
     except OSError as error:
         raise UsageError(f"train.weights {file}: {error.strerror or error}; {instead}") from error
+    except UsageError:
+        raise
+    except MtfError as error:
+        raise UsageError(f"train.weights: {error}; {instead}") from error
     except (SafetensorError, ValueError) as error:
         raise UsageError(
             f"train.weights {file} is damaged, or not safetensors ({error}); {instead}"

@@ -118,6 +118,5 @@ def find_qat_file(run: RunFolder, export: StageResult[ExportMetrics]) -> Path:
 def find_start_file(recipe: Recipe, train: StageResult[TrainMetrics]) -> Path | None:
     """Return the weights file that a run started from, to ship with it; None if it is gone."""
     file = Path(recipe.train.weights)
-    if not file.suffix or not file.is_file() or hash_file(file) != train.inputs.get(WEIGHTS):
-        return None
-    return file
+    ships = file.suffix == ".safetensors" and file.is_file()
+    return file if ships and hash_file(file) == train.inputs.get(WEIGHTS) else None

@@ -56,7 +56,7 @@ def run(work: Work) -> Outcome[TrainMetrics]:
         f"{count_parameters(model):,}",
         f"{len(data.train.labels):,}",
         plan.dataset.name,
-        "" if at_random is None else f", from the weights of {settings.weights}",
+        f", from the weights of {plan.origins[WEIGHTS].source}" if WEIGHTS in plan.origins else "",
     )
     teacher = load_teacher(plan, data)
     growing = progressive_sides(recipe, plan.variant)

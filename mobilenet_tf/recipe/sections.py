@@ -201,8 +201,9 @@ class TrainSettings(FitSettings, frozen=True, kw_only=True):
     """Precision of 1x1 convolutions and dense layers; `auto` picks the faster one for each layer.
     QAT is always float32."""
     weights: Text = ""
-    """Initial weights: a .safetensors file, a name of `mtf zoo`, or a dataset that the zoo has this
-    network for; for other classes the classifier starts at random. Empty for a random start."""
+    """Initial weights: `imagenet`, a .safetensors, .h5 or .keras file, a run's folder, a name of
+    `mtf zoo`, or a dataset that the zoo has this network for; for other classes the classifier
+    starts at random. Empty for a random start."""
 
 
 class QatSettings(FitSettings, frozen=True, kw_only=True):

@@ -20,6 +20,8 @@ from msgspec import Meta
 
 from mobilenet_tf.errors import MtfError, UsageError, suggest
 from mobilenet_tf.files import hash_file
+from mobilenet_tf.models.published import IMAGENET, provide
+from mobilenet_tf.models.variant import Variant
 from mobilenet_tf.recipe import Recipe
 from mobilenet_tf.runs import results
 from mobilenet_tf.runs.folder import RunFolder
@@ -185,18 +187,22 @@ def find_tflite(model: Path) -> Path:
     return check_file(card, card.tflite)
 
 
-def find_weights(wanted: str | Path, *, variant: str, stride_plan: str) -> tuple[Card | None, Path]:
+def find_weights(
+    wanted: str | Path, variant: Variant, *, top: bool = False, fetch: bool = True
+) -> tuple[Card | None, Path]:
     """Return the file of the weights that are meant, and its card if it is the zoo's.
 
-    `wanted` names a model of the zoo, for any resolution and strides; the folder of a run; a
-    file, which has a suffix; or a dataset ("cifar10"), for this very network (`Variant.name` and
-    its stride plan) trained on it.
+    `wanted` names a model of the zoo, for any resolution and strides; "imagenet", Keras' published
+    weights, with their classifier if `top`, downloaded if need be and `fetch` is set; the folder
+    of a run; a file, which has a suffix; or a dataset ("cifar10"), for this very network on it.
 
     Raises:
-        UsageError: the zoo has none; the message lists what it has.
-        MtfError: the zoo's file is not what its card says.
+        UsageError: there are none; the message lists what there is.
+        MtfError: the zoo's file is not what its card says, or the download failed.
     """
     name, is_file = str(wanted), os.path.isfile(wanted)
+    if name == IMAGENET and not is_file:
+        return None, provide(variant.table, variant.alpha, top=top, fetch=fetch)
     if name in model_names() and not is_file:
         card = load_card(name)
         return card, check_file(card, card.weights)
@@ -209,14 +215,15 @@ def find_weights(wanted: str | Path, *, variant: str, stride_plan: str) -> tuple
             return None, Path(wanted)
         known = {known for card in load_cards() for known in (card.dataset, card.name)}
         raise UsageError(
-            f"no weights {wanted!r} in the zoo; give a .safetensors file, the folder of a run, or"
-            f" one of those that ship; {suggest(name, known)}"
+            f"no weights {wanted!r}; give imagenet, a .h5, .keras or .safetensors file, the folder"
+            f" of a run, or one of the zoo's; {suggest(name, known)}"
         )
-    fitting = [card for card in cards if (card.variant, card.stride_plan) == (variant, stride_plan)]
+    this = (variant.name, variant.stride_plan)
+    fitting = [card for card in cards if (card.variant, card.stride_plan) == this]
     if not fitting:
         held = ", ".join(f"{card.variant} ({card.stride_plan} strides)" for card in cards)
         raise UsageError(
-            f"no {wanted} weights for {variant} with {stride_plan} strides in the zoo;"
+            f"no {wanted} weights for {variant.name} with {variant.stride_plan} strides in the zoo;"
             f" it has {held}"
         )
     return fitting[0], check_file(fitting[0], fitting[0].weights)

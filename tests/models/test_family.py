@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from mobilenet_tf.keras import keras
+from mobilenet_tf.models import keras_file
 from mobilenet_tf.models.blocks import Bottleneck, UniversalBottleneck
 from mobilenet_tf.models.catalog import MODELS, model_names, model_table
 from mobilenet_tf.models.cost import Cost, count_costs
 from mobilenet_tf.models.keras_builder import build_model
 from mobilenet_tf.models.options import Options
-from mobilenet_tf.models.weights import copy_weights, weight_variables
+from mobilenet_tf.models.weights import load_features, weight_variables
 
 applications = keras.applications
 REFERENCES: list[tuple[str, float, Any]] = [
@@ -49,7 +51,14 @@ def randomise(model: Any, seed: int) -> None:
     REFERENCES,
     ids=lambda value: getattr(value, "__name__", str(value)),
 )
-def test_same_outputs_as_keras_applications(name: str, alpha: float, make_reference: Any) -> None:
+def test_same_outputs_as_keras_applications(
+    name: str,
+    alpha: float,
+    make_reference: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(keras_file, "KERAS_SCALE", keras_file.OWN_SCALE)  # both see these floats
     side_px = 64
     options: dict[str, Any] = {"input_shape": (side_px, side_px, 3), "alpha": alpha}
     if "v3" in name:
@@ -57,7 +66,8 @@ def test_same_outputs_as_keras_applications(name: str, alpha: float, make_refere
     reference = make_reference(weights=None, classes=20, classifier_activation=None, **options)
     randomise(reference, seed=4)
     ours = build_model(name, alpha=alpha, resolution_px=side_px, classes=20, stride_plan="imagenet")
-    copy_weights(reference, ours)
+    reference.save_weights(tmp_path / "reference.h5")
+    assert load_features(ours, tmp_path / "reference.h5") == ()
     image = np.random.default_rng(1).uniform(-1, 1, (1, side_px, side_px, 3)).astype(np.float32)
     expected = reference(image, training=False).numpy()
     outputs = ours(image, training=False).numpy()

@@ -8,7 +8,7 @@ import pytest
 import safetensors.numpy
 
 from mobilenet_tf.api.models import MobileNetV1
-from mobilenet_tf.errors import MtfError, UsageError
+from mobilenet_tf.errors import MtfError
 from mobilenet_tf.keras import keras
 from mobilenet_tf.models.cost import count_costs
 from mobilenet_tf.models.keras_builder import build_model
@@ -228,11 +228,6 @@ def test_missing_file_and_folder_are_named(tmp_path: Path) -> None:
         MobileNetV1((16, 16, 3), alpha=0.25, weights=tmp_path / "none.safetensors")
     with pytest.raises(MtfError, match="cannot read weights file"):
         load_weights(build_small(), tmp_path)
-
-
-def test_imagenet_by_name_says_where_to_get_it() -> None:
-    with pytest.raises(UsageError, match="copy_weights"):
-        MobileNetV1(weights="imagenet")
 
 
 def test_failed_save_keeps_the_old_file(weights_path: Path) -> None:

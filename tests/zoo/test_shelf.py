@@ -11,9 +11,11 @@ import pytest
 
 from mobilenet_tf.errors import MtfError, UsageError
 from mobilenet_tf.models.options import Options
+from mobilenet_tf.models.variant import make_variant
 from mobilenet_tf.pipeline.plan import make_plan
 from mobilenet_tf.recipe import load_recipe
 from mobilenet_tf.runs.folder import RunFolder
+from mobilenet_tf.runs.names import recipe_variant
 from mobilenet_tf.zoo import shelf as zoo
 
 SHIPPED = zoo.model_names()
@@ -98,18 +100,21 @@ def test_weights_are_loaded_by_the_data_they_come_from(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("wanted", "variant", "stride_plan", "message"),
+    ("wanted", "alpha", "stride_plan", "message"),
     [
-        ("cifar10", "v1_040_r32", "cifar", "no cifar10 weights for v1_040_r32 with cifar strides"),
-        ("cifar10", "v1_050_r32", "imagenet", "with imagenet strides in the zoo; it has v1_025"),
-        ("cifar11", "v1_050_r32", "cifar", "no weights 'cifar11' in .* did you mean 'cifar10'"),
+        ("cifar10", 0.4, "cifar", "no cifar10 weights for v1_040_r32 with cifar strides"),
+        ("cifar10", 0.5, "imagenet", "with imagenet strides in the zoo; it has v1_025"),
+        ("cifar11", 0.5, "cifar", "no weights 'cifar11'.* did you mean 'cifar10'"),
     ],
 )
 def test_weights_that_there_are_not_are_refused(
-    wanted: str, variant: str, stride_plan: str, message: str
+    wanted: str, alpha: float, stride_plan: str, message: str
 ) -> None:
+    variant = make_variant(
+        "mobilenet_v1", alpha=alpha, resolution_px=32, classes=10, stride_plan=stride_plan
+    )
     with pytest.raises(UsageError, match=message):
-        zoo.find_weights(wanted, variant=variant, stride_plan=stride_plan)
+        zoo.find_weights(wanted, variant)
 
 
 def test_a_name_stands_for_the_file_unless_there_is_one(
@@ -142,7 +147,7 @@ def test_a_file_with_another_hash_is_refused(
     with pytest.raises(MtfError, match="SHA-256"):
         zoo.find_tflite(Path(card.name))
     with pytest.raises(MtfError, match="SHA-256"):
-        zoo.find_weights(card.dataset, variant=card.variant, stride_plan=card.stride_plan)
+        zoo.find_weights(card.dataset, recipe_variant(card.recipe))
 
 
 def test_a_missing_file_is_named(copied_zoo: Path) -> None:
@@ -238,9 +243,10 @@ def test_a_card_in_another_models_folder_is_refused(copied_zoo: Path) -> None:
 
 @pytest.mark.slow
 def test_a_run_and_a_file_are_weights_too(finished_run: Path) -> None:
-    card, file = zoo.find_weights(str(finished_run), variant="any", stride_plan="cifar")
+    variant = recipe_variant(RunFolder(finished_run).load_recipe())
+    card, file = zoo.find_weights(str(finished_run), variant)
     assert (card, file.parent) == (None, finished_run / "train")
-    assert zoo.find_weights(str(file), variant="any", stride_plan="cifar") == (None, file)
+    assert zoo.find_weights(str(file), variant) == (None, file)
 
 
 def test_an_unknown_model_is_answered_with_the_nearest() -> None:
