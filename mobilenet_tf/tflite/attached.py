@@ -8,8 +8,9 @@ import zipfile
 import zlib
 from collections.abc import Iterable, Mapping
 
-from mobilenet_tf.tflite.layout import LayoutError
+from mobilenet_tf.tflite.layout import LayoutError, Region
 
+_MOST_FILES = 64
 _LARGEST_FILE_BYTES = 1 << 24
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _DATE = (1980, 1, 1, 0, 0, 0)  # the same bytes on every day
@@ -33,6 +34,8 @@ def attach(model: bytes, files: Mapping[str, bytes]) -> bytes:
 
     MediaPipe maps them from the file itself and refuses compressed ones.
     """
+    if not files:
+        return model
     target = io.BytesIO(model)
     with zipfile.ZipFile(target, "a") as archive:
         for name, content in files.items():
@@ -40,16 +43,18 @@ def attach(model: bytes, files: Mapping[str, bytes]) -> bytes:
     return target.getvalue()
 
 
-def read_attached(content: bytes, names: Iterable[str]) -> dict[str, bytes]:
-    """Return the named files of the zip behind a model.
+def read_attached(content: bytes, names: Iterable[str] | None = None) -> dict[str, bytes]:
+    """Return the named files of the zip behind a model; by default all, {} where there is no zip.
 
     Raises:
-        LayoutError: there is no zip, it is damaged, or a file is missing or larger than 16 MiB.
+        LayoutError: the zip is damaged, or a file is missing or larger than 16 MiB.
     """
-    found = {}
+    found: dict[str, bytes] = {}
+    if names is None and not zipfile.is_zipfile(io.BytesIO(content)):
+        return found
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            for name in names:
+            for name in archive.namelist()[:_MOST_FILES] if names is None else names:
                 info = archive.getinfo(name)
                 if info.compress_type not in _METHODS:
                     raise LayoutError(f"{name!r} has compression method {info.compress_type}")
@@ -62,3 +67,30 @@ def read_attached(content: bytes, names: Iterable[str]) -> dict[str, bytes]:
     except _DAMAGE as error:
         raise LayoutError(f"the zip behind the model is damaged: {error}") from error
     return found
+
+
+def find_attached(content: bytes, model_bytes: int) -> tuple[tuple[str, ...], list[Region]]:
+    """Return the names of the files in the zip behind the model, and whose its bytes are.
+
+    Extra fields, comments and what lies between entries belong to nothing. No zip is no error.
+    """
+    if model_bytes == len(content):
+        return (), []
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            infos, at = archive.infolist(), archive.start_dir
+        spans = []
+        for info in infos:
+            name, extra = struct.unpack_from("<HH", content, info.header_offset + 26)
+            data = info.header_offset + 30 + name + extra
+            spans += [(info.header_offset, data - extra), (data, data + info.compress_size)]
+            lengths = struct.unpack_from("<HHH", content, at + 28)
+            spans.append((at, at + 46 + lengths[0]))
+            at += 46 + sum(lengths)
+        spans.append((at, at + 22))
+    except _DAMAGE:
+        return (), []
+    if any(not model_bytes <= start <= end <= len(content) for start, end in spans):
+        return (), []
+    names = tuple(info.filename for info in infos)
+    return names, [Region(start, end, "Metadata", 0) for start, end in spans]

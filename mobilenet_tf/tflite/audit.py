@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from mobilenet_tf.tflite import schema
+from mobilenet_tf.tflite.attached import find_attached
 from mobilenet_tf.tflite.info import ModelInfo, get_info
 from mobilenet_tf.tflite.layout import Region
 from mobilenet_tf.tflite.metadata import Metadata, get_metadata
@@ -77,7 +78,7 @@ class Audit:
 
     `custom_ops` need code from outside LiteRT (Flex ones too), `unknown_ops` have no name in this
     schema version. `conversion_ops` are Quantize and Dequantize ops inside the graph; those that
-    convert a uint8 input or output, or unpack float16 constants, are `boundary_ops`.
+    convert a uint8 or float32 input or output, or unpack float16 constants, are `boundary_ops`.
     """
 
     file_bytes: int
@@ -88,6 +89,7 @@ class Audit:
     outputs: tuple[int, ...]
     signatures: tuple[SignatureInfo, ...]
     subgraph_count: int
+    attached: tuple[str, ...]  # the files in the zip behind the model
     metadata: Metadata | None
     info: ModelInfo
     custom_ops: tuple[str, ...]
@@ -134,6 +136,7 @@ def audit(source: Source) -> Audit:
     """
     content, name = schema.read_content(source)
     regions = schema.find_regions(content, name)
+    attached, behind = find_attached(content, max(region.end for region in regions))
     model = schema.parse(content, name)
     graph = model.subgraphs[0]
     inputs, outputs = _integers(graph.inputs), _integers(graph.outputs)
@@ -147,13 +150,14 @@ def audit(source: Source) -> Audit:
         kinds[int(entry.buffer)] = "metadata"
     return Audit(
         file_bytes=len(content),
-        sizes_bytes=_count_bytes(content, regions, kinds),
+        sizes_bytes=_count_bytes(content, [*regions, *behind], kinds),
         ops=ops,
         tensors=tensors,
         inputs=inputs,
         outputs=outputs,
         signatures=tuple(_describe_signature(entry) for entry in model.signatureDefs or []),
         subgraph_count=len(model.subgraphs),
+        attached=attached,
         metadata=get_metadata(model, name),
         info=get_info(model, content, name),
         custom_ops=tuple(op.name for op in ops if op.name.startswith("CUSTOM:")),
@@ -223,8 +227,8 @@ def _split_conversions(
         if op.name not in ("QUANTIZE", "DEQUANTIZE"):
             continue
         types = (*op.input_types, *op.output_types)
-        at_input = op.inputs[0] in inputs and types == ("uint8", "int8")
-        at_output = op.outputs[0] in outputs and types == ("int8", "uint8")
+        at_input = op.inputs[0] in inputs and types in (("uint8", "int8"), ("float32", "int8"))
+        at_output = op.outputs[0] in outputs and types in (("int8", "uint8"), ("int8", "float32"))
         unpacks = types == ("float16", "float32") and tensors[op.inputs[0]].size_bytes > 0
         (boundary if at_input or at_output or unpacks else inner).append(op)
     return tuple(boundary), tuple(inner)

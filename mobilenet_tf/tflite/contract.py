@@ -7,7 +7,10 @@ from collections.abc import Iterator
 
 from mobilenet_tf.errors import UsageError, suggest
 from mobilenet_tf.recipe import QUANTIZATIONS
+from mobilenet_tf.tflite import standard
 from mobilenet_tf.tflite.audit import CHANNEL_AXES, Audit, OpInfo, TensorInfo
+from mobilenet_tf.tflite.edges import IO_TYPES
+from mobilenet_tf.tflite.metadata import LABELS_FILE, make_labels
 
 _SIGNATURE = "serving_default"
 # The converter leaves smaller tensors in float when only weights are quantized.
@@ -19,8 +22,9 @@ def check_contract(found: Audit, quantization: str, io_type: str, logits: bool) 
     """Return where a file differs from its expected format, op by op; [] where it does not.
 
     Every file: only LiteRT's own ops, batch 1, the signature image -> probabilities or logits,
-    metadata that fits, every byte owned. int8: no float tensor, kernels per channel (zero points
-    0), int32 biases, no conversion inside, input 1/128 and probabilities 1/256 exactly. float32:
+    metadata that fits, every byte owned. int8: no float tensor but float32 edges, kernels per
+    channel (zero points 0), int32 biases, no conversion inside, input 1/128 and probabilities
+    1/256 exactly. float32:
     nothing quantized. float16: float16 constants. dynamic_range: int8 kernels, float activations.
 
     Raises:
@@ -31,8 +35,8 @@ def check_contract(found: Audit, quantization: str, io_type: str, logits: bool) 
             f"unknown quantization {quantization!r}; {suggest(quantization, QUANTIZATIONS)}"
         )
     integer = quantization in ("int8_ptq", "int8_qat")
-    if integer and io_type not in _ZERO_POINTS:
-        raise UsageError(f"unknown io_type {io_type!r}; {suggest(io_type, _ZERO_POINTS)}")
+    if integer and io_type not in IO_TYPES:
+        raise UsageError(f"unknown io_type {io_type!r}; {suggest(io_type, IO_TYPES)}")
     broken = [*_check_graph(found, logits)]
     if integer:
         broken += _check_integer(found, io_type, logits)
@@ -62,15 +66,24 @@ def _check_graph(found: Audit, logits: bool) -> Iterator[str]:
         yield f"there is no signature {_SIGNATURE} that maps image to {output}"
     if found.ops and (found.ops[-1].name == "SOFTMAX") and logits:
         yield f"{_name(found.ops[-1])} ends the graph where logits were asked for"
-    if found.metadata is None:
-        yield "the mobilenet_tf metadata is missing"
-    elif len(found.metadata.classes) != found.tensors[found.outputs[0]].shape[-1]:
-        yield (
-            f"the metadata names {len(found.metadata.classes)} classes for"
-            f" {found.tensors[found.outputs[0]].shape[-1]} outputs"
-        )
+    yield from _check_metadata(found)
     if found.sizes_bytes["unknown"]:
         yield f"{found.sizes_bytes['unknown']} bytes belong to nothing in the file"
+
+
+def _check_metadata(found: Audit) -> Iterator[str]:
+    if found.metadata is None:
+        yield "the mobilenet_tf metadata is missing"
+        return
+    classes, count = found.metadata.classes, found.tensors[found.outputs[0]].shape[-1]
+    if len(classes) != count:
+        yield f"the metadata names {len(classes)} classes for {count} outputs"
+    if standard.ENTRY not in found.info.documents:
+        return  # written by an earlier version
+    if found.info.labels != make_labels(classes):
+        yield f"there is no {standard.ENTRY} that names the same classes"
+    if found.attached != (LABELS_FILE,):
+        yield f"the zip behind the model holds {list(found.attached)} instead of {LABELS_FILE}"
 
 
 def _check_edges(found: Audit, io_type: str) -> Iterator[str]:
@@ -82,16 +95,25 @@ def _check_edges(found: Audit, io_type: str) -> Iterator[str]:
 
 def _check_integer(found: Audit, io_type: str, logits: bool) -> Iterator[str]:
     yield from _check_edges(found, io_type)
-    for index in found.inputs:
-        wanted = ((1 / 128,), (_ZERO_POINTS[io_type][0],))
+    inner = "int8" if io_type == "float32" else io_type
+    inputs, outputs = (
+        _find_quantized_ends(found)
+        if io_type == "float32"
+        else (
+            found.inputs,
+            found.outputs,
+        )
+    )
+    for index in inputs:
+        wanted = ((1 / 128,), (_ZERO_POINTS[inner][0],))
         yield from _check_scale(found.tensors[index], "input", wanted)
-    for index in found.outputs:
+    for index in outputs:
         if not logits:
-            wanted = ((1 / 256,), (_ZERO_POINTS[io_type][1],))
+            wanted = ((1 / 256,), (_ZERO_POINTS[inner][1],))
             yield from _check_scale(found.tensors[index], "output", wanted)
     for op in found.ops:
         for tensor in _list_tensors(found, op):
-            if tensor.is_float:
+            if tensor.is_float and op not in found.boundary_ops:
                 yield f"{_name(op)} has the {tensor.type} tensor {tensor.name!r}"
         if op.name in CHANNEL_AXES:
             yield from _check_kernel(found, op)
@@ -101,6 +123,15 @@ def _check_integer(found: Audit, io_type: str, logits: bool) -> Iterator[str]:
     boundary = 0 if io_type == "int8" else 2
     if len(found.boundary_ops) != boundary:
         yield f"{len(found.boundary_ops)} ops convert at the edge of the graph, not {boundary}"
+
+
+def _find_quantized_ends(found: Audit) -> tuple[list[int], list[int]]:
+    """Return what a float32 input becomes and what a float32 output comes from."""
+    edges = found.boundary_ops
+    return (
+        [op.outputs[0] for op in edges if op.name == "QUANTIZE"],
+        [op.inputs[0] for op in edges if op.name == "DEQUANTIZE"],
+    )
 
 
 def _check_kernel(found: Audit, op: OpInfo) -> Iterator[str]:

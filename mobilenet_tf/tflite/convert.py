@@ -19,11 +19,11 @@ from mobilenet_tf.system.quiet import quiet_stderr
 from mobilenet_tf.tflite import schema
 from mobilenet_tf.tflite.audit import audit
 from mobilenet_tf.tflite.contract import check_contract
-from mobilenet_tf.tflite.metadata import Metadata, set_metadata
+from mobilenet_tf.tflite.edges import IO_TYPES, set_edges
+from mobilenet_tf.tflite.metadata import Metadata, pack_with_metadata
 from mobilenet_tf.tflite.naming import name_tensors
 
 INPUT_NAME = "image"
-IO_TYPES = ("int8", "uint8")
 
 
 def convert(
@@ -49,7 +49,7 @@ def convert(
         quantization: one of `recipe.QUANTIZATIONS`.
         classes: the C class names, in the order of the output.
         description: one line that says what the file is, stored in it.
-        io_type: "int8" or "uint8" for the int8 quantizations; the others take float32.
+        io_type: "int8", "uint8" or "float32" for the int8 quantizations; others have float32.
         logits: leave the softmax out.
         resize: one of `recipe.RESIZE_RULES`, by which images were made the model's size.
         calibration_images: uint8 (N, H, W, 3) training images; "int8_ptq" needs them.
@@ -85,14 +85,14 @@ def convert(
             converter.representative_dataset = _make_calibration(images)
             converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
         if integer:
-            converter.inference_input_type = tf.as_dtype(io_type)
-            converter.inference_output_type = tf.as_dtype(io_type)
+            converter.inference_input_type = converter.inference_output_type = tf.int8
         converted = _run(converter, quantization)
     content = _finish(
         converted,
         model,
         output_name,
         Metadata(
+            name=model.name,
             description=description,
             classes=tuple(classes),
             quantization=quantization,
@@ -223,8 +223,9 @@ def _finish(content: bytes, model: keras.Model, output_name: str, metadata: Meta
     graph.tensors[graph.outputs[0]].name = output_name
     name_tensors(file, model)
     _free_batch(file)
-    set_metadata(file, metadata)
-    return schema.pack(file)
+    if metadata.quantization.startswith("int8"):
+        set_edges(file, metadata.io_type)
+    return pack_with_metadata(file, metadata)
 
 
 def _free_batch(model: Any) -> None:

@@ -28,16 +28,14 @@ from mobilenet_tf.tflite.standard import (
     TensorMetadata,
 )
 
-STANDARD_ENTRY = "TFLITE_METADATA"
-
 
 @dataclass(frozen=True, kw_only=True)
 class ModelInfo:
     """What is known of a classifier from its file alone.
 
-    `documents` names those it has, `classes` is () where none names them, `mean` and `std` are ()
-    where none has them, else one value or one a channel: (byte - mean) / std is the real input.
-    `threshold` is the probability below which the model is unsure.
+    `documents` names those it has, `classes` is () where none names them; `labels` are those of
+    the standard one. `mean` and `std` are () where none has them, else one value or one a channel:
+    (byte - mean) / std is the real input. Below the probability `threshold` the model is unsure.
     """
 
     documents: tuple[str, ...] = ()
@@ -46,6 +44,7 @@ class ModelInfo:
     author: str = ""
     license: str = ""
     classes: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
     resize: ResizeRule = "crop"
@@ -75,18 +74,19 @@ def get_info(model: Any, content: bytes, name: str = "the model") -> ModelInfo:
     Raises:
         MtfError: a document is damaged.
     """
+    ours = get_metadata(model, name)
     info = ModelInfo(output=_find_output(model))
     try:
         for entry in model.metadata or ():
-            if schema.decode(entry.name) == STANDARD_ENTRY:
+            if schema.decode(entry.name) == standard.ENTRY:
                 data = model.buffers[entry.buffer].data
                 document = standard.decode(b"" if data is None else bytes(data))
-                info = _read_standard(info, document, content)
+                info = _read_standard(info, document)
+                info = _read_labels(info, document, content, strict=ours is None)
     except LayoutError as error:
         raise MtfError(
-            f"the {STANDARD_ENTRY} in {name} is damaged ({error}); write the file again"
+            f"the {standard.ENTRY} in {name} is damaged ({error}); write the file again"
         ) from error
-    ours = get_metadata(model, name)
     if ours is None:
         return info
     return replace(
@@ -111,7 +111,7 @@ def _find_output(model: Any) -> Literal["probabilities", "logits"]:
     return "logits"
 
 
-def _read_standard(info: ModelInfo, document: ModelMetadata, content: bytes) -> ModelInfo:
+def _read_standard(info: ModelInfo, document: ModelMetadata) -> ModelInfo:
     graph = next(iter(document.subgraph_metadata), SubGraphMetadata())
     image = next(iter(graph.input_tensor_metadata), TensorMetadata())
     scores = next(iter(graph.output_tensor_metadata), TensorMetadata())
@@ -121,24 +121,33 @@ def _read_standard(info: ModelInfo, document: ModelMetadata, content: bytes) -> 
     least = scores.find_options(ScoreThresholdingOptions)
     return replace(
         info,
-        documents=(STANDARD_ENTRY,),
+        documents=(standard.ENTRY,),
         name=document.name,
         description=document.description,
         author=document.author,
         license=document.license,
-        classes=_read_labels(scores, content),
         mean=pixels.mean if pixels.std else (),
         std=pixels.std if pixels.mean else (),
         threshold=least.global_score_threshold if least else None,
     )
 
 
-def _read_labels(scores: TensorMetadata, content: bytes) -> tuple[str, ...]:
-    """Return the lines of the labels, those without a language first; () where there are none."""
+def _read_labels(
+    info: ModelInfo, document: ModelMetadata, content: bytes, *, strict: bool
+) -> ModelInfo:
+    """Return `info` with the lines of the labels, those without a language first."""
+    graph = next(iter(document.subgraph_metadata), SubGraphMetadata())
+    scores = next(iter(graph.output_tensor_metadata), TensorMetadata())
     files = [file for file in scores.associated_files if file.type == AXIS_LABELS]
     if not files:
-        return ()
+        return info
     name = min(files, key=lambda file: bool(file.locale)).name
-    text = read_attached(content, [name])[name].decode("utf-8-sig", "replace")
+    try:
+        text = read_attached(content, [name])[name].decode("utf-8-sig", "replace")
+    except LayoutError:
+        if strict:
+            raise
+        return info  # the other document has the classes
     lines = [line.removesuffix("\r") for line in text.split("\n")]
-    return tuple(lines[:-1] if lines[-1] == "" else lines)
+    labels = tuple(lines[:-1] if lines[-1] == "" else lines)
+    return replace(info, classes=labels, labels=labels)

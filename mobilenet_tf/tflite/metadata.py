@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from typing import Annotated, Any
 
 import msgspec
@@ -9,10 +11,17 @@ import numpy as np
 
 from mobilenet_tf.errors import MtfError
 from mobilenet_tf.recipe import ResizeRule
-from mobilenet_tf.tflite import schema
+from mobilenet_tf.tflite import schema, standard
+from mobilenet_tf.tflite.attached import attach
 from mobilenet_tf.tflite.schema import Source
 
 ENTRY = "mobilenet_tf"
+LABELS_FILE = "labels.txt"
+_RESIZE_RULES = {
+    "crop": "Upright RGB, the largest centred part of its aspect ratio, bilinear with antialiasing",
+    "pad": "Upright RGB, whole between bars of grey 128, bilinear with antialiasing",
+    "stretch": "Upright RGB, stretched, bilinear with antialiasing",
+}
 
 
 class Normalisation(msgspec.Struct, frozen=True, kw_only=True):
@@ -25,7 +34,10 @@ class Normalisation(msgspec.Struct, frozen=True, kw_only=True):
 class Metadata(msgspec.Struct, frozen=True, kw_only=True):
     """The JSON document in a file's metadata entry `mobilenet_tf`."""
 
+    name: str = ""
     description: str
+    author: str = ""
+    license: str = ""
     classes: tuple[str, ...]
     quantization: str
     io_type: str
@@ -43,23 +55,74 @@ def embed_metadata(content: bytes, metadata: Metadata) -> bytes:
     Raises:
         MtfError: `content` is not a .tflite file.
     """
-    model = schema.parse(content)
-    set_metadata(model, metadata)
-    return schema.pack(model)
+    return pack_with_metadata(schema.parse(content), metadata)
 
 
-def set_metadata(model: Any, metadata: Metadata) -> None:
-    """Put `metadata` into a parsed model, in place."""
-    document = np.frombuffer(msgspec.json.encode(metadata), dtype=np.uint8)
-    entries = list(model.metadata or [])
-    found = next((entry for entry in entries if _is_ours(entry.name)), None)
-    if found is not None:
-        model.buffers[found.buffer] = schema.tables.BufferT(data=document)
-    else:
-        model.buffers.append(schema.tables.BufferT(data=document))
-        entries.append(schema.tables.MetadataT(name=ENTRY, buffer=len(model.buffers) - 1))
-    model.metadata = entries
+def pack_with_metadata(model: Any, metadata: Metadata) -> bytes:
+    """Return the file of a parsed classifier with its documents: ours and the standard one.
+
+    Standard metadata is what other tools read; they find the classes in a zip behind the model.
+    """
+    _set_entry(model, ENTRY, msgspec.json.encode(metadata))
+    _set_entry(model, standard.ENTRY, standard.encode(_make_standard(model, metadata)))
     model.description = metadata.description
+    labels = "".join(f"{label}\n" for label in make_labels(metadata.classes))
+    return attach(schema.pack(model), {LABELS_FILE: labels.encode("utf-8", "replace")})
+
+
+def make_labels(classes: Iterable[str]) -> tuple[str, ...]:
+    """Return the lines that stand for classes in a file of labels: without line breaks."""
+    return tuple(re.sub(r"[\r\n]", " ", name) for name in classes)
+
+
+def _set_entry(model: Any, name: str, content: bytes) -> None:
+    buffer = schema.tables.BufferT(data=np.frombuffer(content, dtype=np.uint8))
+    entries = list(model.metadata or [])
+    found = next((entry for entry in entries if schema.decode(entry.name) == name), None)
+    if found is not None:
+        model.buffers[found.buffer] = buffer
+    else:
+        model.buffers.append(buffer)
+        entries.append(schema.tables.MetadataT(name=name, buffer=len(model.buffers) - 1))
+    model.metadata = entries
+
+
+def _make_standard(model: Any, metadata: Metadata) -> standard.ModelMetadata:
+    graph = model.subgraphs[0]
+    image, scores = (graph.tensors[ends[0]] for ends in (graph.inputs, graph.outputs))
+    _, height, width, _ = map(int, image.shape)
+    properties = standard.ImageProperties(standard.RGB, standard.ImageSize(width, height))
+    pixels = metadata.normalisation
+    normalisation = standard.NormalizationOptions((pixels.mean,), (pixels.scale,))
+    threshold = None
+    if metadata.output == "probabilities" and metadata.threshold is not msgspec.UNSET:
+        threshold = standard.ScoreThresholdingOptions(metadata.threshold)
+    tensors = standard.SubGraphMetadata(
+        input_tensor_metadata=(
+            standard.TensorMetadata(
+                name=schema.decode(image.name),
+                description=f"{_RESIZE_RULES[metadata.resize]} to {width} x {height}",
+                content=standard.Content(properties),
+                process_units=(standard.ProcessUnit(normalisation),),
+            ),
+        ),
+        output_tensor_metadata=(
+            standard.TensorMetadata(
+                name=schema.decode(scores.name),
+                content=standard.Content(standard.FeatureProperties()),
+                process_units=(standard.ProcessUnit(threshold),) if threshold else (),
+                associated_files=(standard.AssociatedFile(LABELS_FILE, type=standard.AXIS_LABELS),),
+            ),
+        ),
+    )
+    return standard.ModelMetadata(
+        name=metadata.name,
+        description=metadata.description,
+        subgraph_metadata=(tensors,),
+        author=metadata.author,
+        license=metadata.license,
+        min_parser_version="1.0.0",
+    )
 
 
 def read_metadata(source: Source) -> Metadata | None:
@@ -80,7 +143,7 @@ def get_metadata(model: Any, name: str = "the model") -> Metadata | None:
         MtfError: the entry is damaged.
     """
     for entry in model.metadata or []:
-        if not _is_ours(entry.name):
+        if schema.decode(entry.name) != ENTRY:
             continue
         try:
             return msgspec.json.decode(model.buffers[entry.buffer].data.tobytes(), type=Metadata)
@@ -89,7 +152,3 @@ def get_metadata(model: Any, name: str = "the model") -> Metadata | None:
                 f"the {ENTRY} metadata in {name} is damaged ({error}); export the file again"
             ) from error
     return None
-
-
-def _is_ours(name: str | bytes | None) -> bool:
-    return name in (ENTRY, ENTRY.encode())

@@ -19,6 +19,7 @@ import numpy as np
 
 from mobilenet_tf.tflite.layout import LayoutError
 
+ENTRY = "TFLITE_METADATA"
 IDENTIFIER = b"M001"
 AXIS_LABELS = 2  # AssociatedFileType.TENSOR_AXIS_LABELS
 RGB = 1  # ColorSpaceType.RGB

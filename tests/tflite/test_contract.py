@@ -8,6 +8,7 @@ import pytest
 
 from mobilenet_tf.errors import UsageError
 from mobilenet_tf.tflite import schema
+from mobilenet_tf.tflite.attached import attach
 from mobilenet_tf.tflite.audit import audit
 from mobilenet_tf.tflite.contract import check_contract
 
@@ -27,6 +28,7 @@ Export = Callable[..., bytes]
         ("int8_ptq", "uint8"),
         ("int8_qat", "int8"),
         ("int8_qat", "uint8"),
+        ("int8_qat", "float32"),
     ],
 )
 def test_exported_files_keep_it(
@@ -120,7 +122,7 @@ def remove_signature(model: Any) -> None:
 
 
 def remove_metadata(model: Any) -> None:
-    model.metadata = [entry for entry in model.metadata if entry.name != b"mobilenet_tf"]
+    model.metadata = []
 
 
 def set_op_inside(model: Any) -> None:
@@ -166,8 +168,19 @@ def test_io_type_and_output_are_part_of_it(export: Export) -> None:
     assert_broken(signed, "int8_ptq", "the input is int8 instead of uint8", io_type="uint8")
     assert_broken(signed, "int8_ptq", "0 ops convert at the edge .* not 2", io_type="uint8")
     assert_broken(signed, "int8_ptq", "SOFTMAX ends the graph where logits", logits=True)
-    stuffed = audit(export("int8_ptq") + b"stuffing")
-    assert_broken(stuffed, "int8_ptq", "8 bytes belong to nothing")
+
+
+def test_nothing_else_may_stand_behind_the_model(export: Export) -> None:
+    content = export("int8_ptq")
+    assert_broken(audit(content + b"stuffing"), "int8_ptq", "8 bytes belong to nothing")
+    model = content[: content.index(b"PK\3\4")]
+    labels = {"labels.txt": "".join(f"{name}\n" for name in "abcdefghij").encode()}
+    assert attach(model, labels) == content
+    assert_broken(audit(model), "int8_ptq", "no TFLITE_METADATA that names the same classes")
+    more = audit(attach(model, {**labels, "more.txt": b"x"}))
+    assert_broken(more, "int8_ptq", "holds .'labels.txt', 'more.txt'. instead of labels.txt")
+    others = audit(attach(model, {"labels.txt": b"a\n"}))
+    assert_broken(others, "int8_ptq", "no TFLITE_METADATA that names the same classes")
 
 
 def test_unknown_formats_are_refused(export: Export) -> None:

@@ -15,7 +15,7 @@ from mobilenet_tf.errors import MtfError
 from mobilenet_tf.evaluation.predict import Predictor, to_probabilities
 from mobilenet_tf.tflite import schema, standard
 from mobilenet_tf.tflite.attached import attach
-from mobilenet_tf.tflite.info import STANDARD_ENTRY, ModelInfo, get_info, read_info
+from mobilenet_tf.tflite.info import ModelInfo, get_info, read_info
 from mobilenet_tf.tflite.interpreter import Classifier
 from mobilenet_tf.tflite.standard import (
     AssociatedFile,
@@ -76,7 +76,7 @@ def make_foreign() -> Make:
         model = schema.parse(path.read_bytes())
         data = document if isinstance(document, bytes) else standard.encode(document)
         model.buffers.append(schema.tables.BufferT(data=np.frombuffer(data, np.uint8)))
-        entry = schema.tables.MetadataT(name=STANDARD_ENTRY, buffer=len(model.buffers) - 1)
+        entry = schema.tables.MetadataT(name=standard.ENTRY, buffer=len(model.buffers) - 1)
         model.metadata = [entry]
         return attach(schema.pack(model), files) if files else schema.pack(model)
 
@@ -108,12 +108,13 @@ def test_standard_metadata_serves_prediction(make_foreign: Make, tmp_path: Path)
     path.write_bytes(make_foreign())
     info = read_info(path)
     assert info == ModelInfo(
-        documents=(STANDARD_ENTRY,),
+        documents=(standard.ENTRY,),
         name="MobileNetV1",
         description="Identify the most prominent object.",
         author="Someone",
         license="Apache 2.0",
         classes=tuple(LABELS),
+        labels=tuple(LABELS),
         mean=(127.5,),
         std=(127.5,),
         threshold=0.25,
@@ -177,7 +178,7 @@ def test_a_number_of_labels_that_does_not_fit_is_refused(make_foreign: Make) -> 
     ],
 )
 def test_damage_is_named(make_foreign: Make, document: ModelMetadata, files: dict) -> None:
-    with pytest.raises(MtfError, match=f"the {STANDARD_ENTRY} in the model is damaged"):
+    with pytest.raises(MtfError, match=f"the {standard.ENTRY} in the model is damaged"):
         read_info(make_foreign(document, files))
 
 

@@ -64,7 +64,7 @@ def test_it_tells_what_it_is(export: Export, tmp_path: Path) -> None:
     assert classifier.classes == tuple("abcdefghij")
     assert classifier.input_shape == (SIDE_PX, SIDE_PX, 3)
     assert (classifier.input_type, classifier.output_type) == ("uint8", "uint8")
-    assert classifier.info.documents == ("mobilenet_tf",)
+    assert classifier.info.documents == ("mobilenet_tf", "TFLITE_METADATA")
 
 
 def test_no_images_give_no_scores(export: Export) -> None:

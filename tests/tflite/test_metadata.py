@@ -22,6 +22,7 @@ Export = Callable[..., bytes]
 def test_an_exported_file_says_what_it_is(export: Export) -> None:
     metadata = read_metadata(export("int8_ptq", "uint8"))
     assert metadata == Metadata(
+        name="tiny",
         description="tiny int8_ptq",
         classes=tuple("abcdefghij"),
         quantization="int8_ptq",
