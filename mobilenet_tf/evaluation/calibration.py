@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from mobilenet_tf.runs.results import Count, Record, Share
+from mobilenet_tf.runs.results import Accepted, Count, Record, Share
 
 BIN_COUNT = 15
 ACCEPTED_LEAST = 10  # images that a threshold must leave to be more than luck
@@ -21,14 +21,6 @@ class Bin(Record, frozen=True, kw_only=True):
     count: Count
     confidence: Share | None  # None without images
     accuracy: Share | None
-
-
-class Accepted(Record, frozen=True, kw_only=True):
-    """The images with at least a certain confidence: their share, and the share of these right."""
-
-    threshold: Share
-    coverage: Share
-    accuracy: Share
 
 
 def measure_reliability(confidence: np.ndarray, right: np.ndarray) -> tuple[Bin, ...]:
@@ -103,22 +95,28 @@ def thin_out(curve: tuple[Accepted, ...], most: int = 200) -> tuple[Accepted, ..
 def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     """Return the temperature of logits (N, C) that makes labels (N,) the likeliest.
 
-    The cross-entropy of softmax(logits / T) has one minimum in T, found by golden section.
+    The cross-entropy of softmax(logits / T) has one minimum in T, found by golden section. Of a
+    few images all may be right, which would ask for T = 0: log T has a standard normal prior.
     Source: Guo 2017, arXiv 1706.04599, section 4.2.
     """
     logits = logits.astype(np.float64)
+
+    def lose(log_temperature: float) -> float:
+        prior = log_temperature**2 / (2 * len(labels))
+        return cross_entropy(logits / math.exp(log_temperature), labels) + prior
+
     low, high = map(math.log, TEMPERATURES)
     inner = [high - _GOLDEN * (high - low), low + _GOLDEN * (high - low)]
-    losses = [cross_entropy(logits / math.exp(at), labels) for at in inner]
+    losses = [lose(at) for at in inner]
     for _ in range(_STEPS):
         if losses[0] <= losses[1]:
             high, inner[1], losses[1] = inner[1], inner[0], losses[0]
             inner[0] = high - _GOLDEN * (high - low)
-            losses[0] = cross_entropy(logits / math.exp(inner[0]), labels)
+            losses[0] = lose(inner[0])
         else:
             low, inner[0], losses[0] = inner[0], inner[1], losses[1]
             inner[1] = low + _GOLDEN * (high - low)
-            losses[1] = cross_entropy(logits / math.exp(inner[1]), labels)
+            losses[1] = lose(inner[1])
     return math.exp((low + high) / 2)
 
 

@@ -14,7 +14,6 @@ from mobilenet_tf.data.index import ImageIndex
 from mobilenet_tf.data.parallel import map_in_threads
 from mobilenet_tf.errors import MtfError, UsageError
 from mobilenet_tf.evaluation.calibration import (
-    Accepted,
     Bin,
     calibration_error,
     choose_threshold,
@@ -26,7 +25,7 @@ from mobilenet_tf.evaluation.label_errors import find_label_errors
 from mobilenet_tf.evaluation.labels import match_classes
 from mobilenet_tf.evaluation.predict import Predictor
 from mobilenet_tf.evaluation.score import mean_known, score_probabilities
-from mobilenet_tf.runs.results import Amount, Count, Record, Share
+from mobilenet_tf.runs.results import Accepted, Amount, Count, Record, Share
 from mobilenet_tf.system import terminal
 from mobilenet_tf.system.terminal import escape
 

@@ -12,6 +12,7 @@ from mobilenet_tf.evaluation.metrics import make_keras_predict_fn, predict_all
 from mobilenet_tf.evaluation.parity import compare_probabilities
 from mobilenet_tf.evaluation.predict import to_probabilities
 from mobilenet_tf.files import write_bytes
+from mobilenet_tf.pipeline.confidence import describe_confidence
 from mobilenet_tf.pipeline.networks import build_float_model, build_quantized_model
 from mobilenet_tf.pipeline.plan import Plan
 from mobilenet_tf.pipeline.stages import Outcome, Work
@@ -62,7 +63,10 @@ def run(work: Work) -> Outcome[ExportMetrics]:
         else:
             model, probabilities = float_model, expected
         path = work.folder / tflite_name(recipe, quantization)
-        write_bytes(path, _convert(model, plan, quantization, calibration))
+        content = _convert(model, plan, quantization, calibration)
+        origin = "qat" if quantization == "int8_qat" else "train"
+        content, threshold = describe_confidence(content, plan, origin, data.validation)
+        write_bytes(path, content)
         predicted = to_probabilities(Classifier.load(path))(images)
         exported = ExportedFile(
             file=path.name,
@@ -70,6 +74,7 @@ def run(work: Work) -> Outcome[ExportMetrics]:
             io_type=tflite_io_type(recipe, quantization),
             size_bytes=path.stat().st_size,
             parity=compare_probabilities(probabilities, predicted),
+            threshold=threshold,
         )
         files.append(exported)
         log.info(

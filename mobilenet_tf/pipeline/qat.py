@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from mobilenet_tf.data.pipeline import ended
 from mobilenet_tf.data.training import load_training_data
+from mobilenet_tf.pipeline.confidence import calibrate_confidence
 from mobilenet_tf.pipeline.networks import build_float_model
 from mobilenet_tf.pipeline.stages import Outcome, Work
 from mobilenet_tf.pipeline.train import describe_fit, save_chosen, score_validation
@@ -63,10 +64,12 @@ def run(work: Work, seed: int | None = None) -> Outcome[QatMetrics]:
         ),
     )
     deployed = deploy(model, float_model)
-    save_chosen(deployed, work.folder, plan, "int8_qat")
     metrics = replace(
         describe_fit(QatMetrics, fitted, deployed, data),
         validation_top1_before=before,
         calibration_outlier_count=calibration.outlier_count,
     )
+    if plan.run.load_stage("train", verify=False).metrics.temperature is not None:
+        metrics = calibrate_confidence("qat", deployed, data.validation, metrics)
+    save_chosen(deployed, work.folder, plan, "int8_qat")
     return Outcome(metrics, data.fingerprints)

@@ -15,6 +15,7 @@ from mobilenet_tf.data.training import TrainingData, choose_calibration, load_tr
 from mobilenet_tf.evaluation.metrics import evaluate, make_keras_predict_fn
 from mobilenet_tf.files import write_json, write_text
 from mobilenet_tf.models.weights import copy_weights, count_parameters, load_features, save_weights
+from mobilenet_tf.pipeline.confidence import calibrate_confidence
 from mobilenet_tf.pipeline.networks import build_float_model
 from mobilenet_tf.pipeline.origins import TEACHER, WEIGHTS
 from mobilenet_tf.pipeline.plan import Plan
@@ -90,6 +91,8 @@ def run(work: Work) -> Outcome[TrainMetrics]:
         metrics = replace(metrics, validation_top1=score_validation(model, data))
     if settings.recalibrate_batch_norm_count:
         metrics = recalibrate(model, plan, data, metrics)
+    if settings.calibrate_confidence:
+        metrics = calibrate_confidence("train", model, data.validation, metrics)
     save_chosen(model, work.folder, plan, "float32")
     return Outcome(metrics, data.fingerprints)
 

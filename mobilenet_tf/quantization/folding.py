@@ -5,6 +5,7 @@ The kernels that are fake-quantized are then the file's own.
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -107,6 +108,20 @@ def spread_channels(model: Any, factor: float) -> None:
         layer.set_weights([kernel * outputs, *(bias * scale for bias in rest)])
         norm.moving_mean.assign(norm.moving_mean * scale)
         norm.moving_variance.assign((norm.moving_variance + norm.epsilon) * scale**2 - norm.epsilon)
+
+
+def divide_logits(model: Any, temperature: float) -> None:
+    """Divide what a network or its fake-quantized twin gives by `temperature`, in its weights.
+
+    These are the kernel and the bias of the last layer and the range of its output, which all are
+    linear in it: quantized values stay the same.
+    """
+    for layer in reversed(model.layers):
+        for weight in layer.weights:
+            if re.search(r"/(kernel|bias|output_min|output_max):0$", weight.name):
+                weight.assign(weight / temperature)
+        if read_kernel(layer) is not None:
+            return
 
 
 def read_kernel(layer: Any) -> np.ndarray | None:

@@ -191,6 +191,9 @@ class TrainSettings(FitSettings, frozen=True, kw_only=True):
     """Share of the epochs that these take, in equal parts; never the last epoch."""
     recalibrate_batch_norm_count: Images = 0
     """Training images that batch-norm statistics are re-estimated from; 0 for none."""
+    calibrate_confidence: bool = False
+    """Divide the logits by a temperature, here and after QAT, so that on validation images
+    probabilities are as high as predictions are right."""
     teacher: Text = ""
     """Distillation: folder of a finished run on the same data; empty for none."""
     distill_share: Share = 0.5
@@ -240,6 +243,9 @@ class ExportSettings(Settings, frozen=True, kw_only=True):
     """Return logits: leave the final softmax out."""
     calibration_count: Count = 512
     """Training images that int8_ptq is calibrated on, outliers left out."""
+    accepted_accuracy: Annotated[float, Meta(ge=0, lt=1)] = 0.0
+    """Store a threshold below which a prediction is unsure: on validation images this share of the
+    others is right, and at least half of the mistakes are unsure; 0 stores none."""
 
 
 class BenchmarkSettings(Settings, frozen=True, kw_only=True):

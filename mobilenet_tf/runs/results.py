@@ -97,6 +97,9 @@ class FitMetrics(Record, frozen=True, kw_only=True):
     steps_per_epoch: Count
     images_per_s: Amount
     fit_time_s: Amount  # of all epochs, however often the stage was resumed
+    temperature: Annotated[float, Meta(gt=0)] | None = None  # what the logits were divided by
+    calibration_error_before: Share | None = None  # on validation images
+    calibration_error: Share | None = None
     changed_on_the_way: tuple[str, ...] = ()  # settings other than those it was begun with
 
 
@@ -139,6 +142,14 @@ class Parity(Record, frozen=True, kw_only=True):
     mean_difference_steps: Amount
 
 
+class Accepted(Record, frozen=True, kw_only=True):
+    """The images with at least a certain confidence: their share, and the share of these right."""
+
+    threshold: Share
+    coverage: Share
+    accuracy: Share
+
+
 class ExportedFile(Record, frozen=True, kw_only=True):
     """A `.tflite` file, and how close it is to the Keras model that it came from."""
 
@@ -147,6 +158,7 @@ class ExportedFile(Record, frozen=True, kw_only=True):
     io_type: Literal["float32", "int8", "uint8"]
     size_bytes: Count
     parity: Parity
+    threshold: Accepted | None = None  # below it a prediction is unsure; on validation images
 
 
 class ExportMetrics(Record, frozen=True, kw_only=True):

@@ -45,6 +45,8 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True):
     project_version: str
     normalisation: Normalisation = Normalisation()
     resize: ResizeRule = "crop"  # how an image of any size becomes the model's
+    # What the logits were divided by, in the weights, so that probabilities are calibrated.
+    temperature: Annotated[float, msgspec.Meta(gt=0)] | msgspec.UnsetType = msgspec.UNSET
     # The probability below which the model is unsure.
     threshold: Annotated[float, msgspec.Meta(ge=0, le=1)] | msgspec.UnsetType = msgspec.UNSET
 
@@ -56,6 +58,18 @@ def embed_metadata(content: bytes, metadata: Metadata) -> bytes:
         MtfError: `content` is not a .tflite file.
     """
     return pack_with_metadata(schema.parse(content), metadata)
+
+
+def replace_metadata(content: bytes, **changes: Any) -> bytes:
+    """Return a file of ours with fields of its metadata changed.
+
+    Raises:
+        MtfError: the file has no metadata of ours.
+    """
+    metadata = read_metadata(content)
+    if metadata is None:
+        raise MtfError(f"there is no {ENTRY} metadata to change")
+    return embed_metadata(content, msgspec.structs.replace(metadata, **changes))
 
 
 def pack_with_metadata(model: Any, metadata: Metadata) -> bytes:

@@ -86,6 +86,8 @@ def test_a_folder_becomes_a_file_that_needs_the_folder_no_more(
     assert split.count(",train\n") == 18
     assert split.count(",validation\n") == split.count(",test\n") == 6
 
+    evaluated = json.loads(mtf("evaluate", folder, "--json", cwd=tmp_path).stdout)
+    assert (evaluated["count"], evaluated["part"]) == (12, "validation and test")
     image = shutil.copy(flowers / CLASSES[0] / "0.png", tmp_path / "one.png")
     shutil.rmtree(flowers)
     assert mtf("report", folder, "--overwrite", cwd=tmp_path).returncode == 0
@@ -101,5 +103,6 @@ def test_a_folder_becomes_a_file_that_needs_the_folder_no_more(
     metadata = read_metadata(file)
     assert metadata is not None
     assert (metadata.classes, metadata.resize) == (IN_ORDER, "pad")
+    assert metadata.temperature == report["stages"]["qat"]["metrics"]["temperature"] > 0
     predicted = json.loads(mtf("predict", file, image, "--json").stdout)
     assert predicted["images"][0]["classes"][0]["name"] in CLASSES
