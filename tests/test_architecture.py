@@ -37,7 +37,7 @@ DOORS = {  # a library -> the modules that may import it
     "keras": (),
     "tensorflow_model_optimization": ("quantization",),
     "tensorflow_datasets": ("data/sources",),
-    "sklearn": ("data/embedded",),
+    "sklearn": ("data/embedded", "training/head"),
     "ai_edge_litert": ("tflite",),
     "ai_edge_litert.interpreter": ("tflite/interpreter",),
     "h5py": ("models/keras_file",),

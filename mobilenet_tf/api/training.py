@@ -115,15 +115,22 @@ def train(
         >>> model = mtf.create_model("mobilenet_v1", alpha=0.25, resolution=32, classes=10)
         >>> model = mtf.train(model, data, epochs=5)
     """
+    from mobilenet_tf.runs.folder import CHECKPOINT_FILE
+    from mobilenet_tf.training.head import fit_head
     from mobilenet_tf.training.loop import FitPlan, fit
+    from mobilenet_tf.training.recalibration import frozen_batch_norm
 
     _prepare(model, data, "train", seed)
     given = {"epochs": epochs, "learning_rate": learning_rate, "batch_size": batch_size}
     fit_settings = replace(settings or TrainSettings(), **given)
     augmentation = augmentation or AugmentationSettings(flip=data.flip_safe)
     with _work_folder(out) as folder:
+        if fit_settings.head_first and not (folder / CHECKPOINT_FILE).is_file():
+            fit_head(model, data.train, class_balance=fit_settings.class_balance, seed=seed)
         plan = FitPlan("train", fit_settings, augmentation, seed, folder)
-        fit(model, data.train, data.validation, plan)
+        frozen = fit_settings.freeze_batch_norm
+        with frozen_batch_norm(model) if frozen else contextlib.nullcontext():
+            fit(model, data.train, data.validation, plan)
     return model
 
 

@@ -44,6 +44,17 @@ def check_recipe(recipe: Recipe, variant: Variant, info: DatasetInfo) -> None:
             f"train.teacher {recipe.train.teacher} is ignored because train.distill_share is 0;"
             " give a share, or no teacher"
         )
+    for name in ("head_first", "freeze_batch_norm"):
+        if getattr(recipe.train, name) and not recipe.train.weights:
+            raise UsageError(
+                f"train.{name} is ignored because train.weights is empty; give weights, or set it"
+                " to false"
+            )
+    if recipe.train.freeze_batch_norm and recipe.train.recalibrate_batch_norm_count:
+        raise UsageError(
+            "train.freeze_batch_norm keeps what train.recalibrate_batch_norm_count"
+            f" {recipe.train.recalibrate_batch_norm_count} would estimate anew; leave one out"
+        )
     _check_export(recipe)
     views = recipe.benchmark.test_time_augmentation
     check_views(views)

@@ -183,7 +183,7 @@ def _list_fixed(name: str, *settings: dict[str, Any]) -> list[str]:
     old, new = (  # with averages or without
         {**begun[name], "ema_decay": bool(begun[name]["ema_decay"])} for begun in settings
     )
-    fixed = ("optimizer", "ema_decay", "weights")
+    fixed = ("optimizer", "ema_decay", "weights", "head_first", "freeze_batch_norm")
     return [f"{name}.{setting}" for setting in fixed if old.get(setting) != new.get(setting)]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import statistics
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -24,8 +25,9 @@ from mobilenet_tf.quantization.folding import fold_batch_norm
 from mobilenet_tf.recipe import Quantization
 from mobilenet_tf.runs.folder import CHECKPOINT_FILE, START_FILE, RunFolder, read_note
 from mobilenet_tf.runs.names import recipe_variant, weights_name
-from mobilenet_tf.runs.results import FitMetrics, Precision, TrainMetrics
+from mobilenet_tf.runs.results import FitMetrics, Precision, Start, TrainMetrics
 from mobilenet_tf.training.distillation import Teacher
+from mobilenet_tf.training.head import fit_head
 from mobilenet_tf.training.loop import FitPlan, Fitted, fit
 from mobilenet_tf.training.precision import (
     choose_precision,
@@ -34,7 +36,7 @@ from mobilenet_tf.training.precision import (
     save_precision,
 )
 from mobilenet_tf.training.progressive import progressive_sides
-from mobilenet_tf.training.recalibration import recalibrate_batch_norm
+from mobilenet_tf.training.recalibration import frozen_batch_norm, recalibrate_batch_norm
 from mobilenet_tf.training.schedule import resolution_at
 from mobilenet_tf.training.trainer import seed_everything
 
@@ -47,7 +49,7 @@ def run(work: Work) -> Outcome[TrainMetrics]:
     plan, recipe, settings = work.plan, work.plan.recipe, work.plan.recipe.train
     seed_everything(recipe.seed, recipe.deterministic)
     model = build_float_model(recipe)
-    at_random = load_initial_weights(model, plan, work.folder)
+    start = load_start(model, plan, work.folder)
     data = load_training_data(recipe, plan.data_dir)
     if data.split_csv:
         write_text(work.folder / SPLIT_FILE, data.split_csv)
@@ -57,8 +59,9 @@ def run(work: Work) -> Outcome[TrainMetrics]:
         f"{count_parameters(model):,}",
         f"{len(data.train.labels):,}",
         plan.dataset.name,
-        f", from the weights of {plan.origins[WEIGHTS].source}" if WEIGHTS in plan.origins else "",
+        f", from the weights of {start.source}" if start else "",
     )
+    start = fit_new_head(model, plan, data, work.folder, start)
     teacher = load_teacher(plan, data)
     growing = progressive_sides(recipe, plan.variant)
     precision = settle_precision(model, plan, work.folder)
@@ -66,26 +69,23 @@ def run(work: Work) -> Outcome[TrainMetrics]:
     if precision.policy != "float32":
         learner = build_float_model(recipe, policy=precision.policy)
         copy_weights(model, learner)
-    fitted = fit(
-        learner,
-        data.train,
-        data.validation,
-        FitPlan(
-            label="train",
-            settings=settings,
-            augmentation=recipe.augmentation,
-            seed=recipe.seed,
-            folder=work.folder,
-            teacher=teacher,
-            sides=partial(resolution_at, growing, recipe.model.resolution_px, settings)
-            if growing
-            else None,
-            bfloat16_layers=precision.bfloat16_layers,
-            later_s=partial(work.estimate_later_s, "train"),
-        ),
+    fit_plan = FitPlan(
+        label="train",
+        settings=settings,
+        augmentation=recipe.augmentation,
+        seed=recipe.seed,
+        folder=work.folder,
+        teacher=teacher,
+        sides=partial(resolution_at, growing, recipe.model.resolution_px, settings)
+        if growing
+        else None,
+        bfloat16_layers=precision.bfloat16_layers,
+        later_s=partial(work.estimate_later_s, "train"),
     )
+    with frozen_batch_norm(learner) if settings.freeze_batch_norm else nullcontext():
+        fitted = fit(learner, data.train, data.validation, fit_plan)
     metrics = describe_fit(TrainMetrics, fitted, model, data)
-    metrics = replace(metrics, precision=precision, weights_at_random=at_random)
+    metrics = replace(metrics, precision=precision, start=start)
     if learner is not model:
         copy_weights(learner, model)  # what is kept is float32
         metrics = replace(metrics, validation_top1=score_validation(model, data))
@@ -97,19 +97,43 @@ def run(work: Work) -> Outcome[TrainMetrics]:
     return Outcome(metrics, data.fingerprints)
 
 
-def load_initial_weights(model: Any, plan: Plan, folder: Path) -> tuple[str, ...] | None:
-    """Load the initial weights; return what stays random, None where the plan has no weights.
+def load_start(model: Any, plan: Plan, folder: Path) -> Start | None:
+    """Load the initial weights and say what they are; None where the plan has none.
 
     A training that continues in `folder` has its own: what was noted of the initial ones stands.
     """
     if WEIGHTS not in plan.origins:
         return None
-    note = folder / START_FILE
-    if note.is_file() and (folder / CHECKPOINT_FILE).is_file():
-        return read_note(note, tuple[str, ...])
-    at_random = load_features(model, plan.origins[WEIGHTS].path, dataset=plan.dataset.name)
-    write_json(note, at_random)
-    return at_random
+    if has_begun(folder):
+        return read_note(folder / START_FILE, Start)
+    origin = plan.origins[WEIGHTS]
+    at_random = load_features(model, origin.path, dataset=plan.dataset.name)
+    start = Start(source=origin.source, at_random=at_random)
+    write_json(folder / START_FILE, start)
+    return start
+
+
+def fit_new_head(
+    model: Any, plan: Plan, data: TrainingData, folder: Path, start: Start | None
+) -> Start | None:
+    """Fit a classifier that is new before the first epoch, if the recipe says so; return its start.
+
+    A hidden layer before it may be new too, and stays random.
+    """
+    settings = plan.recipe.train
+    if start is None or not (settings.head_first and start.at_random) or has_begun(folder):
+        return start
+    fit_head(model, data.train, class_balance=settings.class_balance, seed=plan.recipe.seed)
+    start = replace(start, head_top1=score_validation(model, data))
+    if start.head_top1 is not None:
+        log.info("train: classifier fitted first, validation %.2f %%", 100 * start.head_top1)
+    write_json(folder / START_FILE, start)
+    return start
+
+
+def has_begun(folder: Path) -> bool:
+    """Tell whether an epoch of a training from initial weights is done."""
+    return (folder / START_FILE).is_file() and (folder / CHECKPOINT_FILE).is_file()
 
 
 def load_teacher(plan: Plan, data: TrainingData) -> Teacher | None:

@@ -171,6 +171,11 @@ class FitSettings(Settings, frozen=True, kw_only=True):
     """Also decay depthwise kernels, batch-norm scales and shifts, and biases."""
     label_smoothing: Rate = 0.1
     """Share of the target spread evenly over all classes."""
+    class_balance: Share = 0.0
+    """Weight of a class in the loss: its number of images to the power of minus this; 0 for none, 1
+    counts all classes alike."""
+    layer_decay: Annotated[float, Meta(gt=0, le=1)] = 1.0
+    """Factor by which each convolution learns slower than the one after it."""
     clip_norm: Annotated[float, Meta(ge=0, le=1_000_000)] = 0.0
     """Largest global norm of the gradients; 0 for no clipping."""
     ema_decay: Rate = 0.0
@@ -207,6 +212,10 @@ class TrainSettings(FitSettings, frozen=True, kw_only=True):
     """Initial weights: `imagenet`, a .safetensors, .h5 or .keras file, a run's folder, a name of
     `mtf zoo`, or a dataset that the zoo has this network for; for other classes the classifier
     starts at random. Empty for a random start."""
+    head_first: bool = False
+    """Before the first epoch, fit a new classifier on the features of the initial weights."""
+    freeze_batch_norm: bool = False
+    """Leave batch normalization as it is in the initial weights."""
 
 
 class QatSettings(FitSettings, frozen=True, kw_only=True):

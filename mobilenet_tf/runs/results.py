@@ -117,11 +117,19 @@ class Epoch(Record, frozen=True, kw_only=True):
     epoch_s: Amount  # validation included
 
 
+class Start(Record, frozen=True, kw_only=True):
+    """What training started from, where that was not a random network."""
+
+    source: str  # address or path of the weights
+    at_random: tuple[str, ...]  # the weights that it lacks
+    head_top1: Share | None = None  # of a classifier fitted first, on validation images
+
+
 class TrainMetrics(FitMetrics, frozen=True, kw_only=True):
     """What float training reports."""
 
     precision: Precision | None = None
-    weights_at_random: tuple[str, ...] | None = None  # what the initial weights, if any, lack
+    start: Start | None = None
     recalibration_count: Count = 0
     validation_top1_before_recalibration: Share | None = None
 

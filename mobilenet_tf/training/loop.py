@@ -31,6 +31,7 @@ from mobilenet_tf.training.checkpoint import FitState, load_checkpoint, save_che
 from mobilenet_tf.training.distillation import Teacher
 from mobilenet_tf.training.divergence import find_broken, make_divergence
 from mobilenet_tf.training.log import Meter, ScalarLog, estimate_left_s, format_epoch
+from mobilenet_tf.training.optimizer import weigh_classes
 from mobilenet_tf.training.schedule import learning_rate_at
 from mobilenet_tf.training.trainer import Trainer
 
@@ -86,7 +87,8 @@ def fit(model: Any, train: Split, validation: Split | None, plan: FitPlan) -> Fi
         MtfError: training diverged, or the checkpoint is damaged.
     """
     settings, epochs, resolution_px = plan.settings, plan.settings.epochs, model.input_shape[1]
-    trainer = Trainer(model, settings, plan.teacher, plan.bfloat16_layers)
+    class_weights = weigh_classes(train.labels, model.output_shape[-1], settings.class_balance)
+    trainer = Trainer(model, settings, plan.teacher, plan.bfloat16_layers, class_weights)
     if plan.sides:
         model.input_spec = keras.layers.InputSpec(ndim=4)  # convolutions take any size
     state, best = resume(trainer, plan)

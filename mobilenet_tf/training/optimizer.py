@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from mobilenet_tf.keras import keras, tf
 from mobilenet_tf.recipe import FitSettings
 
@@ -36,6 +38,32 @@ def select_decayed(variables: Sequence[Any], *, everything: bool = False) -> lis
     """
     decayed = (*KERNELS, *SPARED) if everything else KERNELS
     return [v for v in variables if v.name.rsplit("/", 1)[-1].removesuffix(":0") in decayed]
+
+
+def scale_rates(variables: Sequence[Any], layer_decay: float) -> list[float]:
+    """Return the factor of each variable's learning rate: 1 for the last layer with a kernel.
+
+    Each such layer before it has `layer_decay` of the next one's; what follows a kernel without
+    one of its own, as batch normalization, has that kernel's (Howard 2018, arXiv 1801.06146,
+    section 3.2, "discriminative fine-tuning").
+    """
+    depths, depth = [], 0
+    for variable in variables:
+        depth += variable.name.removesuffix(":0").endswith("kernel")
+        depths.append(depth)
+    return [layer_decay ** (depth - own) for own in depths]
+
+
+def weigh_classes(labels: Any, class_count: int, balance: float) -> Any:
+    """Return a weight for each class, float32 (C,), n ** -`balance` for n images of it.
+
+    The mean weight of an image is 1. None where all are equal.
+    """
+    if not balance:
+        return None
+    counts = np.bincount(labels, minlength=class_count)
+    weights = np.maximum(counts, 1.0) ** -balance
+    return (weights * counts.sum() / (weights * counts).sum()).astype(np.float32)
 
 
 def decay(variables: Sequence[Any], amount: Any) -> None:

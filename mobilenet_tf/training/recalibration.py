@@ -1,4 +1,4 @@
-"""Batch-norm statistics estimated anew for weights that no longer move."""
+"""Batch-norm statistics: left as they are, or estimated anew for weights that no longer move."""
 
 from __future__ import annotations
 
@@ -14,6 +14,13 @@ from mobilenet_tf.models.dropout import SeededDropout
 from mobilenet_tf.system import terminal
 
 
+@contextmanager
+def frozen_batch_norm(model: Any) -> Iterator[None]:
+    """Keep the statistics, scales and shifts of every batch normalisation meanwhile."""
+    with _set(_find_norms(model), "trainable", False):
+        yield
+
+
 def recalibrate_batch_norm(model: Any, images: np.ndarray, batch_size: int) -> None:
     """Set the moving statistics of every batch normalisation to those of `images`.
 
@@ -21,11 +28,15 @@ def recalibrate_batch_norm(model: Any, images: np.ndarray, batch_size: int) -> N
     its inputs over all whole batches, the layers before it normalising by the batch (precise
     batch norm: Wu and Johnson 2021, arXiv 2105.07576, section 3).
     """
-    norms = [x for x in model.layers if isinstance(x, keras.layers.BatchNormalization)]
+    norms = _find_norms(model)
     drops = [x for x in model.layers if isinstance(x, SeededDropout)]
     size = min(batch_size, len(images))
     seen = []
-    with _set(norms, "momentum", 0.0), _set(drops, "rate", 0.0):  # a batch leaves its own alone
+    with (
+        _set(norms, "momentum", 0.0),
+        _set(norms, "trainable", True),
+        _set(drops, "rate", 0.0),
+    ):  # a batch leaves its own alone
         run = tf.function(lambda images: model(images, training=True))
         for i in terminal.track(range(len(images) // size), "re-estimating batch normalisation"):
             run(normalise(tf.constant(images[i * size : (i + 1) * size])))
@@ -34,6 +45,10 @@ def recalibrate_batch_norm(model: Any, images: np.ndarray, batch_size: int) -> N
         means, variances = np.asarray(of_batches, np.float64).swapaxes(0, 1)  # (batches, C) each
         norm.moving_mean.assign(means.mean(0))
         norm.moving_variance.assign(variances.mean(0) + means.var(0))
+
+
+def _find_norms(model: Any) -> list[Any]:
+    return [x for x in model.layers if isinstance(x, keras.layers.BatchNormalization)]
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from mobilenet_tf.keras import keras, tf
 from mobilenet_tf.recipe import FitSettings
 from mobilenet_tf.runs.folder import CHECKPOINT_FILE
 from mobilenet_tf.training.distillation import Teacher
-from mobilenet_tf.training.optimizer import build_optimizer, decay, select_decayed
+from mobilenet_tf.training.optimizer import build_optimizer, decay, scale_rates, select_decayed
 from mobilenet_tf.training.precision import as_products
 
 
@@ -35,11 +35,13 @@ class Trainer:
         settings: FitSettings,
         teacher: Teacher | None = None,
         bfloat16_layers: Collection[str] = (),
+        class_weights: np.ndarray | None = None,
     ) -> None:
         self.model = model
         self.settings = settings
         self.teacher = teacher
         self.bfloat16_layers = bfloat16_layers
+        self.class_weights = class_weights
         self.optimizer = build_optimizer(settings, model.trainable_variables)
         self.averages = {  # exponential moving averages of weights and batch-norm statistics
             v.name: tf.Variable(v, trainable=False)
@@ -58,7 +60,9 @@ class Trainer:
         everything = settings.decay_everything
         decayed = select_decayed(variables, everything=everything) if settings.weight_decay else []
         averaged = [(v, self.averages[v.name]) for v in model.variables if v.name in self.averages]
-        smoothing, teacher = settings.label_smoothing, self.teacher
+        smoothing, teacher, weights = settings.label_smoothing, self.teacher, self.class_weights
+        scales = scale_rates(variables, settings.layer_decay)
+        slowed = [(v, scale) for v, scale in zip(variables, scales, strict=True) if scale != 1]
 
         @tf.function
         def step(images: Any, labels: Any, side_px: int | None = None) -> tuple[Any, Any]:
@@ -67,12 +71,18 @@ class Trainer:
                 with as_products(model, self.bfloat16_layers):
                     logits = model(seen, training=True)
                 target = labels * (1 - smoothing) + smoothing / labels.shape[-1]
-                loss = tf.reduce_mean(tf.nn.softmax_cross_entropy_with_logits(target, logits))
+                losses = tf.nn.softmax_cross_entropy_with_logits(target, logits)
+                if weights is not None:
+                    losses *= tf.linalg.matvec(labels, weights)  # of both, where two are mixed
+                loss = tf.reduce_mean(losses)
                 if teacher is not None:
                     loss = teacher.blend(loss, images, logits)
             gradients = tape.gradient(loss, variables)
+            before = [tf.identity(variable) for variable, _ in slowed]
             decay(decayed, settings.weight_decay * optimizer.learning_rate)
             optimizer.apply_gradients(zip(gradients, variables, strict=True))
+            for (variable, scale), old in zip(slowed, before, strict=True):
+                variable.assign(old + scale * (variable - old))  # Adam would undo a scaled gradient
             for variable, average in averaged:
                 average.assign_add((variable - average) * (1 - settings.ema_decay))
             right = tf.equal(tf.argmax(logits, -1), tf.argmax(labels, -1))

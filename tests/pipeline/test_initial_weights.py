@@ -16,8 +16,8 @@ from mobilenet_tf.pipeline.networks import build_float_model
 from mobilenet_tf.pipeline.origins import find_weights_file
 from mobilenet_tf.pipeline.plan import Plan, make_plan
 from mobilenet_tf.pipeline.stages import Work
-from mobilenet_tf.pipeline.train import load_initial_weights, save_chosen
-from mobilenet_tf.recipe import Recipe, load_recipe, parse_recipe
+from mobilenet_tf.pipeline.train import fit_new_head, has_begun, load_start, save_chosen
+from mobilenet_tf.recipe import Recipe, load_recipe, parse_recipe, replace_settings
 from mobilenet_tf.runs.folder import CHECKPOINT_FILE, START_FILE, RunFolder
 from mobilenet_tf.runs.names import recipe_variant, weights_name
 from mobilenet_tf.zoo import shelf as zoo
@@ -43,8 +43,8 @@ def plan_of(recipe: Recipe) -> Plan:
     return make_plan(RunFolder(Path("no such run")), recipe)
 
 
-def load_start(model: Any, recipe: Recipe, folder: Path) -> Any:
-    return load_initial_weights(model, plan_of(recipe), folder)
+def begin(model: Any, recipe: Recipe, folder: Path) -> Any:
+    return load_start(model, plan_of(recipe), folder)
 
 
 def find_start(recipe: Recipe) -> Path:
@@ -74,18 +74,18 @@ def shares(model: Any, tensors: dict[str, Any]) -> set[str]:
 def test_the_same_classes_keep_their_classifier(trained: Path, tmp_path: Path) -> None:
     recipe = tiny(trained)
     model = build_float_model(recipe)
-    start = load_start(model, recipe, tmp_path)
+    start = begin(model, recipe, tmp_path)
     tensors, _ = read_weights(trained)
     for name, variable in weight_variables(model).items():
         np.testing.assert_array_equal(variable.numpy(), tensors[name], err_msg=name)
-    assert start == ()
+    assert start.at_random == ()
 
 
 @pytest.mark.parametrize("data", ["digits", "cifar100"])  # as many classes, and more
 def test_other_classes_get_a_new_classifier(trained: Path, data: str, tmp_path: Path) -> None:
     recipe = tiny(trained, data)
     model, fresh = build_float_model(recipe), build_float_model(recipe)
-    assert set(load_start(model, recipe, tmp_path)) == set(CLASSIFIER)
+    assert set(begin(model, recipe, tmp_path).at_random) == set(CLASSIFIER)
     tensors, _ = read_weights(trained)
     taken = shares(model, tensors)
     assert {"conv1/kernel", "conv_dw_1/depthwise_kernel", "conv_pw_13/kernel"} <= taken
@@ -99,12 +99,12 @@ def test_other_classes_get_a_new_classifier(trained: Path, data: str, tmp_path: 
 def test_another_width_is_refused_by_name(trained: Path, tmp_path: Path) -> None:
     recipe = tiny(trained, "digits", alpha=0.1)
     with pytest.raises(MtfError, match=r"another width \(alpha\)"):
-        load_start(build_float_model(recipe), recipe, tmp_path)
+        begin(build_float_model(recipe), recipe, tmp_path)
 
 
 def test_without_weights_nothing_happens(tmp_path: Path) -> None:
     recipe = tiny()
-    assert load_start(None, recipe, tmp_path) is None
+    assert begin(None, recipe, tmp_path) is None
 
 
 def test_names_of_the_zoo_are_found() -> None:
@@ -123,24 +123,41 @@ def test_names_of_the_zoo_are_found() -> None:
 
 def test_training_starts_from_them_and_records_it(trained: Path, tmp_path: Path) -> None:
     outcome = train.run(Work(plan_of(tiny(trained)), tmp_path, {}))
-    assert outcome.metrics.weights_at_random == ()
+    assert outcome.metrics.start.at_random == ()
     before, _ = read_weights(trained)
     after, _ = read_weights(tmp_path / "v1_005_r16_float32.safetensors")
     np.testing.assert_allclose(after["conv1/kernel"], before["conv1/kernel"], atol=1e-6)
 
 
+def test_a_new_classifier_is_fitted_once_before_the_first_epoch(
+    trained: Path, tmp_path: Path
+) -> None:
+    recipe = replace_settings(
+        tiny(trained, "digits"), {"train.head_first": True, "train.freeze_batch_norm": True}
+    )
+    outcome = train.run(Work(plan_of(recipe), tmp_path, {}, {}))
+    start = outcome.metrics.start
+    assert (start.source, set(start.at_random)) == (str(trained), set(CLASSIFIER))
+    assert start.head_top1 == outcome.metrics.validation_top1  # the rate is next to none
+    before, _ = read_weights(trained)
+    after, _ = read_weights(tmp_path / "v1_005_r16_float32.safetensors")
+    np.testing.assert_array_equal(after["conv1_bn/moving_mean"], before["conv1_bn/moving_mean"])
+    assert has_begun(tmp_path)
+    assert fit_new_head(None, plan_of(recipe), None, tmp_path, start) == start
+
+
 def test_what_has_a_checkpoint_goes_on_without_the_file(trained: Path, tmp_path: Path) -> None:
     recipe, folder = tiny(trained), tmp_path / "train.partial"
     plan, model = plan_of(recipe), build_float_model(recipe)
-    start = load_initial_weights(model, plan, folder)
+    start = load_start(model, plan, folder)
     trained.unlink()
     with pytest.raises(MtfError, match="cannot read weights file"):
-        load_initial_weights(model, plan, folder)
+        load_start(model, plan, folder)
     (folder / CHECKPOINT_FILE).touch()
-    assert load_initial_weights(model, plan, folder) == start
+    assert load_start(model, plan, folder) == start
     (folder / START_FILE).write_text("{")
     with pytest.raises(MtfError, match=r"start\.json is damaged"):
-        load_initial_weights(model, plan, folder)
+        load_start(model, plan, folder)
 
 
 def test_a_hundred_classes_are_trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,11 +3,18 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mobilenet_tf.keras import tf
+from mobilenet_tf.keras import keras, tf
 from mobilenet_tf.models.keras_builder import build_model
 from mobilenet_tf.quantization.qat import quantize_for_training
 from mobilenet_tf.recipe import FitSettings
-from mobilenet_tf.training.optimizer import build_optimizer, decay, select_decayed
+from mobilenet_tf.training.optimizer import (
+    build_optimizer,
+    decay,
+    scale_rates,
+    select_decayed,
+    weigh_classes,
+)
+from mobilenet_tf.training.trainer import Trainer
 
 
 @pytest.fixture(scope="module")
@@ -92,3 +99,51 @@ def test_the_optimizer_has_its_slots_at_once(model) -> None:
     for name in ("sgd", "adamw"):
         optimizer = build_optimizer(FitSettings(optimizer=name), model.trainable_variables)
         assert len(optimizer.variables) >= len(model.trainable_variables)
+
+
+def test_each_convolution_learns_slower_than_the_next_one(model) -> None:
+    variables = model.trainable_variables
+    scales = dict(zip((v.name for v in variables), scale_rates(variables, 0.5), strict=True))
+    assert scales["conv_preds/kernel:0"] == scales["conv_preds/bias:0"] == 1
+    assert scales["conv_pw_13/kernel:0"] == scales["conv_pw_13_bn/gamma:0"] == 0.5
+    assert scales["conv_dw_13/depthwise_kernel:0"] == 0.25
+    assert scales["conv1/kernel:0"] == 0.5**27
+    assert set(scale_rates(variables, 1.0)) == {1.0}
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+def test_a_slower_layer_moves_that_much_less(optimizer: str) -> None:
+    images, labels = tf.random.stateless_normal((8, 4, 4, 3), [1, 2]), tf.eye(8)[:, :5]
+    moved = []
+    for layer_decay in (1.0, 0.25):
+        keras.utils.set_random_seed(1)
+        network = keras.Sequential(
+            [keras.layers.Conv2D(4, 3, input_shape=(4, 4, 3)), keras.layers.Flatten()]
+        )
+        network.add(keras.layers.Dense(5))
+        settings = FitSettings(optimizer=optimizer, layer_decay=layer_decay, weight_decay=0.1)
+        before = network.get_weights()
+        Trainer(network, settings).step(images, labels)
+        moved.append([a - b for a, b in zip(network.get_weights(), before, strict=True)])
+    for full, slow, factor in zip(*moved, (0.25, 0.25, 1, 1), strict=True):
+        np.testing.assert_allclose(slow, full * factor, rtol=1e-3, atol=1e-7)
+
+
+def test_classes_are_weighed_by_how_rare_they_are() -> None:
+    labels = np.repeat([0, 1], [80, 20])
+    assert weigh_classes(labels, 2, 0.0) is None
+    half, full = weigh_classes(labels, 2, 0.5), weigh_classes(labels, 2, 1.0)
+    np.testing.assert_allclose(half[1] / half[0], 2, rtol=1e-6)
+    np.testing.assert_allclose(full, [0.625, 2.5])
+    assert np.isclose(half[labels].mean(), 1)
+    assert np.isfinite(weigh_classes(labels, 3, 1.0)).all()
+
+
+def test_weights_of_classes_scale_the_loss_of_their_images() -> None:
+    images, losses = tf.zeros((2, 4)), []
+    for weights in (None, np.float32([3, 0.5])):
+        network = keras.Sequential([keras.layers.Dense(2, input_shape=(4,))])
+        settings = FitSettings(label_smoothing=0.0)
+        loss, _ = Trainer(network, settings, class_weights=weights).step(images, tf.eye(2))
+        losses.append(float(loss))
+    assert np.isclose(losses[1], losses[0] * 1.75)
