@@ -26,6 +26,7 @@ ROOMS = (  # a module imports from rooms above its own in this list, and from it
     "training",
     "report",
     "zoo",
+    "app",
     "pipeline",
     "debugging",
     "api",
@@ -41,7 +42,7 @@ DOORS = {  # a library -> the modules that may import it
     "ai_edge_litert": ("tflite",),
     "ai_edge_litert.interpreter": ("tflite/interpreter",),
     "h5py": ("models/keras_file",),
-    "PIL": ("data/image",),
+    "PIL": ("data/image", "app/selftest"),
     "imagehash": ("data/survey",),
     "flatbuffers": ("tflite/schema", "tflite/standard"),
     "filelock": ("runs/folder", "zoo/folder"),
@@ -49,6 +50,7 @@ DOORS = {  # a library -> the modules that may import it
 MODULES = {
     path.relative_to(PACKAGE).with_suffix("").as_posix(): ast.parse(path.read_text("utf-8"))
     for path in sorted(PACKAGE.rglob("*.py"))
+    if "templates" not in path.parts  # programs of their own, for apps
 }
 
 

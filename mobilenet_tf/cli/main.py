@@ -26,6 +26,8 @@ VERBS = (  # in the order of the work
     "compare",
     "evaluate",
     "predict",
+    "app",
+    "try",
     "models",
     "zoo",
     "data",

@@ -67,6 +67,7 @@ def test_a_command_executes_nothing_of_the_current_folder(
         "report": again,
         "compare": [run, run],
         "predict": [ZOO_MODEL, str(image)],
+        "app": [ZOO_MODEL, "--for", "android"],
         "datasets prepare": ["digits"],
         "zoo show": [ZOO_MODEL],
         "zoo verify": [],

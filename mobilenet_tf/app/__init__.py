@@ -1,0 +1,1 @@
+"""What a phone or web project needs: a project that opens, builds and tests itself."""

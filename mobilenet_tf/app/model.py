@@ -1,0 +1,133 @@
+"""The model of an app: a uint8 file, and what an app must know of it."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from mobilenet_tf.app.selftest import make_selftest
+from mobilenet_tf.errors import UsageError
+from mobilenet_tf.recipe import ResizeRule
+from mobilenet_tf.tflite import schema
+from mobilenet_tf.tflite.edges import convert_edges
+from mobilenet_tf.tflite.info import read_info
+from mobilenet_tf.tflite.interpreter import Classifier
+
+RULE_WORDS = {
+    "crop": "cropped to the largest centred square",
+    "pad": "padded with grey",
+    "stretch": "stretched",
+}
+
+
+@dataclass(frozen=True)
+class Side:
+    """Size of the model's input in pixels."""
+
+    width: int
+    height: int
+
+
+@dataclass(frozen=True)
+class AppModel:
+    """A classifier that takes and gives bytes (uint8), ready to be put into an app."""
+
+    name: str
+    content: bytes
+    classes: tuple[str, ...]
+    rule: ResizeRule
+    threshold: float | None
+    logits: bool
+
+    @cached_property
+    def classifier(self) -> Classifier:
+        """The file, opened."""
+        return Classifier.load(self.content)
+
+    @property
+    def slug(self) -> str:
+        """The name as a part of a path."""
+        return re.sub(r"[^a-z0-9]+", "-", self.name.lower()).strip("-") or "model"
+
+    @property
+    def input(self) -> Side:
+        """Size of the input."""
+        height, width, _ = self.classifier.input_shape
+        return Side(width, height)
+
+    @cached_property
+    def sha256(self) -> str:
+        """Digest of the file, in hex."""
+        return hashlib.sha256(self.content).hexdigest()
+
+    @cached_property
+    def selftest(self) -> dict[str, Any]:
+        """The document `selftest.json`."""
+        return make_selftest(self.classifier, self.rule)
+
+    def describe(self) -> dict[str, Any]:
+        """Return the document `model.json`."""
+        classifier = self.classifier
+        return {
+            "name": self.name,
+            "sha256": self.sha256,
+            "size_bytes": len(self.content),
+            "input": {"width": self.input.width, "height": self.input.height, "type": "uint8"},
+            "output": {
+                "type": "uint8",
+                "scale": classifier.output_scale,
+                "zero_point": classifier.output_zero_point,
+                "kind": "logits" if self.logits else "probabilities",
+            },
+            "resize": self.rule,
+            "threshold": self.threshold,
+            "classes": list(self.classes),
+            "examples": [],
+        }
+
+
+def load_model(path: Path, *, name: str | None = None, labels: Path | None = None) -> AppModel:
+    """Return the model in a `.tflite` file, with uint8 edges.
+
+    `labels` names the classes, one a line, where the file does not.
+
+    Raises:
+        UsageError: there is no such file, it is not an integer classifier of RGB images, or its
+            classes are not known.
+        MtfError: the file is damaged.
+    """
+    content, _ = schema.read_content(path)
+    info = read_info(content)
+    classes = info.classes if labels is None else read_labels(labels)
+    count = len(Classifier.load(content).classes)
+    if not classes:
+        raise UsageError(f"{path} does not name its {count} classes; give them with --labels FILE")
+    if len(classes) != count:
+        raise UsageError(
+            f"{labels or path} has {len(classes)} labels and the model {count} classes"
+        )
+    return AppModel(
+        name=name or info.name or path.stem,
+        content=convert_edges(content, "uint8", str(path)),
+        classes=classes,
+        rule=info.resize,
+        threshold=info.threshold,
+        logits=info.output == "logits",
+    )
+
+
+def read_labels(path: Path) -> tuple[str, ...]:
+    """Return the classes in a text file, one a line.
+
+    Raises:
+        UsageError: there is no such file, or it is not UTF-8 text.
+    """
+    try:
+        return tuple(path.read_text("utf-8").rstrip("\n").split("\n"))
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "not UTF-8 text"
+        raise UsageError(f"cannot read the labels {path}: {reason}") from error

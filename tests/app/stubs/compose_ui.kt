@@ -1,0 +1,5 @@
+package androidx.compose.ui
+
+open class Modifier {
+    companion object : Modifier()
+}

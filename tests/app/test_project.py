@@ -1,0 +1,154 @@
+"""Projects for apps: written whole, repeatable, and never over what a user edited."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+import tomllib
+
+from mobilenet_tf.app import litertjs
+from mobilenet_tf.app.model import AppModel, load_model
+from mobilenet_tf.app.project import (
+    MANIFEST,
+    PLATFORMS,
+    build_app,
+    check_package,
+    quote_kotlin,
+    quote_swift,
+    write_app,
+)
+from mobilenet_tf.errors import UsageError
+from mobilenet_tf.zoo.shelf import find_tflite
+
+HOSTILE = """x</script>"'$\\ &<b>\u202e\U0001f600\n]]>"""
+
+
+@pytest.fixture(scope="module")
+def model() -> AppModel:
+    """Return the smallest model of the zoo, with uint8 edges."""
+    return load_model(find_tflite(Path("cifar10_v1_028_r32_b8")))
+
+
+@pytest.fixture
+def runtime(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stand in for LiteRT.js."""
+    monkeypatch.setattr(litertjs, "load", lambda: {"litertjs-core/dist/index.js": b"//"})
+
+
+@pytest.mark.usefixtures("runtime")
+@pytest.mark.parametrize("platform", PLATFORMS)
+def test_equal_models_give_equal_projects(model: AppModel, platform: str) -> None:
+    files = build_app(model, platform)
+    assert files == build_app(model, platform)
+    assert not [name for name in files if "jinja" in name or "__" in name]
+    described = json.loads(next(v for k, v in files.items() if k.endswith("model.json")))
+    assert described["classes"][0] == "airplane"
+    assert described["output"]["scale"] == 1 / 256
+    tests = json.loads(next(v for k, v in files.items() if k.endswith("selftest.json")))
+    assert len(tests["images"]) == 6
+    assert len({image["top"] for image in tests["images"]}) > 1  # a constant would not do
+
+
+@pytest.mark.usefixtures("runtime")
+def test_a_project_is_written_again_but_not_over_what_was_edited(
+    model: AppModel, tmp_path: Path
+) -> None:
+    files, out = build_app(model, "web"), tmp_path / "site"
+    assert write_app(files, out) == len(files)
+    assert write_app(files, out) == 0
+    (out / "style.css").write_text("body {}")
+    with pytest.raises(UsageError, match=r"style\.css was edited"):
+        write_app({**files, "app.mjs": b"new"}, out)
+    assert (out / "app.mjs").read_bytes() == files["app.mjs"]
+    assert write_app(files, out, overwrite=True) == 1
+    assert write_app({**files, "app.mjs": b"new"}, out) == 1
+    assert {path.name for path in tmp_path.iterdir()} == {"site"}
+
+
+def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("mine")
+    with pytest.raises(UsageError, match="not a project"):
+        write_app({"a": b"b"}, tmp_path)
+    (tmp_path / MANIFEST).write_text("[]")
+    with pytest.raises(UsageError, match="not a project"):
+        write_app({"a": b"b"}, tmp_path)
+    with pytest.raises(UsageError, match="not a folder"):
+        write_app({"a": b"b"}, tmp_path / "thesis.txt")
+    link = tmp_path / "linked"
+    link.mkdir()
+    (link / MANIFEST).write_text("{}")
+    (link / "a").symlink_to(tmp_path / "thesis.txt")
+    with pytest.raises(UsageError, match="not of mtf app"):
+        write_app({"a": b"b"}, link)
+    assert (tmp_path / "thesis.txt").read_text() == "mine"
+
+
+@pytest.mark.usefixtures("runtime")
+def test_hostile_names_are_text_in_every_language(model: AppModel, tmp_path: Path) -> None:
+    hostile = AppModel(
+        name=HOSTILE,
+        content=model.content,
+        classes=tuple(f"{HOSTILE}{number}" for number in range(10)),
+        rule="crop",
+        threshold=0.5,
+        logits=False,
+    )
+    web, android, ios, _ = (build_app(hostile, platform) for platform in PLATFORMS)
+    assert b"</script>\"'" not in web["index.html"]
+    assert json.loads(web["model.json"])["classes"] == list(hostile.classes)
+    assert len(web["labels.txt"].decode().splitlines()) == 10
+    strings = ElementTree.fromstring(  # noqa: S314  # our own
+        android["app/src/main/res/values/strings.xml"]
+    )
+    assert "</script>" in (strings[0].text or "")
+    tomllib.loads(android["gradle/libs.versions.toml"].decode())
+    assert b"\n]]>" not in ios["project.yml"]
+
+
+def test_strings_are_quoted_for_their_language() -> None:
+    assert quote_kotlin('a"$b') == '"a\\"\\$b"'
+    assert quote_swift('a"\\(b)\u202e') == '"a\\u{22}\\u{5c}(b)\\u{202e}"'
+
+
+@pytest.mark.parametrize(
+    "package", ["", "a", "a.class", "a.B", "a..b", "a.fun", "1.b", "a.b-c", "a/b.c"]
+)
+def test_a_package_that_cannot_be_one_is_refused(package: str) -> None:
+    with pytest.raises(UsageError, match="--package"):
+        check_package(package)
+
+
+@pytest.mark.parametrize("content", ["one\ntwo\n", "\xff"])
+def test_labels_that_do_not_fit_are_refused(tmp_path: Path, content: str) -> None:
+    labels = tmp_path / "labels.txt"
+    labels.write_bytes(content.encode("latin-1"))
+    with pytest.raises(UsageError, match="labels"):
+        load_model(find_tflite(Path("cifar10_v1_028_r32_b8")), labels=labels)
+
+
+def test_a_runtime_that_cannot_be_had_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("npm_config_registry", "http://127.0.0.1:9")
+    with pytest.raises(Exception, match="npm pack @litertjs/core"):
+        litertjs.load()
+    assert not list(tmp_path.rglob("*.tgz"))
+
+
+def test_writing_an_app_needs_no_tensorflow(tmp_path: Path) -> None:
+    code = (
+        "import sys; from mobilenet_tf.cli.main import run_command;"
+        "arguments = ['app', 'cifar10_v1_028_r32_b8', '--for', 'ios', '--out', sys.argv[1]];"
+        "code = run_command(arguments);"
+        "print(code, 'tensorflow' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, tmp_path / "app"], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines()[-1] == "0 False"
