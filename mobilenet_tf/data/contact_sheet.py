@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import io
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from mobilenet_tf.data.check import DataCheck, find_file
-from mobilenet_tf.data.image import fit_image, open_image, to_rgb
+from mobilenet_tf.data.image import encode_jpeg, fit_image, open_image, to_rgb
 from mobilenet_tf.data.parallel import map_in_threads
 from mobilenet_tf.data.survey import Survey
 from mobilenet_tf.errors import MtfError
@@ -88,6 +87,5 @@ def make_thumbnail(path: Path) -> str:
             small = fit_image(to_rgb(image, path), THUMBNAIL_PX, THUMBNAIL_PX, "pad")
     except (MtfError, OSError):
         return ""
-    content = io.BytesIO()
-    small.save(content, "JPEG", quality=80)
-    return "data:image/jpeg;base64," + base64.b64encode(content.getvalue()).decode("ascii")
+    encoded = base64.b64encode(encode_jpeg(np.asarray(small)))
+    return f"data:image/jpeg;base64,{encoded.decode('ascii')}"

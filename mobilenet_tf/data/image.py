@@ -7,6 +7,7 @@ a model is measured on what it will be shown.
 from __future__ import annotations
 
 import contextlib
+import io
 import threading
 import warnings
 from collections.abc import Iterator
@@ -127,6 +128,13 @@ def fit_image(
     padded = Image.new("RGB", (width_px, height_px), GREY)
     padded.paste(resized, (x.start, y.start))
     return padded
+
+
+def encode_jpeg(pixels: NDArray[np.uint8]) -> bytes:
+    """Return an image, uint8 (H, W, 3), as a JPEG file."""
+    content = io.BytesIO()
+    Image.fromarray(pixels).save(content, "JPEG", quality=80)
+    return content.getvalue()
 
 
 def _scale(size: tuple[int, int], scale: float, most: tuple[int, int]) -> tuple[int, int]:

@@ -66,6 +66,17 @@ def trace_coverage(confidence: np.ndarray, right: np.ndarray) -> tuple[Accepted,
     )
 
 
+def measure_accepted(
+    confidence: np.ndarray, right: np.ndarray, threshold: float | None
+) -> Accepted | None:
+    """Return what a threshold accepts; None without one, or if that is nothing."""
+    accepted = confidence >= (2 if threshold is None else threshold)
+    if threshold is None or not accepted.any():
+        return None
+    coverage, accuracy = float(accepted.mean()), float(right[accepted].mean())
+    return Accepted(threshold=threshold, coverage=coverage, accuracy=accuracy)
+
+
 def choose_threshold(confidence: np.ndarray, right: np.ndarray, accuracy: float) -> Accepted | None:
     """Return the threshold that accepts the most images with at least `accuracy` of them right.
 

@@ -20,6 +20,11 @@ from mobilenet_tf.data.pipeline import normalise, resize_bytes
 from mobilenet_tf.data.sources import Split, load_test_split
 from mobilenet_tf.data.splits import fingerprint
 from mobilenet_tf.data.stored import StoredImages
+from mobilenet_tf.evaluation.calibration import (
+    calibration_error,
+    measure_accepted,
+    measure_reliability,
+)
 from mobilenet_tf.evaluation.latency import time_interleaved
 from mobilenet_tf.evaluation.metrics import evaluate, make_keras_predict_fn, predict_all
 from mobilenet_tf.evaluation.paired import pair
@@ -27,14 +32,17 @@ from mobilenet_tf.evaluation.predict import to_probabilities
 from mobilenet_tf.evaluation.preparation import score_preparations
 from mobilenet_tf.evaluation.score import Score, score_probabilities
 from mobilenet_tf.evaluation.test_time import PredictFn, augment_predictions, count_views
+from mobilenet_tf.files import write_json
 from mobilenet_tf.keras import tf
 from mobilenet_tf.models.cost import count_variant_costs
+from mobilenet_tf.pipeline.mistakes import find_mistakes
 from mobilenet_tf.pipeline.networks import build_float_model, build_quantized_model
 from mobilenet_tf.pipeline.plan import Plan
 from mobilenet_tf.pipeline.stages import Outcome, Work
 from mobilenet_tf.recipe import Recipe
 from mobilenet_tf.runs.names import weights_name
 from mobilenet_tf.runs.results import (
+    MISTAKES_FILE,
     AugmentedScore,
     BenchmarkedModel,
     BenchmarkMetrics,
@@ -56,6 +64,7 @@ class Candidate:
     path: Path
     predict: PredictFn
     run_once: Callable[[], Any]  # one image, loaded before
+    threshold: float | None = None  # of its probabilities, below which it is unsure
 
 
 def run(work: Work) -> Outcome[BenchmarkMetrics]:
@@ -66,10 +75,10 @@ def run(work: Work) -> Outcome[BenchmarkMetrics]:
     candidates = [*_keras_candidates(work, image), *_file_candidates(work, image)]
     latencies_ms = time_interleaved([c.run_once for c in candidates], recipe.benchmark)
     rows: list[BenchmarkRow] = []
-    reference: np.ndarray | None = None  # which test images the float network predicts right
+    predicted: list[np.ndarray] = []  # probabilities; those of the float network come first
     for i, candidate in enumerate(terminal.track(candidates, "benchmark")):
-        row, right = _measure(candidate, test, plan, latencies_ms[i], reference)
-        reference = right if reference is None else reference
+        row, probabilities = _measure(candidate, test, plan, latencies_ms[i], predicted[:1])
+        predicted.append(probabilities)
         augmented = row.test_time_augmentation
         log.info(
             "benchmark: %s (%s)  top-1 %.2f %%%s",
@@ -87,6 +96,11 @@ def run(work: Work) -> Outcome[BenchmarkMetrics]:
         latency_runs=recipe.benchmark.latency_runs,
     )
     int8 = metrics.find("tflite", "int8_qat", "int8_ptq")
+    if int8:
+        float_model = build_float_model(recipe, work.inputs["train"])
+        theirs, own = predicted[0], predicted[rows.index(int8)]
+        mistakes = find_mistakes(test, metrics.classes, own, theirs, float_model)
+        write_json(work.folder / MISTAKES_FILE, mistakes)
     if int8 and isinstance(test.images, StoredImages):
         preparations = score_preparations(
             candidates[rows.index(int8)].predict,
@@ -121,11 +135,11 @@ def _measure(
     test: Split,
     plan: Plan,
     latencies_ms: list[float],
-    reference: np.ndarray | None,
+    reference: list[np.ndarray],
 ) -> tuple[BenchmarkRow, np.ndarray]:
-    """Return the row of one candidate and which test images it predicts right, bool (N,).
+    """Return the row of one candidate and its probabilities of the test images, (N, C).
 
-    `reference` says the same of the model that it is paired with, None for that model itself.
+    `reference` holds those of the model that it is paired with, none for that model itself.
     """
     model, resolution_px = candidate.model, plan.recipe.model.resolution_px
     probabilities = predict_all(
@@ -137,8 +151,9 @@ def _measure(
     if model.format == "tflite":
         memory_bytes = measure_peak_memory(candidate.path, threads=model.threads)
     paired = None
-    if reference is not None:
-        paired = pair(right, reference, test.labels, len(score.per_class))
+    if reference:
+        theirs = reference[0].argmax(-1) == test.labels
+        paired = pair(right, theirs, test.labels, len(score.per_class))
     row = BenchmarkRow(
         **msgspec.structs.asdict(model),
         top1=score.top1,
@@ -152,8 +167,10 @@ def _measure(
         channels=count_variant_costs(plan.variant).channels,
         test_time_augmentation=_measure_augmented(candidate, test, plan.recipe),
         paired=paired,
+        calibration_error=calibration_error(measure_reliability(probabilities.max(-1), right)),
+        accepted=measure_accepted(probabilities.max(-1), right, candidate.threshold),
     )
-    return row, right
+    return row, probabilities
 
 
 def _measure_augmented(candidate: Candidate, test: Split, recipe: Recipe) -> AugmentedScore | None:
@@ -215,4 +232,6 @@ def _file_candidates(work: Work, image: np.ndarray) -> Iterator[Candidate]:
         single.load_image(image[0])
         kind = {"quantization": exported.quantization, "io_type": exported.io_type}
         described = _describe(plan, "export", path, format="tflite", **kind, threads=threads)
-        yield Candidate(described, path, to_probabilities(classifier), single.invoke)
+        predict = to_probabilities(classifier)
+        threshold = classifier.info.threshold
+        yield Candidate(described, path, predict, single.invoke, threshold)

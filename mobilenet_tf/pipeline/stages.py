@@ -16,7 +16,7 @@ from mobilenet_tf.pipeline.plan import Plan
 from mobilenet_tf.recipe import Recipe
 from mobilenet_tf.runs.folder import RunFolder
 from mobilenet_tf.runs.history import load_history
-from mobilenet_tf.runs.results import M_co, RunRecord, Stages
+from mobilenet_tf.runs.results import M_co, RunRecord, Stages, load_mistakes
 
 QAT_EPOCH_COST = 1.7  # times an epoch of float training, measured on quickstart and CIFAR-10
 REST_S = 45.0  # calibration, export and benchmark, whatever the dataset
@@ -102,4 +102,5 @@ def describe_run(run: RunFolder, recipe: Recipe) -> RunRecord:
         command=next((result.command for result in done.values()), None),  # what began it
         train_history=load_history(run.stage("train")) if "train" in done else (),
         qat_history=load_history(run.stage("qat")) if "qat" in done else (),
+        mistakes=load_mistakes(run.stage("benchmark")) if "benchmark" in done else (),
     )

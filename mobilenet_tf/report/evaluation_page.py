@@ -18,7 +18,7 @@ from mobilenet_tf.report.evaluation import (
 )
 from mobilenet_tf.report.figure import FLOAT, INT8, MUTED, SHADE, render_figure
 from mobilenet_tf.report.plots import Plot, plot_matrix
-from mobilenet_tf.report.templates import POLICY, render
+from mobilenet_tf.report.templates import render
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -33,7 +33,6 @@ def render_evaluation(evaluation: Evaluation, thumbnails: Mapping[str, str]) -> 
         "evaluation.html.jinja",
         title=f"Evaluation of {Path(evaluation.model).name}",
         images=name_images(evaluation),
-        policy=f"{POLICY}; img-src data:",
         evaluation=evaluation,
         sentences=list_sentences(evaluation),
         figures=[

@@ -29,6 +29,7 @@ PARTS: dict[str, Any] = {  # what the templates of reports and cards call, by it
         sections.class_table,
         sections.confusion_pairs,
         sections.preparation_table,
+        sections.trust_table,
         plots.plot_accuracy_size,
         plots.plot_accuracy_curves,
         plots.plot_loss_curves,

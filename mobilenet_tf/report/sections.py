@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from msgspec.structs import astuple
+
+from mobilenet_tf.evaluation.score import f1_by_class, mean_known
 from mobilenet_tf.report.summary import Summary
 from mobilenet_tf.report.tables import AUGMENTED, Column, Table, make_table
 from mobilenet_tf.report.units import fixed, ms_decimals, plural, signed
@@ -68,7 +71,7 @@ def class_table(summary: Summary) -> Table | None:
     if artifact is None:
         return None
     names, counts = summary.classes, [sum(line) for line in artifact.row.confusion]
-    shares = artifact.row.per_class
+    shares, f1 = artifact.row.per_class, f1_by_class(artifact.row.confusion)
     compared = reference if reference is not artifact else None
     base = compared.row.per_class if compared else (None,) * len(shares)
     changes = [
@@ -93,6 +96,7 @@ def class_table(summary: Summary) -> Table | None:
         (Column(before_title, optional=True), [fixed(base[i], 100, 1) for i in order]),
         (Column(f"{artifact.label} %"), [fixed(shares[i], 100, 1) for i in order]),
         (Column("points", optional=True), [signed(changes[i], 1) for i in order]),
+        (Column("F1 %"), [fixed(f1[i], 100, 1) for i in order]),
     )
     return make_table("Accuracy by class", columns, note.strip())
 
@@ -122,6 +126,28 @@ def confusion_pairs(summary: Summary, limit: int = 5) -> Table | None:
         ),
         tuple((true, other, f"{count:,}", f"{share:.1f}") for count, true, other, share in rows),
     )
+
+
+def trust_table(summary: Summary) -> Table | None:
+    """Return how even the accuracy of each model and file is, and how far its confidence holds."""
+    rows = [artifact.row for artifact in summary.artifacts if any(artifact.row.per_class)]
+    if not rows:
+        return None
+    kept = [astuple(row.accepted) if row.accepted else (None,) * 3 for row in rows]
+    columns = (
+        (Column("step", align="left"), [a.label for a in summary.artifacts if a.row in rows]),
+        (Column("balanced accuracy %"), [fixed(mean_known(r.per_class), 100, 2) for r in rows]),
+        (Column("mean F1 %"), [fixed(mean_known(f1_by_class(r.confusion)), 100, 2) for r in rows]),
+        (
+            Column("calibration error %", optional=True),
+            [fixed(row.calibration_error, 100, 2) for row in rows],
+        ),
+        (Column("unsure below", optional=True), [fixed(threshold, 1, 3) for threshold, *_ in kept]),
+        (Column("sure %", optional=True), [fixed(coverage, 100, 1) for _, coverage, _ in kept]),
+        (Column("right of these %", optional=True), [fixed(right, 100, 2) for *_, right in kept]),
+    )
+    note = "Balanced accuracy and mean F1 count each class alike. Calibration error: ECE, 15 bins."
+    return make_table("How far to trust it", columns, note)
 
 
 def preparation_table(summary: Summary) -> Table | None:

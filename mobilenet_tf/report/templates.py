@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
+from base64 import b64encode
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,10 @@ if TYPE_CHECKING:
 TEMPLATES = Path(__file__).parent / "templates"
 STYLE = Path(__file__).parent / "style.css"
 # The browser itself then refuses every request, whatever text the results hold.
-POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+POLICY = (
+    "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action"
+    " 'none'"
+)
 
 
 @functools.cache
@@ -49,6 +53,7 @@ def environment(folder: Path = TEMPLATES) -> jinja2.Environment:
         "size": format_size,
         "ms": format_ms,
         "points": signed,
+        "jpeg": lambda content: f"data:image/jpeg;base64,{b64encode(content).decode('ascii')}",
     }
     env.globals |= {"policy": POLICY, "missing": MISSING, "plural": plural, "fixed": fixed}
     return env

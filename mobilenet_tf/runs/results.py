@@ -18,6 +18,7 @@ from mobilenet_tf.files import hash_file, read_json, write_json
 from mobilenet_tf.recipe import PrecisionName, Quantization, Recipe, ResizeRule
 
 RESULT_FILE = "result.json"
+MISTAKES_FILE = "mistakes.json"  # of a benchmark
 REMAKE = (
     "restore it, or remove it and make that stage again with mtf run or its own command (the old"
     " folder is kept under previous/)"
@@ -224,6 +225,25 @@ class BenchmarkRow(BenchmarkedModel, frozen=True, kw_only=True):
     channels: Count | None = None  # outputs of all layers with weights: each has a scale in int8
     test_time_augmentation: AugmentedScore | None = None
     paired: Paired | None = None
+    calibration_error: Share | None = None
+    accepted: Accepted | None = None  # by the file's threshold
+
+
+class Mistake(Record, frozen=True, kw_only=True):
+    """A test image that the int8 file gets wrong, and what the float network makes of it.
+
+    `thumbnail` and `looked_at`, the places that spoke for what was predicted, are JPEG files; the
+    latter is of photographs alone, else empty.
+    """
+
+    image: str
+    label: str
+    predicted: str
+    confidence: Share
+    float_predicted: str
+    float_confidence: Share
+    thumbnail: bytes
+    looked_at: bytes = b""
 
 
 class Preparations(Record, frozen=True, kw_only=True):
@@ -315,6 +335,7 @@ class RunRecord(Record, frozen=True, kw_only=True):
     command: str | None = None
     train_history: tuple[Epoch, ...] = ()
     qat_history: tuple[Epoch, ...] = ()
+    mistakes: tuple[Mistake, ...] = ()  # of the int8 file, the surest first
 
 
 class _Header(msgspec.Struct):
@@ -349,6 +370,16 @@ def load_result(folder: Path, stage: str) -> StageResult[Any]:
 def damaged(path: Path, reason: str) -> MtfError:
     """Return the error for a file of a run that cannot be trusted."""
     return MtfError(f"{path} is damaged ({reason}); {REMAKE}")
+
+
+def load_mistakes(folder: Path) -> tuple[Mistake, ...]:
+    """Return the mistakes that a benchmark kept; none of one without an int8 file.
+
+    Raises:
+        MtfError: the file is damaged.
+    """
+    path = folder / MISTAKES_FILE
+    return read_json(path, tuple[Mistake, ...], REMAKE) if path.is_file() else ()
 
 
 def record_files(folder: Path, leave_out: Collection[str] = ()) -> dict[str, FileRecord]:

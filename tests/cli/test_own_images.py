@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from mobilenet_tf.cli.main import run_command
+from mobilenet_tf.runs.results import load_mistakes
 from mobilenet_tf.tflite.metadata import read_metadata
 
 CLASSES = ("<script>", 'a "b"', "10 x")
@@ -91,7 +92,11 @@ def test_a_folder_becomes_a_file_that_needs_the_folder_no_more(
     image = shutil.copy(flowers / CLASSES[0] / "0.png", tmp_path / "one.png")
     shutil.rmtree(flowers)
     assert mtf("report", folder, "--overwrite", cwd=tmp_path).returncode == 0
-    assert "<td><script>" not in (folder / "report/report.html").read_text("utf-8")
+    page = (folder / "report/report.html").read_text("utf-8")
+    assert "<td><script>" not in page
+    mistakes = load_mistakes(folder / "benchmark")
+    assert page.count('<img src="data:image/jpeg;base64,') == 2 * len(mistakes)
+    assert all(mistake.image in split for mistake in mistakes)
     report = json.loads((folder / "report/report.json").read_text("utf-8"))
     assert tuple(report["classes"]) == IN_ORDER
     (file,) = (folder / "export").glob("*.tflite")
@@ -99,6 +104,7 @@ def test_a_folder_becomes_a_file_that_needs_the_folder_no_more(
     assert (tried["rule"], tried["image_count"], tried["turned_count"]) == ("pad", 6, 0)
     assert set(tried["top1"]) == {"crop", "pad", "stretch", "sideways", "bgr"}
     int8 = next(row for row in report["rows"] if row["format"] == "tflite")
+    assert len(mistakes) == round(6 * (1 - int8["top1"]))
     assert tried["top1"]["pad"] == tried["top1"]["sideways"] == int8["top1"]
     metadata = read_metadata(file)
     assert metadata is not None

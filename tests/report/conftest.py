@@ -10,8 +10,10 @@ import pytest
 from mobilenet_tf.recipe import parse_recipe
 from mobilenet_tf.runs.results import (
     METRICS,
+    Accepted,
     BenchmarkRow,
     Epoch,
+    Mistake,
     Paired,
     RunRecord,
     StageResult,
@@ -62,6 +64,8 @@ def make_row(figures: tuple[Any, ...], classes: int) -> BenchmarkRow:
         latency_median_ms=median_ms,
         latency_p90_ms=median_ms * 1.1,
         peak_memory_bytes=None if peak_mb is None else round(peak_mb * 1e6),
+        calibration_error=0.02,
+        accepted=Accepted(threshold=0.7, coverage=0.9, accuracy=0.96) if peak_mb else None,
         paired=None if is_reference else Paired(lost=(2 + extra,) * classes, gained=(2,) * classes),
     )
 
@@ -121,6 +125,18 @@ def make_record(classes: int = 10) -> RunRecord:
         ),
         train_history=make_history(30),
         qat_history=make_history(3),
+        mistakes=(
+            Mistake(
+                image="cat/<b>1.jpg",
+                label=names[0],
+                predicted=names[1],
+                confidence=0.97,
+                float_predicted=names[0],
+                float_confidence=0.6,
+                thumbnail=b"a JPEG",
+                looked_at=b"another",
+            ),
+        ),
     )
 
 
