@@ -23,18 +23,19 @@ from mobilenet_tf.pipeline.plan import Plan
 from mobilenet_tf.pipeline.stages import Outcome, Work
 from mobilenet_tf.quantization.folding import fold_batch_norm
 from mobilenet_tf.recipe import Quantization
-from mobilenet_tf.runs.folder import CHECKPOINT_FILE, START_FILE, RunFolder, read_note
+from mobilenet_tf.runs.folder import (
+    CHECKPOINT_FILE,
+    PRECISION_FILE,
+    START_FILE,
+    RunFolder,
+    read_note,
+)
 from mobilenet_tf.runs.names import recipe_variant, weights_name
 from mobilenet_tf.runs.results import FitMetrics, Precision, Start, TrainMetrics
 from mobilenet_tf.training.distillation import Teacher
 from mobilenet_tf.training.head import fit_head
 from mobilenet_tf.training.loop import FitPlan, Fitted, fit
-from mobilenet_tf.training.precision import (
-    choose_precision,
-    describe_precision,
-    load_precision,
-    save_precision,
-)
+from mobilenet_tf.training.precision import choose_precision, describe_precision, load_precision
 from mobilenet_tf.training.progressive import progressive_sides
 from mobilenet_tf.training.recalibration import frozen_batch_norm, recalibrate_batch_norm
 from mobilenet_tf.training.schedule import resolution_at
@@ -157,7 +158,7 @@ def settle_precision(model: Any, plan: Plan, folder: Path) -> Precision:
     if precision is None:
         exact = plan.recipe.deterministic
         precision = choose_precision(model, asked, batch_size=batch_size, deterministic=exact)
-        save_precision(precision, folder)
+        write_json(folder / PRECISION_FILE, precision)  # a resumed training computes as before
     log.info("train: %s", describe_precision(precision, model))
     return precision
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,35 +19,35 @@ from mobilenet_tf.system.duration import format_duration
 NOTED_STEPS = 10  # steps between two notes behind the bar
 
 
-class ScalarLog:
-    """The TensorBoard log of a stage, in its folder's tensorboard/: the figures of every epoch."""
+@contextlib.contextmanager
+def scalar_log(folder: Path) -> Iterator[Callable[[Epoch], None]]:
+    """Yield what appends an epoch to the TensorBoard log of a stage, in its tensorboard/ folder.
 
-    def __init__(self, folder: Path) -> None:
-        self.path = folder / "tensorboard"
-        self.writer: Any = None  # made with the first epoch: without one there is no file
+    The file is made with the first epoch. MtfError where it cannot be written.
+    """
+    path = folder / "tensorboard"
+    writers: list[Any] = []
 
-    def __enter__(self) -> ScalarLog:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self.writer is not None:
-            self.writer.close()
-
-    def write(self, epoch: Epoch) -> None:
-        """Append one epoch, or raise MtfError where it cannot be written."""
+    def write(epoch: Epoch) -> None:
         try:
-            if self.writer is None:
-                self.writer = tf.summary.create_file_writer(str(self.path))
-            with self.writer.as_default(step=epoch.epoch):
+            if not writers:
+                writers.append(tf.summary.create_file_writer(str(path)))
+            with writers[0].as_default(step=epoch.epoch):
                 for name, value in msgspec.structs.asdict(epoch).items():
                     if name != "epoch" and value is not None:
                         tf.summary.scalar(name, value)
-            self.writer.flush()
+            writers[0].flush()
         except tf.errors.OpError as error:  # what TensorFlow's files raise in place of OSError
             raise MtfError(
-                f"cannot write {self.path}: {error.message.splitlines()[0]}; make room there, then"
+                f"cannot write {path}: {error.message.splitlines()[0]}; make room there, then"
                 " continue with --resume"
             ) from error
+
+    try:
+        yield write
+    finally:
+        for writer in writers:
+            writer.close()
 
 
 class Meter:
@@ -84,26 +85,6 @@ class Meter:
             step_s = (time.monotonic() - self.traced) / done
             left_s = self.estimate_left_s(step_s * self.steps) + step_s * (self.steps - done - 1)
             self.note += f", about {format_duration(left_s)} left"
-
-
-def estimate_left_s(
-    epoch: int,
-    epoch_s: float,
-    epochs: int,
-    sides: Callable[[float], int] | None = None,
-    later_s: Callable[[float], float] | None = None,
-) -> tuple[float, float]:
-    """Return the seconds left after `epoch`, counted from 0: of the training, of the command.
-
-    An epoch takes as long as it has pixels; `epoch_s` is the time of this one.
-    """
-
-    def pixels(of_epoch: int) -> int:
-        return sides(of_epoch / epochs) ** 2 if sides else 1
-
-    pixel_s = epoch_s / pixels(epoch)
-    left_s = pixel_s * sum(map(pixels, range(epoch + 1, epochs)))
-    return left_s, left_s + (later_s(pixel_s * pixels(epochs - 1)) if later_s else 0.0)
 
 
 def format_epoch(

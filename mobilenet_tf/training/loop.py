@@ -20,6 +20,7 @@ from msgspec.structs import replace
 
 from mobilenet_tf.data.pipeline import make_training_batches, steps_per_epoch
 from mobilenet_tf.data.splits import Split
+from mobilenet_tf.errors import MtfError
 from mobilenet_tf.evaluation.metrics import evaluate, make_keras_predict_fn
 from mobilenet_tf.keras import keras
 from mobilenet_tf.recipe import AugmentationSettings, FitSettings
@@ -29,8 +30,7 @@ from mobilenet_tf.system import terminal
 from mobilenet_tf.system.interrupt import raise_if_interrupted
 from mobilenet_tf.training.checkpoint import FitState, load_checkpoint, save_checkpoint
 from mobilenet_tf.training.distillation import Teacher
-from mobilenet_tf.training.divergence import find_broken, make_divergence
-from mobilenet_tf.training.log import Meter, ScalarLog, estimate_left_s, format_epoch
+from mobilenet_tf.training.log import Meter, format_epoch, scalar_log
 from mobilenet_tf.training.optimizer import weigh_classes
 from mobilenet_tf.training.schedule import learning_rate_at
 from mobilenet_tf.training.trainer import Trainer
@@ -58,6 +58,17 @@ class FitPlan:
     teacher: Teacher | None = None
     bfloat16_layers: Collection[str] = ()  # while training, and only then
     later_s: Callable[[float], float] | None = None
+
+    def estimate_left_s(self, number: int, epoch_s: float) -> tuple[float, float]:
+        """Return the seconds left after epoch `number`, from 0: of the training, of the command.
+
+        An epoch takes as long as it has pixels; `epoch_s` is the time of this one.
+        """
+        epochs, sides = self.settings.epochs, self.sides
+        pixels = [sides(i / epochs) ** 2 if sides else 1 for i in range(epochs)]
+        pixel_s = epoch_s / pixels[number]
+        left_s = pixel_s * sum(pixels[number + 1 :])
+        return left_s, left_s + (self.later_s(pixel_s * pixels[-1]) if self.later_s else 0.0)
 
 
 @dataclass(frozen=True)
@@ -108,7 +119,7 @@ def fit(model: Any, train: Split, validation: Split | None, plan: FitPlan) -> Fi
         else ()
     )
     predict = make_keras_predict_fn(model)
-    with ScalarLog(plan.folder) as scalars:
+    with scalar_log(plan.folder) as write_scalars:
         for number in range(len(state.history), epochs):
             if should_stop(state, settings, resolution_px):
                 break
@@ -132,8 +143,8 @@ def fit(model: Any, train: Split, validation: Split | None, plan: FitPlan) -> Fi
             arrays = {name: v.numpy() for name, v in trainer.variables().items()}
             save_checkpoint(plan.folder, arrays, best, state)
             save_history(plan.folder, state.history)
-            scalars.write(epoch)
-            left_s = estimate_left_s(number, epoch.epoch_s, epochs, plan.sides, plan.later_s)
+            write_scalars(epoch)
+            left_s = plan.estimate_left_s(number, epoch.epoch_s)
             log.info(format_epoch(plan.label, epoch, epochs, left_s))
     trainer.assign(best)
     return Fitted(
@@ -161,29 +172,25 @@ def run_epoch(
     trainer: Trainer, batches: Iterator[tuple[Any, Any]], plan: FitPlan, number: int, steps: int
 ) -> Epoch:
     """Train for epoch `number`, counted from 0, and return what is known of it so far."""
-    settings, epochs = plan.settings, plan.settings.epochs
+    epochs = plan.settings.epochs
     side_px = plan.sides(number / epochs) if plan.sides else None
-    meter = Meter(
-        steps, lambda epoch_s: estimate_left_s(number, epoch_s, epochs, plan.sides, plan.later_s)[1]
-    )
+    meter = Meter(steps, lambda epoch_s: plan.estimate_left_s(number, epoch_s)[1])
     tracing = f"{plan.label}: tracing the step"
     with terminal.bar(f"{plan.label} {number + 1}/{epochs}", steps) as advance:
         for step in range(number * steps, (number + 1) * steps):
             raise_if_interrupted()
-            rate = learning_rate_at(step, settings, steps)
+            rate = learning_rate_at(step, plan.settings, steps)
             trainer.optimizer.learning_rate.assign(rate)
             images, labels = next(batches)
             with nullcontext() if meter.losses else terminal.bar(tracing, None):
                 loss, accuracy = trainer.step(images, labels, side_px)
             meter.add(float(loss), float(accuracy), len(images))
             if not math.isfinite(meter.losses[-1]):
-                what = f"the loss became {meter.losses[-1]}"
-                raise make_divergence(what, plan.label, settings, step=step, epoch=number)
+                raise _diverged(f"the loss became {meter.losses[-1]}", plan, step, number)
             advance(1, meter.note)
-    broken = find_broken(trainer.variables())
-    if broken:  # before it is validated and kept
-        what = f"{broken} is no longer finite"
-        raise make_divergence(what, plan.label, settings, step=step, epoch=number)
+    for name, variable in trainer.variables().items():  # before they are validated and kept
+        if variable.dtype.is_floating and not np.isfinite(variable.numpy()).all():
+            raise _diverged(f"{name.removesuffix(':0')} is no longer finite", plan, step, number)
     return Epoch(
         epoch=number + 1,
         loss=round(float(np.mean(meter.losses)), 5),
@@ -192,6 +199,15 @@ def run_epoch(
         resolution_px=side_px,
         images_per_s=round(meter.images_per_s, 1),
         epoch_s=0.0,
+    )
+
+
+def _diverged(what: str, plan: FitPlan, step: int, epoch: int) -> MtfError:
+    kept = f"the checkpoint of epoch {epoch} is kept: continue with --allow-changes and"
+    return MtfError(
+        f"training diverged: {what} at step {step + 1} (epoch {epoch + 1});"
+        f" {kept if epoch else 'run it again with'} a lower {plan.label}.learning_rate, say"
+        f" {plan.settings.learning_rate / 4:.3g}, or with {plan.label}.clip_norm 1"
     )
 
 

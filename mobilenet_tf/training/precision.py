@@ -14,7 +14,6 @@ from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
-from mobilenet_tf.files import write_json
 from mobilenet_tf.keras import keras, tf
 from mobilenet_tf.recipe import PrecisionName
 from mobilenet_tf.runs.folder import PRECISION_FILE, read_note
@@ -95,11 +94,6 @@ def load_precision(folder: Path, asked: PrecisionName) -> Precision | None:
     return noted if usable or not (mixed or noted.bfloat16_layers) else None
 
 
-def save_precision(precision: Precision, folder: Path) -> None:
-    """Write the choice, so that a resumed training computes as before."""
-    write_json(folder / PRECISION_FILE, precision)
-
-
 def describe_precision(precision: Precision, model: Any) -> str:
     """Return the choice as one sentence."""
     if precision.policy != "float32":
@@ -137,7 +131,7 @@ def as_products(model: Any, bfloat16_layers: Collection[str] = ()) -> Iterator[N
     layers = [(model.get_layer(name), name in bfloat16_layers) for name in find_products(model)]
     convolutions = [getattr(layer, "layer", layer) for layer, _ in layers]
     for convolution, (_, low) in zip(convolutions, layers, strict=True):
-        convolution.convolution_op = make_product_op(tf.bfloat16 if low else tf.float32)
+        convolution.convolution_op = _make_product_op(tf.bfloat16 if low else tf.float32)
     try:
         yield
     finally:
@@ -145,7 +139,7 @@ def as_products(model: Any, bfloat16_layers: Collection[str] = ()) -> Iterator[N
             del convolution.convolution_op
 
 
-def make_product_op(dtype: Any) -> Callable[[Any, Any], Any]:
+def _make_product_op(dtype: Any) -> Callable[[Any, Any], Any]:
     """Return what stands for a layer's `convolution_op`: images (B, H, W, C), kernel -> outputs."""
 
     @tf.autograph.experimental.do_not_convert
@@ -176,10 +170,10 @@ def measure_products(model: Any, batch_size: int) -> list[Timing]:
         layers[product].append(name)
     timings = []
     for product, names in terminal.track(layers.items(), "measuring precision"):
-        steps = [make_step(product, batch_size, dtype) for dtype in (tf.float32, tf.bfloat16)]
+        steps = [_make_step(product, batch_size, dtype) for dtype in (tf.float32, tf.bfloat16)]
         for step in steps:
             step()  # traced and warm
-        turns = [[time_once(step) for step in steps] for _ in range(MEASURED_ROUNDS)]
+        turns = [[_time_once(step) for step in steps] for _ in range(MEASURED_ROUNDS)]
         exact_ms, low_ms = (round(min(times), 3) for times in zip(*turns, strict=True))
         timing = Timing(
             product=product, layers=tuple(names), float32_ms=exact_ms, bfloat16_ms=low_ms
@@ -188,7 +182,7 @@ def measure_products(model: Any, batch_size: int) -> list[Timing]:
     return timings
 
 
-def make_step(product: Product, batch_size: int, dtype: Any) -> Callable[[], Any]:
+def _make_step(product: Product, batch_size: int, dtype: Any) -> Callable[[], Any]:
     """Return a compiled function that computes a product and both its gradients."""
     count = min(product.pixels * batch_size, MEASURED_ROWS)
     rows = tf.ones((count, product.inputs))
@@ -205,8 +199,7 @@ def make_step(product: Product, batch_size: int, dtype: Any) -> Callable[[], Any
     return step
 
 
-def time_once(step: Callable[[], Any]) -> float:
-    """Return how long one call takes, in ms."""
+def _time_once(step: Callable[[], Any]) -> float:
     started = time.perf_counter()
     outputs, _ = step()
     outputs.numpy()  # wait for the result

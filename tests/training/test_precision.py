@@ -9,6 +9,7 @@ import pytest
 
 from mobilenet_tf.cli.main import run_command
 from mobilenet_tf.errors import MtfError, UsageError
+from mobilenet_tf.files import write_json
 from mobilenet_tf.keras import keras, tf
 from mobilenet_tf.models.keras_builder import build_model
 from mobilenet_tf.models.weights import weight_variables
@@ -32,7 +33,6 @@ from mobilenet_tf.training.precision import (
     load_precision,
     measure_products,
     multiply,
-    save_precision,
 )
 
 pytestmark = pytest.mark.slow
@@ -324,7 +324,7 @@ def test_a_choice_is_kept_for_the_next_start(monkeypatch, tmp_path: Path) -> Non
     pretend(monkeypatch, "avx512_bf16")
     assert load_precision(tmp_path, "auto") is None
     choice = Precision(asked="auto", bfloat16_layers=("conv_pw_1",), reason="faster")
-    save_precision(choice, tmp_path)
+    write_json(tmp_path / PRECISION_FILE, choice)
     assert load_precision(tmp_path, "auto") == choice
     assert load_precision(tmp_path, "float32") is None
     (tmp_path / PRECISION_FILE).write_text("{")
@@ -341,7 +341,7 @@ def test_a_choice_that_could_only_be_emulated_here_is_made_anew(
 ) -> None:
     pretend(monkeypatch, "avx2")
     choice = {"asked": "auto", "bfloat16_layers": (), "reason": "of another machine", **choice}
-    save_precision(Precision(**choice), tmp_path)
+    write_json(tmp_path / PRECISION_FILE, Precision(**choice))
     assert (load_precision(tmp_path, "auto") is not None) == on_processor
     monkeypatch.setattr(precision_module, "find_gpus", lambda: [(8, 0)])
     assert (load_precision(tmp_path, "auto") is not None) == on_gpu
@@ -349,7 +349,9 @@ def test_a_choice_that_could_only_be_emulated_here_is_made_anew(
 
 def test_a_processor_with_bfloat16_does_not_go_on_as_a_gpu_did(monkeypatch, tmp_path) -> None:
     pretend(monkeypatch, "avx512_bf16")
-    save_precision(Precision(asked="auto", bfloat16_layers=(), reason="", **MIXED), tmp_path)
+    write_json(
+        tmp_path / PRECISION_FILE, Precision(asked="auto", bfloat16_layers=(), reason="", **MIXED)
+    )
     assert load_precision(tmp_path, "auto") is None
 
 
