@@ -5,14 +5,15 @@ from __future__ import annotations
 import logging
 from functools import partial
 
-from msgspec.structs import replace
+from msgspec.structs import asdict, replace
 
 from mobilenet_tf.data.pipeline import ended
 from mobilenet_tf.data.training import load_training_data
+from mobilenet_tf.models.weights import count_parameters
 from mobilenet_tf.pipeline.confidence import calibrate_confidence
 from mobilenet_tf.pipeline.networks import build_float_model
 from mobilenet_tf.pipeline.stages import Outcome, Work
-from mobilenet_tf.pipeline.train import describe_fit, save_chosen, score_validation
+from mobilenet_tf.pipeline.train import save_chosen, score_validation
 from mobilenet_tf.quantization.folding import fold_batch_norm
 from mobilenet_tf.quantization.qat import deploy
 from mobilenet_tf.runs.results import QatMetrics
@@ -64,8 +65,8 @@ def run(work: Work, seed: int | None = None) -> Outcome[QatMetrics]:
         ),
     )
     deployed = deploy(model, float_model)
-    metrics = replace(
-        describe_fit(QatMetrics, fitted, deployed, data),
+    metrics = QatMetrics(
+        **asdict(replace(fitted, parameters=count_parameters(deployed))),
         validation_top1_before=before,
         calibration_outlier_count=calibration.outlier_count,
     )

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import logging
-import statistics
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from msgspec.structs import replace
+from msgspec.structs import asdict, replace
 
 from mobilenet_tf.data.partition import SPLIT_FILE
 from mobilenet_tf.data.training import TrainingData, choose_calibration, load_training_data
@@ -31,10 +30,10 @@ from mobilenet_tf.runs.folder import (
     read_note,
 )
 from mobilenet_tf.runs.names import recipe_variant, weights_name
-from mobilenet_tf.runs.results import FitMetrics, Precision, Start, TrainMetrics
+from mobilenet_tf.runs.results import Precision, Start, TrainMetrics
 from mobilenet_tf.training.distillation import Teacher
 from mobilenet_tf.training.head import fit_head
-from mobilenet_tf.training.loop import FitPlan, Fitted, fit
+from mobilenet_tf.training.loop import FitPlan, fit
 from mobilenet_tf.training.precision import choose_precision, describe_precision, load_precision
 from mobilenet_tf.training.progressive import progressive_sides
 from mobilenet_tf.training.recalibration import frozen_batch_norm, recalibrate_batch_norm
@@ -42,7 +41,6 @@ from mobilenet_tf.training.schedule import resolution_at
 from mobilenet_tf.training.trainer import seed_everything
 
 log = logging.getLogger(__name__)
-F = TypeVar("F", bound=FitMetrics)
 
 
 def run(work: Work) -> Outcome[TrainMetrics]:
@@ -85,8 +83,7 @@ def run(work: Work) -> Outcome[TrainMetrics]:
     )
     with frozen_batch_norm(learner) if settings.freeze_batch_norm else nullcontext():
         fitted = fit(learner, data.train, data.validation, fit_plan)
-    metrics = describe_fit(TrainMetrics, fitted, model, data)
-    metrics = replace(metrics, precision=precision, start=start)
+    metrics = TrainMetrics(**asdict(fitted), precision=precision, start=start)
     if learner is not model:
         copy_weights(learner, model)  # what is kept is float32
         metrics = replace(metrics, validation_top1=score_validation(model, data))
@@ -191,21 +188,3 @@ def save_chosen(model: Any, folder: Path, plan: Plan, quantization: Quantization
     """Save the weights that were kept."""
     metadata = {"variant": plan.variant.name, "dataset": plan.dataset.name}
     save_weights(model, folder / weights_name(plan.recipe, quantization), metadata)
-
-
-def describe_fit(kind: type[F], fitted: Fitted, model: Any, data: TrainingData) -> F:
-    """Return the metrics of a fit, as the kind of metrics that its stage reports."""
-    speeds = [epoch.images_per_s for epoch in fitted.history]
-    return kind(
-        parameters=count_parameters(model),
-        train_count=len(data.train.labels),
-        validation_count=0 if data.validation is None else len(data.validation.labels),
-        best_epoch=fitted.best_epoch,
-        selection=fitted.selection,
-        validation_top1=fitted.best.validation_accuracy,
-        epochs_done=len(fitted.history),
-        stopped_early=fitted.stopped_early,
-        steps_per_epoch=fitted.steps_per_epoch,
-        images_per_s=round(statistics.median(speeds), 1),
-        fit_time_s=round(sum(epoch.epoch_s for epoch in fitted.history), 1),
-    )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
+import statistics
 import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import nullcontext
@@ -23,9 +24,10 @@ from mobilenet_tf.data.splits import Split
 from mobilenet_tf.errors import MtfError
 from mobilenet_tf.evaluation.metrics import evaluate, make_keras_predict_fn
 from mobilenet_tf.keras import keras
+from mobilenet_tf.models.weights import count_parameters
 from mobilenet_tf.recipe import AugmentationSettings, FitSettings
 from mobilenet_tf.runs.history import save_history
-from mobilenet_tf.runs.results import Epoch
+from mobilenet_tf.runs.results import Epoch, FitMetrics
 from mobilenet_tf.system import terminal
 from mobilenet_tf.system.interrupt import raise_if_interrupted
 from mobilenet_tf.training.checkpoint import FitState, load_checkpoint, save_checkpoint
@@ -71,23 +73,7 @@ class FitPlan:
         return left_s, left_s + (self.later_s(pixel_s * pixels[-1]) if self.later_s else 0.0)
 
 
-@dataclass(frozen=True)
-class Fitted:
-    """What came of a fit; the model itself holds the weights of the best epoch."""
-
-    history: tuple[Epoch, ...]
-    best_epoch: int
-    selection: Literal["validation", "last epoch"]
-    stopped_early: bool
-    steps_per_epoch: int
-
-    @property
-    def best(self) -> Epoch:
-        """The epoch whose weights were kept."""
-        return self.history[self.best_epoch - 1]
-
-
-def fit(model: Any, train: Split, validation: Split | None, plan: FitPlan) -> Fitted:
+def fit(model: Any, train: Split, validation: Split | None, plan: FitPlan) -> FitMetrics:
     """Fit `model` (images (B, R, R, 3) float32 -> logits (B, C)) and leave it at its best epoch.
 
     Writes a checkpoint, history.csv and TensorBoard scalars into the plan's folder after every
@@ -147,12 +133,18 @@ def fit(model: Any, train: Split, validation: Split | None, plan: FitPlan) -> Fi
             left_s = plan.estimate_left_s(number, epoch.epoch_s)
             log.info(format_epoch(plan.label, epoch, epochs, left_s))
     trainer.assign(best)
-    return Fitted(
-        history=tuple(state.history),
+    return FitMetrics(
+        parameters=count_parameters(model),
+        train_count=len(train.labels),
+        validation_count=0 if validation is None else len(validation.labels),
         best_epoch=state.best_epoch,
         selection="last epoch" if validation is None else "validation",
+        validation_top1=state.history[state.best_epoch - 1].validation_accuracy,
+        epochs_done=len(state.history),
         stopped_early=should_stop(state, settings, resolution_px),
         steps_per_epoch=steps,
+        images_per_s=round(statistics.median(each.images_per_s for each in state.history), 1),
+        fit_time_s=round(sum(each.epoch_s for each in state.history), 1),
     )
 
 

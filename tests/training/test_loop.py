@@ -6,8 +6,10 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -25,7 +27,7 @@ from mobilenet_tf.runs.history import load_history
 from mobilenet_tf.runs.results import Epoch
 from mobilenet_tf.training import loop
 from mobilenet_tf.training.checkpoint import FitState, load_checkpoint
-from mobilenet_tf.training.loop import FitPlan, Fitted, fit, should_stop
+from mobilenet_tf.training.loop import FitPlan, fit, should_stop
 from mobilenet_tf.training.trainer import Trainer
 
 pytestmark = pytest.mark.slow
@@ -55,11 +57,12 @@ def build_small() -> Any:
 
 def run_fit(
     data: tuple[Split, Split], folder: Path, settings: FitSettings = SETTINGS, **changes: Any
-) -> tuple[Any, Fitted]:
+) -> tuple[Any, Any]:
     model = changes.pop("model", None) or build_small()
     validation = changes.pop("validation", data[1])
     plan = FitPlan("train", settings, PLAIN, seed=1, folder=folder, **changes)
-    return model, fit(model, data[0], validation, plan)
+    metrics = msgspec.structs.asdict(fit(model, data[0], validation, plan))
+    return model, SimpleNamespace(history=load_history(folder), **metrics)
 
 
 def test_a_fit_learns_and_writes_down_every_epoch(data, tmp_path: Path, recorder: Any) -> None:
