@@ -26,23 +26,19 @@ def atomic_path(path: Path) -> Iterator[Path]:
     Raises:
         MtfError: the folder cannot be written or the disk is full.
     """
-    try:
+    with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
         os.close(handle)
-    except OSError as error:
-        raise write_error(path, error) from error
-    temporary = Path(name)
-    try:
-        yield temporary
-        temporary.chmod(0o644)  # mkstemp makes files private; results are for everybody
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        raise write_error(path, error) from error
-    finally:
-        temporary.unlink(missing_ok=True)
+        temporary = Path(name)
+        try:
+            yield temporary
+            temporary.chmod(0o644)  # mkstemp makes files private; results are for everybody
+            with temporary.open("rb+") as file:
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -85,10 +81,35 @@ def hash_file(path: Path) -> str:
     return digest.hexdigest()
 
 
-def write_error(path: Path, error: OSError) -> MtfError:
-    """Return the MtfError for a write to `path` that the operating system refused."""
-    reason = error.strerror or str(error)
-    return MtfError(
-        f"cannot write {path}: {reason}; free some space or make the folder writable,"
-        " or choose another with --out"
-    )
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Raise what the operating system refuses meanwhile as the MtfError of a write to `path`."""
+    try:
+        yield
+    except OSError as error:
+        raise MtfError(
+            f"cannot write {path}: {error.strerror or error}; free some space or make the folder"
+            " writable, or choose another with --out"
+        ) from error
+
+
+@contextlib.contextmanager
+def locked(path: Path, busy: str, timeout_s: float = 0.0) -> Iterator[None]:
+    """Hold the lock file `path`; its folder is made.
+
+    Raises:
+        MtfError: another process holds it for `timeout_s` (`busy` says so), or it cannot be made.
+    """
+    import filelock
+
+    with writing(path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = filelock.FileLock(path, timeout=timeout_s)
+        try:
+            lock.acquire()
+        except filelock.Timeout as error:
+            raise MtfError(busy) from error
+    try:
+        yield
+    finally:
+        lock.release()

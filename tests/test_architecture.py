@@ -45,7 +45,7 @@ DOORS = {  # a library -> the modules that may import it
     "PIL": ("data/image", "app/selftest"),
     "imagehash": ("data/survey",),
     "flatbuffers": ("tflite/schema", "tflite/standard"),
-    "filelock": ("runs/folder", "zoo/folder"),
+    "filelock": ("files",),
 }
 MODULES = {
     path.relative_to(PACKAGE).with_suffix("").as_posix(): ast.parse(path.read_text("utf-8"))

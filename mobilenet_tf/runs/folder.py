@@ -16,16 +16,15 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, TypeVar
 
-import filelock
-
 from mobilenet_tf.errors import MtfError, UsageError
 from mobilenet_tf.files import (
     hash_file,
+    locked,
     read_json,
     remove_leftovers,
     write_bytes,
-    write_error,
     write_json,
+    writing,
 )
 from mobilenet_tf.recipe import Recipe, list_differences, parse_recipe, settings_of
 from mobilenet_tf.runs.results import RESULT_FILE, Record, StageResult, damaged, load_result
@@ -150,29 +149,19 @@ class RunFolder:
         """
         self._is_unclaimed(recipe)  # refuse before anything is written
         made = [path for path in (self.path, *self.path.parents) if not path.exists()]
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            lock = filelock.FileLock(self.path / ".lock", timeout=0)
-            lock.acquire()
-        except filelock.Timeout as error:
-            raise MtfError(
-                f"another mtf is at work in {self.path}; wait for it, or use another --out"
-            ) from error
-        except OSError as error:
-            raise write_error(self.path, error) from error
-        try:
-            self.claim(recipe)  # with the lock: the recipe of a run at work is not touched
-            remove_leftovers(self.path)
-            yield
-        except BaseException:
-            if made and not self.holds_work():
-                shutil.rmtree(self.path, ignore_errors=True)
-                with contextlib.suppress(OSError):  # somebody else has put something there
-                    for folder in made[1:]:
-                        folder.rmdir()
-            raise
-        finally:
-            lock.release()
+        busy = f"another mtf is at work in {self.path}; wait for it, or use another --out"
+        with locked(self.path / ".lock", busy):
+            try:
+                self.claim(recipe)  # with the lock: the recipe of a run at work is not touched
+                remove_leftovers(self.path)
+                yield
+            except BaseException:
+                if made and not self.holds_work():
+                    shutil.rmtree(self.path, ignore_errors=True)
+                    with contextlib.suppress(OSError):  # somebody else has put something there
+                        for folder in made[1:]:
+                            folder.rmdir()
+                raise
 
     def load_stage(self, name: str, *, verify: bool = True) -> StageResult[Any]:
         """Return the result of a finished stage, its files checked against their hashes.
@@ -243,10 +232,8 @@ class RunFolder:
     def commit(self, name: str) -> None:
         """Turn a stage at work, its result written, into the finished one."""
         self.set_aside(self.stage(name))
-        try:
+        with writing(self.stage(name)):
             self.partial(name).rename(self.stage(name))
-        except OSError as error:
-            raise write_error(self.stage(name), error) from error
         for file in WORKING_FILES:  # last: until the rename, a killed run continues from them
             with contextlib.suppress(OSError):  # left behind, it is only space
                 (self.stage(name) / file).unlink()
@@ -257,9 +244,7 @@ class RunFolder:
             return None
         stamp = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%S%f")
         target = self.path / "previous" / f"{folder.name}-{stamp}"
-        try:
+        with writing(target):
             target.parent.mkdir(exist_ok=True)
             os.replace(folder, target)
-        except OSError as error:
-            raise write_error(target, error) from error
         return target

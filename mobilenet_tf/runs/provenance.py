@@ -36,25 +36,22 @@ def find_commit() -> str | None:
     """Return the commit the package runs from, `+changes` if modified; None outside git."""
     package = Path(__file__).parents[1]
 
-    def git(*words: str) -> str | None:
-        try:
-            done = subprocess.run(  # noqa: S603  # fixed words, no shell
-                ["git", "-C", str(package), *words],  # noqa: S607  # git is where the user has it
-                capture_output=True,
-                text=True,
-                timeout=10,
-                check=False,
-            )
-        except (OSError, subprocess.TimeoutExpired):
-            return None
-        return done.stdout.strip() if done.returncode == 0 else None
+    def git(*words: str) -> str:
+        return subprocess.run(  # noqa: S603  # fixed words, no shell
+            ["git", "-C", str(package), *words],  # noqa: S607  # git is where the user has it
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=True,
+        ).stdout.strip()
 
-    if git("ls-files", "--error-unmatch", "runs/provenance.py") is None:
-        return None  # installed somewhere below another project's checkout
-    commit = git("rev-parse", "HEAD")
-    if commit and git("status", "--porcelain", "--", str(package)):
-        commit += "+changes"
-    return commit
+    try:
+        # Refused where it is installed somewhere below another project's checkout.
+        git("ls-files", "--error-unmatch", "runs/provenance.py")
+        changed = git("status", "--porcelain", "--", str(package))
+        return git("rev-parse", "HEAD") + ("+changes" if changed else "")
+    except (OSError, subprocess.SubprocessError):
+        return None
 
 
 def describe_command() -> str:

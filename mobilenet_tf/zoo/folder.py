@@ -12,10 +12,8 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-import filelock
-
 from mobilenet_tf.errors import MtfError
-from mobilenet_tf.files import write_error
+from mobilenet_tf.files import locked, writing
 
 WAIT_S = 60.0  # a writer holds the lock for as long as it copies a few files
 
@@ -27,22 +25,11 @@ def lock_zoo(zoo: Path, timeout_s: float = WAIT_S) -> Iterator[None]:
     Raises:
         MtfError: another writer does not end within `timeout_s`, or the folder is not writable.
     """
-    folder = zoo.resolve()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = filelock.FileLock(folder.parent / f".{folder.name}.lock", timeout=timeout_s)
-        lock.acquire()
-    except filelock.Timeout as error:
-        raise MtfError(f"another mtf is writing to {zoo}; try again when it is done") from error
-    except OSError as error:
-        raise write_error(zoo, error) from error
-    try:
+    folder, busy = zoo.resolve(), f"another mtf is writing to {zoo}; try again when it is done"
+    with writing(zoo), locked(folder.parent / f".{folder.name}.lock", busy, timeout_s):
+        folder.mkdir(exist_ok=True)
         _repair(folder)
         yield
-    except OSError as error:
-        raise write_error(zoo, error) from error
-    finally:
-        lock.release()
 
 
 def restore_models(zoo: Path) -> None:
@@ -66,16 +53,15 @@ def replaced_folder(target: Path) -> Iterator[Path]:
         MtfError: the folder cannot be written.
     """
     fresh, old = (target.with_name(f".{target.name}.{kind}") for kind in ("tmp", "old"))
-    try:
-        fresh.mkdir(parents=True)
-        yield fresh
-        if target.exists():
-            target.rename(old)
-        fresh.rename(target)
-    except OSError as error:
-        raise write_error(target, error) from error
-    finally:
-        _repair(target.parent)
+    with writing(target):
+        try:
+            fresh.mkdir(parents=True)
+            yield fresh
+            if target.exists():
+                target.rename(old)
+            fresh.rename(target)
+        finally:
+            _repair(target.parent)
 
 
 def _repair(zoo: Path) -> None:
