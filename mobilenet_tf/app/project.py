@@ -18,7 +18,7 @@ from mobilenet_tf import __version__
 from mobilenet_tf.app import litertjs
 from mobilenet_tf.app.model import RULE_WORDS, AppModel
 from mobilenet_tf.errors import UsageError
-from mobilenet_tf.files import write_bytes, write_error
+from mobilenet_tf.files import write_bytes, writing
 from mobilenet_tf.report.templates import environment
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -113,7 +113,7 @@ def write_app(files: Mapping[str, bytes], out: Path, *, overwrite: bool = False)
 
 
 def _write_new(files: Mapping[str, bytes], out: Path) -> None:
-    try:
+    with writing(out):
         out.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as folder:
             whole = Path(folder) / "app"
@@ -122,8 +122,6 @@ def _write_new(files: Mapping[str, bytes], out: Path) -> None:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(content)
             whole.rename(out)
-    except OSError as error:
-        raise write_error(out, error) from error
 
 
 def _read_manifest(out: Path) -> dict[str, str]:
