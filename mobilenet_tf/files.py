@@ -48,8 +48,8 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 def write_text(path: Path, content: str) -> None:
-    """Write `content` to `path` atomically, as UTF-8."""
-    write_bytes(path, content.encode("utf-8"))
+    """Write `content` to `path` atomically, as UTF-8; names of files as the system has them."""
+    write_bytes(path, content.encode("utf-8", "surrogateescape"))
 
 
 def write_json(path: Path, value: Any) -> None:

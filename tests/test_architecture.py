@@ -131,6 +131,7 @@ def test_only_the_data_door_knows_that_there_is_a_test_part() -> None:
 @pytest.mark.parametrize(
     "module",
     [
+        "report.data_page",
         "report.page",
         "api.models",
         "zoo.page",
@@ -153,7 +154,7 @@ def test_what_answers_at_once_loads_no_tensorflow(module: str) -> None:
 
 
 def test_the_report_reads_plain_results_and_nothing_of_tensorflow() -> None:
-    allowed = {"report", "files", "errors", "runs", "recipe", "system", "evaluation"}
+    allowed = {"report", "files", "errors", "runs", "recipe", "system", "evaluation", "data"}
     for module in MODULES:
         if module.startswith("report/"):
             names = [name.split(".") for name in imports_of(module)]

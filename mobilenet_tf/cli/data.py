@@ -73,10 +73,10 @@ def check(
         survey = survey_images(index_images(folder))
         result = check_images(survey)
         if html is not None:
-            from mobilenet_tf.data.contact_sheet import render_contact_sheet
             from mobilenet_tf.files import write_text
+            from mobilenet_tf.report.data_page import render_data_check
 
-            write_text(html, render_contact_sheet(result, survey))
+            write_text(html, render_data_check(result, survey))
     moved = _fix(folder, result) if fix else []
     if as_json:
         terminal.echo_json(_describe(result, moved))
@@ -91,14 +91,13 @@ def check(
 
 
 def _fix(folder: Path, result: DataCheck) -> list[tuple[Path, Path]]:
-    from mobilenet_tf.data.repair import list_removals, move_out, write_clean_csv
+    from mobilenet_tf.data.repair import move_out, write_clean_csv
 
-    paths = [path for path, _ in list_removals(result)]
-    if not paths:
+    if not result.removed:
         return []
     if folder.is_dir():
-        return move_out(folder, paths)
-    return [(folder, write_clean_csv(folder, paths))]
+        return move_out(folder, result.removed)
+    return [(folder, write_clean_csv(folder, result.removed))]
 
 
 def _undo(folder: Path) -> None:
@@ -112,22 +111,18 @@ def _undo(folder: Path) -> None:
 
 
 def _format(result: DataCheck, folder: Path, moved: list[tuple[Path, Path]]) -> str:
-    from mobilenet_tf.report.tables import Column, format_table
+    from mobilenet_tf.report.data_page import count_table
+    from mobilenet_tf.report.tables import format_table
     from mobilenet_tf.system.terminal import escape
 
-    names = ("train", "validation", "test")
-    columns = [Column("class", align="left"), *map(Column, names)]
-    rows = [
-        (escape(c.name), *(f"{getattr(c, name):,}" if getattr(c, name) else "-" for name in names))
-        for c in result.classes
-    ]
+    table = count_table(result)
     sizes = [f"{w}x{h}" for w, h in (result.smallest_px, result.median_px, result.largest_px)]
     modes = ", ".join(f"{mode} {count:,}" for mode, count in result.modes.items())
     lines = [
         f"{escape(result.origin)}: {result.image_count:,} images of {len(result.classes)} classes",
         f"sizes: {sizes[0]} to {sizes[2]} px, median {sizes[1]}; modes: {modes or '-'}",
         "",
-        format_table(columns, rows),
+        format_table(table.columns, table.rows),
     ]
     for finding in result.findings:
         lines += ["", *map(escape, _format_finding(finding))]

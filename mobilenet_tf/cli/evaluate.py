@@ -96,11 +96,12 @@ def command(
             is_asked=threshold is not None,
         )
         if html is not None:
-            from mobilenet_tf.evaluation.images import make_thumbnails
+            from mobilenet_tf.data.thumbnails import make_thumbnails
+            from mobilenet_tf.evaluation.images import list_shown
             from mobilenet_tf.files import write_text
             from mobilenet_tf.report.evaluation_page import render_evaluation
 
-            write_text(html, render_evaluation(evaluation, make_thumbnails(evaluation)))
+            write_text(html, render_evaluation(evaluation, make_thumbnails(list_shown(evaluation))))
     if as_json:
         import msgspec
 

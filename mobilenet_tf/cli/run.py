@@ -34,8 +34,9 @@ def command(
     what is missing or out of date is done.
 
     RECIPE may also be a folder with one folder of images for each class, or with train/,
-    validation/ and test/ that hold those; a CSV file (path,label[,split]) will do too. Resolution,
-    batches and epochs follow the number of images (recipe: folder).
+    validation/ and test/ that hold those; a CSV file (path,label[,split]); or tfds:NAME, an
+    image-classification set of tensorflow-datasets. Batches and epochs follow the number of images
+    (recipe: folder).
 
     \b
     Example:
@@ -43,8 +44,9 @@ def command(
       mtf run cifar10 --set model.alpha=0.25 --out artifacts/cifar10_quarter
       mtf run flowers/
       mtf run flowers/ --weights imagenet
+      mtf run tfds:oxford_flowers102
     """
-    from mobilenet_tf.data.photographs import choose_recipe, is_source, settle_source
+    from mobilenet_tf.data.photographs import choose_recipe, is_source, open_source, settle_source
     from mobilenet_tf.pipeline.plan import Rerun, make_plan
     from mobilenet_tf.pipeline.runner import run_pipeline
     from mobilenet_tf.recipe import load_recipe, replace_settings
@@ -53,11 +55,11 @@ def command(
     if recipe is None:
         recipe = str(given.get("data.path", "quickstart"))
     own = is_source(recipe) and not RunFolder(Path(recipe)).has_recipe()
-    start = choose_recipe(Path(recipe)) if own else load_recipe(recipe)
-    settings = settle_source(replace_settings(start, given), work.data_dir)
-    name = settings.data.name if own or "data.path" in given else Path(recipe).stem
-    run = RunFolder(out or Path("artifacts") / name)
-    with terminal.set_up(quiet=work.quiet, as_json=work.as_json):  # it may download weights
+    with terminal.set_up(quiet=work.quiet, as_json=work.as_json):  # it may download images, weights
+        start = choose_recipe(open_source(recipe, work.data_dir)) if own else load_recipe(recipe)
+        settings = settle_source(replace_settings(start, given), work.data_dir)
+        name = settings.data.name if own or "data.path" in given else Path(recipe).stem
+        run = RunFolder(out or Path("artifacts") / name)
         plan = make_plan(run, settings, data_dir=work.data_dir)
     again = ["mtf", "run", recipe]
     again += [word for key in given for word in ("--set", f"{key}={format_value(given[key])}")]

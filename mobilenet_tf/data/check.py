@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -12,14 +12,15 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from mobilenet_tf.data.duplicates import find_exact_pairs, find_near_pairs, group_alike, is_flat
 from mobilenet_tf.data.index import PARTS, TEST, TRAIN, VALIDATION
 from mobilenet_tf.data.survey import Survey
 
 Severity = Literal["error", "warning", "note"]
+SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
 FEW_IMAGES = 50  # a class of fewer is learned badly and measured worse
 IMBALANCE = 10.0  # times the smallest class
 SMALL_SIDE_PX = 32
+_CLASSES_NAMED = 10
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,149 +64,130 @@ class DataCheck(msgspec.Struct, frozen=True, kw_only=True):
         """Whether any finding is an error."""
         return any(finding.severity == "error" for finding in self.findings)
 
+    @property
+    def removed(self) -> list[str]:
+        """The files that all findings take out, each once."""
+        return sorted({path for finding in self.findings for path in finding.removed})
+
 
 def check_images(survey: Survey) -> DataCheck:
     """Return what a survey shows, errors first."""
     index, readable = survey.index, survey.readable
-    sizes = survey.sizes[readable]
-    if not len(sizes):
-        sizes = np.zeros((1, 2), np.int32)
+    sizes = survey.looks["size"][readable]
     order = np.argsort(sizes.astype(np.int64).prod(axis=1), kind="stable")
-    cells = index.labels * len(PARTS) + index.parts
-    counts = np.bincount(cells[readable], minlength=len(index.classes) * len(PARTS))
-    classes = tuple(
-        ClassCount(name, *row)
-        for name, row in zip(index.classes, counts.reshape(-1, len(PARTS)).tolist(), strict=True)
-    )
-    findings = [*_find_unreadable(survey), *_find_duplicates(survey), *_find_small(survey, classes)]
-    findings += _find_traits(survey)
-    rank = {"error": 0, "warning": 1, "note": 2}
+    ordered = list(map(tuple, sizes[order].tolist())) or [(0, 0)]
+    cells = (index.labels * len(PARTS) + index.parts)[readable]
+    counts = np.bincount(cells, minlength=len(index.classes) * len(PARTS)).reshape(-1, len(PARTS))
+    classes = tuple(map(ClassCount, index.classes, *counts.T.tolist()))
+    files = (*_find_unreadable(survey), *_find_duplicates(survey), *_find_traits(survey))
+    findings = [_count_groups(finding) for finding in files if finding.groups]
+    findings += _find_small_classes(survey, classes)
     return DataCheck(
         origin=str(index.origin),
         image_count=len(index),
         classes=classes,
-        smallest_px=_size(sizes[order[0]]),
-        median_px=_size(sizes[order[len(order) // 2]]),
-        largest_px=_size(sizes[order[-1]]),
-        modes=dict(Counter(mode for mode in survey.modes if mode).most_common()),
-        findings=tuple(sorted(findings, key=lambda finding: rank[finding.severity])),
+        smallest_px=ordered[0],
+        median_px=ordered[len(ordered) // 2],
+        largest_px=ordered[-1],
+        modes=dict(Counter(survey.looks["mode"][readable].tolist()).most_common()),
+        findings=tuple(sorted(findings, key=lambda finding: SEVERITIES.index(finding.severity))),
     )
 
 
-def _size(size: NDArray[np.int32]) -> tuple[int, int]:
-    return int(size[0]), int(size[1])
+def find_file(origin: Path, relative: str) -> Path:
+    """Return the file that a finding about a dataset names."""
+    return (origin if origin.is_dir() else origin.parent) / relative
 
 
-def _find_unreadable(survey: Survey) -> Iterable[Finding]:
-    by_reason: dict[str, list[str]] = {}
-    for row, reason in survey.reasons.items():
-        by_reason.setdefault(reason, []).append(survey.index.paths[row])
-    for reason, paths in sorted(by_reason.items()):
+def _find_unreadable(survey: Survey) -> Iterator[Finding]:
+    kinds = {row: re.split(r" \(|;", reason)[0] for row, reason in survey.reasons.items()}
+    for kind in sorted(set(kinds.values())):
+        paths = tuple(survey.index.paths[row] for row, its in kinds.items() if its == kind)
         yield Finding(
             kind="unreadable",
             severity="error",
-            what=f"{_count(paths)} cannot be read: {reason}",
+            what=f"cannot be read: it {kind}",
             advice="copy the originals again, or take them out with --fix",
             groups=tuple((path,) for path in paths),
-            removed=tuple(paths),
+            removed=paths,
         )
 
 
-@dataclass(frozen=True)
-class _Pairs:
-    """Pairs of equal or similar images, told apart by label and part."""
+def _find_duplicates(survey: Survey) -> Iterator[Finding]:
+    labels, parts = survey.index.labels, survey.index.parts
+    exact, near = survey.exact_pairs, survey.near_pairs
+    known = set(map(tuple, exact.tolist()))
+    near = near[[tuple(pair) not in known for pair in near.tolist()]]
 
-    survey: Survey
-    exact: NDArray[np.int64]
-    near: NDArray[np.int64]
-
-    def select(self, pairs: NDArray[np.int64], *, labels: bool, parts: bool) -> NDArray[np.int64]:
+    def choose(pairs: NDArray[np.int64], *, label: bool, part: bool | None) -> NDArray[np.int64]:
         """Return the pairs whose labels, and whose parts, are the same (True) or not."""
-        index = self.survey.index
-        same_label = index.labels[pairs[:, 0]] == index.labels[pairs[:, 1]]
-        same_part = index.parts[pairs[:, 0]] == index.parts[pairs[:, 1]]
-        return pairs[(same_label == labels) & (same_part == parts)]
+        left, right = pairs.T
+        chosen = (labels[left] == labels[right]) == label
+        return pairs[chosen if part is None else chosen & ((parts[left] == parts[right]) == part)]
 
-    def paths(self, pairs: NDArray[np.int64]) -> tuple[tuple[str, ...], ...]:
-        paths = self.survey.index.paths
-        return tuple((paths[left], paths[right]) for left, right in pairs.tolist())
+    def name(rows: NDArray[np.int64]) -> tuple[str, ...]:
+        return tuple(survey.index.paths[row] for row in rows)
 
-
-def _find_duplicates(survey: Survey) -> Iterable[Finding]:
-    exact = find_exact_pairs(survey)
-    near = find_near_pairs(survey)
-    known = {tuple(pair) for pair in exact.tolist()}
-    near = np.array([p for p in near.tolist() if tuple(p) not in known], np.int64).reshape(-1, 2)
-    pairs = _Pairs(survey, exact, near)
-    paths, parts = survey.index.paths, survey.index.parts
-    both = np.concatenate([pairs.select(exact, labels=False, parts=same) for same in (True, False)])
-    if len(both):
-        yield Finding(
-            kind="two_labels",
-            severity="error",
-            what=f"{_count(both, 'pair')} of equal files under two labels",
-            advice="keep the one that is right; --fix takes out both, as either may be wrong",
-            groups=pairs.paths(both),
-            removed=tuple(paths[row] for row in np.unique(both)),
-        )
-    alike = np.concatenate([pairs.select(near, labels=False, parts=same) for same in (True, False)])
-    if len(alike):
-        yield Finding(
-            kind="two_labels_alike",
-            severity="warning",
-            what=f"{_count(alike, 'pair')} of images that look the same under two labels",
-            advice="look at them; where it is one thing, keep the right label",
-            groups=pairs.paths(alike),
-        )
-    leaks = [pairs.select(some, labels=True, parts=False) for some in (exact, near)]
+    both = choose(exact, label=False, part=None)
+    yield Finding(
+        kind="two_labels",
+        severity="error",
+        what="of equal files under two labels",
+        advice="keep the one that is right; --fix takes out both, as either may be wrong",
+        groups=tuple(map(name, both)),
+        removed=name(np.unique(both)),
+    )
+    yield Finding(
+        kind="two_labels_alike",
+        severity="warning",
+        what="of images that look the same under two labels",
+        advice="look at them; where it is one thing, keep the right label",
+        groups=tuple(map(name, choose(near, label=False, part=None))),
+    )
+    leaks = [choose(pairs, label=True, part=False) for pairs in (exact, near)]
     leaked = np.concatenate(leaks)
-    if len(leaked):
-        # what stands in the part that is more for learning goes: train before validation
-        first = np.where(parts[leaked[:, 0]] < parts[leaked[:, 1]], leaked[:, 0], leaked[:, 1])
-        yield Finding(
-            kind="leakage",
-            severity="error",
-            what=f"{_count(leaked, 'pair')} of images of which one is for training or choosing and"
-            f" the other for measuring ({len(leaks[0])} equal, {len(leaks[1])} alike)",
-            advice="the figures would be too good; --fix takes out the one that is not measured on",
-            groups=pairs.paths(leaked),
-            removed=tuple(paths[row] for row in np.unique(first)),
-        )
-    twice = pairs.select(exact, labels=True, parts=True)
-    if len(twice):
-        yield Finding(
-            kind="duplicate",
-            severity="warning",
-            what=f"{_count(twice, 'file')} equal to another of its class",
-            advice="harmless, but each counts twice; --fix takes out all but the first",
-            groups=pairs.paths(twice),
-            removed=tuple(paths[row] for row in np.unique(twice[:, 1])),
-        )
-    similar = pairs.select(near, labels=True, parts=True)
-    if len(similar):
-        yield Finding(
-            kind="near_duplicate",
-            severity="note",
-            what=f"{_count(similar, 'pair')} of images of one class that look the same",
-            advice="nothing to do: a split made by `mtf run` keeps them together",
-            groups=pairs.paths(similar),
-        )
+    # what stands in the part that is more for learning goes: train before validation
+    first = np.where(parts[leaked[:, 0]] < parts[leaked[:, 1]], leaked[:, 0], leaked[:, 1])
+    yield Finding(
+        kind="leakage",
+        severity="error",
+        what="of images of which one is for training or choosing and the other for measuring"
+        f" ({len(leaks[0])} equal, {len(leaks[1])} alike)",
+        advice="the figures would be too good; --fix takes out the one that is not measured on",
+        groups=tuple(map(name, leaked)),
+        removed=name(np.unique(first)),
+    )
+    twice = choose(exact, label=True, part=True)
+    yield Finding(
+        kind="duplicate",
+        severity="warning",
+        what="of equal files in one class",
+        advice="harmless, but each counts twice; --fix takes out all but the first",
+        groups=tuple(map(name, twice)),
+        removed=name(np.unique(twice[:, 1])),
+    )
+    yield Finding(
+        kind="near_duplicate",
+        severity="note",
+        what="of images of one class that look the same",
+        advice="nothing to do: a split made by `mtf run` keeps them together",
+        groups=tuple(map(name, choose(near, label=True, part=True))),
+    )
 
 
-def _find_small(survey: Survey, classes: tuple[ClassCount, ...]) -> Iterable[Finding]:
+def _find_small_classes(survey: Survey, classes: tuple[ClassCount, ...]) -> Iterator[Finding]:
     index = survey.index
     missing = [part for part in (VALIDATION, TEST) if not index.has(part)]
-    groups = group_alike(survey)
     chosen = survey.readable & (index.parts == TRAIN)
-    pairs = np.unique(np.stack([index.labels[chosen], groups[chosen]]), axis=1)
-    different = np.bincount(pairs[0], minlength=len(classes)).tolist()
+    different = np.unique(np.stack([index.labels[chosen], survey.groups[chosen]]), axis=1)[0]
+    counts = np.bincount(different, minlength=len(classes)).tolist()
     needed = 1 + len(missing)
-    short = [f"{c.name} ({d})" for c, d in zip(classes, different, strict=True) if d < needed]
+    short = [f"{c.name} ({n})" for c, n in zip(classes, counts, strict=True) if n < needed]
     if short:
         yield Finding(
             kind="class_too_small",
             severity="error",
-            what=f"fewer than {needed} different images for training: {_few(short)}",
+            what=f"fewer than {needed} different images for training: {_list(short)}",
             advice="one is needed for each of "
             + ", ".join(PARTS[part] for part in (TRAIN, *missing))
             + "; add images, merge these classes or remove them",
@@ -215,7 +197,7 @@ def _find_small(survey: Survey, classes: tuple[ClassCount, ...]) -> Iterable[Fin
         yield Finding(
             kind="class_small",
             severity="warning",
-            what=f"fewer than {FEW_IMAGES} training images: {_few(few)}",
+            what=f"fewer than {FEW_IMAGES} training images: {_list(few)}",
             advice="add images if you can; begin with pretrained weights in any case",
         )
     for part in (VALIDATION, TEST):
@@ -224,12 +206,11 @@ def _find_small(survey: Survey, classes: tuple[ClassCount, ...]) -> Iterable[Fin
             yield Finding(
                 kind="class_not_measured",
                 severity="warning",
-                what=f"no {PARTS[part]} image: {_few(absent)}",
+                what=f"no {PARTS[part]} image: {_list(absent)}",
                 advice=f"add {PARTS[part]} images of each class, or nothing is known about it",
             )
-    counts = [c.train for c in classes]
-    if max(counts) > IMBALANCE * max(min(counts), 1):
-        large, small = (classes[counts.index(pick(counts))] for pick in (max, min))
+    small, *_, large = sorted(classes, key=lambda c: c.train)
+    if large.train > IMBALANCE * max(small.train, 1):
         yield Finding(
             kind="imbalance",
             severity="warning",
@@ -238,63 +219,54 @@ def _find_small(survey: Survey, classes: tuple[ClassCount, ...]) -> Iterable[Fin
         )
 
 
-def _find_traits(survey: Survey) -> Iterable[Finding]:
-    paths = np.array(survey.index.paths, object)
-    small = survey.readable & (survey.sizes.min(axis=1) < SMALL_SIDE_PX)
-    other = np.array([mode not in ("RGB", "") for mode in survey.modes])
-    ignored = survey.index.ignored
+def _find_traits(survey: Survey) -> Iterator[Finding]:
+    looks, paths = survey.looks, survey.index.paths
+    small = survey.readable & (looks["size"].min(axis=1) < SMALL_SIDE_PX)
+    other = survey.readable & (looks["mode"] != "RGB")
     traits: tuple[tuple[str, Severity, NDArray[np.bool_], str, str], ...] = (
-        ("flat", "warning", is_flat(survey), "show one colour", "look at them: are they damaged?"),
+        ("flat", "warning", survey.flat, "showing one colour", "look at them, they may be damaged"),
         (
             "small",
             "warning",
             small,
-            f"have a side below {SMALL_SIDE_PX} px",
+            f"with a side below {SMALL_SIDE_PX} px",
             "thumbnails teach little; use the originals if there are any",
         ),
         (
             "turned",
             "note",
-            survey.turned,
-            "are to be turned, says their EXIF",
+            looks["turned"],
+            "to be turned, says their EXIF",
             "done here; an app that feeds the model must turn them as well",
         ),
         (
             "mode",
             "note",
             other,
-            "are not RGB",
+            "not in RGB",
             "converted here: grey is repeated, what is transparent becomes white",
         ),
     )
     for kind, severity, chosen, what, advice in traits:
-        if chosen.any():
-            yield Finding(
-                kind=kind,
-                severity=severity,
-                what=f"{_count(paths[chosen])} {what}",
-                advice=advice,
-                groups=tuple((path,) for path in paths[chosen]),
-            )
-    if ignored:
-        yield Finding(
-            kind="ignored",
-            severity="note",
-            what=f"{_count(ignored, 'file')} ignored: not an image in the folder of a class",
-            advice="nothing to do, unless images are among them",
-            groups=tuple((path,) for path in ignored),
-        )
+        groups = tuple((paths[row],) for row in np.flatnonzero(chosen))
+        yield Finding(kind=kind, severity=severity, what=what, advice=advice, groups=groups)
+    yield Finding(
+        kind="ignored",
+        severity="note",
+        what="ignored: no image in the folder of a class",
+        advice="nothing to do, unless images are among them",
+        groups=tuple((path,) for path in survey.index.ignored),
+    )
 
 
-def _count(things: Iterable[object], noun: str = "image") -> str:
-    count = len(list(things))
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+def _count_groups(finding: Finding) -> Finding:
+    """Return a finding about files with their number before what is said of them."""
+    count = len(finding.groups)
+    noun = "pair" if len(finding.groups[0]) > 1 else "file"
+    what = f"{count:,} {noun}{'' if count == 1 else 's'} {finding.what}"
+    return msgspec.structs.replace(finding, what=what)
 
 
-def _few(names: list[str], most: int = 10) -> str:
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
-
-
-def find_file(origin: Path, relative: str) -> Path:
-    """Return the file that a finding about a dataset names."""
-    return (origin if origin.is_dir() else origin.parent) / relative
+def _list(names: list[str]) -> str:
+    more = len(names) - _CLASSES_NAMED
+    return ", ".join(names[:_CLASSES_NAMED]) + (f" and {more} more" if more > 0 else "")

@@ -13,19 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from mobilenet_tf.data.index import PART_NAMES, PARTS
-from mobilenet_tf.data.sources import (
-    default_data_dir,
-    download,
-    import_tfds,
-    prepared_folder,
-    refuse_photographs,
-)
+from mobilenet_tf.data.sources import default_data_dir, ensure_prepared, import_tfds
 from mobilenet_tf.data.stored import CACHE_FOLDER
 from mobilenet_tf.errors import MtfError, UsageError
-from mobilenet_tf.files import write_text
+from mobilenet_tf.files import write_error, write_text
 from mobilenet_tf.system.terminal import escape, track
 
 PREFIX = "tfds:"
+TABLE = "images.csv"
 _NAME = re.compile(r"[a-z0-9_]+(/[A-Za-z0-9_.-]+)?")
 _SUFFIXES = {b"\xff\xd8\xff": ".jpg", b"\x89PNG": ".png", b"GIF8": ".gif", b"BM": ".bmp"}
 
@@ -43,16 +38,8 @@ def export_images(name: str, data_dir: Path | None = None) -> Path:
     if not _NAME.fullmatch(name):
         raise UsageError(f"{escape(repr(name))} is no name of a dataset; use tfds:NAME[/CONFIG]")
     root = default_data_dir() if data_dir is None else data_dir
-    folder = prepared_folder(name, root)
-    if folder is None:
-        refuse_photographs(root)
-        if data_dir is not None:
-            raise UsageError(f"{data_dir} lacks {name}; leave --data-dir out to download it")
-        download(name, root)
-        folder = prepared_folder(name, root)
-    if folder is None:
-        raise MtfError(f"{name} was downloaded, but {root} does not hold it; try another folder")
-    target = root / CACHE_FOLDER / f"{name.replace('/', '-')}-{folder.name}" / "images.csv"
+    folder = ensure_prepared(name, root, "" if data_dir is None else "leave --data-dir out")
+    target = root / CACHE_FOLDER / f"{name.replace('/', '-')}-{folder.name}" / TABLE
     if not target.is_file():  # it is written last
         _export(folder, target)
     return target
@@ -82,8 +69,10 @@ def _export(folder: Path, target: Path) -> None:
                         path = _write(target.parent, f"{part}/{number:07d}", example[image].numpy())
                         writer.writerow([path, classes[index], part])
         write_text(target, table.getvalue())
-    except (MtfError, OSError):
+    except MtfError:
         raise
+    except OSError as error:
+        raise write_error(target, error) from error
     except Exception as error:  # JSON, protobuf, TFRecord: each has its own kinds of failure
         raise MtfError(
             f"{folder} is damaged ({str(error).splitlines()[0][:200]}); delete it and run again"

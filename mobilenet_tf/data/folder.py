@@ -9,43 +9,71 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from functools import cache
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import NoReturn
 
-from mobilenet_tf.data.index import (
-    IMAGE_SUFFIXES,
-    PART_NAMES,
-    PARTS,
-    TRAIN,
-    ImageIndex,
-    is_image_name,
-    make_index,
-    natural_key,
-)
+import numpy as np
+
+from mobilenet_tf.data.index import PART_NAMES, PARTS, TEST, TRAIN, VALIDATION, ImageIndex
 from mobilenet_tf.errors import UsageError
 from mobilenet_tf.system.terminal import escape
 
+CLASSES_MAX = 10_000
+IMAGE_SUFFIXES = frozenset(
+    (".jpg", ".jpeg", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif")
+)
+Row = tuple[str, str, int]  # path, class, part
+_HIDDEN = (".", "__MACOSX")
 _LOOKED_AT = 5000  # entries, before a folder is said to hold no image
+_NAMED = 3
 _WANTED = "wanted: FOLDER/CLASS/IMAGE, or FOLDER/train/CLASS/IMAGE beside validation/ and test/"
 
 
 def index_images(origin: Path, *, to_train: bool = True) -> ImageIndex:
-    """Return the index of a folder or of a CSV file; see `make_index` for `to_train`.
+    """Return the index of a folder or of a CSV file, its classes in natural order.
+
+    What only training needs, two classes with training images of each, is asked for `to_train`.
 
     Raises:
-        UsageError: there is no such folder or file, or it is not laid out as described above; the
-            message names the first thing that is not.
+        UsageError: there is no such folder or file, or it is not laid out as described above, or
+            its classes cannot be told apart; the message names the first thing that is wrong.
     """
     if origin.is_dir():
-        return _Walk(origin, to_train).index()
-    if not origin.exists():
+        root, (rows, ignored) = origin, _read_folder(origin, to_train)
+    elif not origin.exists():
         raise UsageError(f"{origin} does not exist; give a folder of images or a CSV file")
-    if origin.suffix.lower() == ".csv":
-        return _index_csv(origin, to_train)
-    unpack = "; unpack it first" if origin.suffix.lower() in (".zip", ".tar", ".gz", ".tgz") else ""
-    raise UsageError(f"{origin} is neither a folder nor a .csv file{unpack}. {_WANTED}")
+    elif origin.suffix.lower() == ".csv":
+        root, (rows, ignored) = origin.parent, (_read_csv(origin), [])
+    else:
+        packed = origin.suffix.lower() in (".zip", ".tar", ".gz", ".tgz")
+        unpack = "; unpack it first" if packed else ""
+        raise UsageError(f"{origin} is neither a folder nor a .csv file{unpack}. {_WANTED}")
+    names = {name for _, name, _ in rows}
+    _check_names(names, origin, least=2 if to_train else 1)
+    trained = {name for _, name, part in rows if part == TRAIN}
+    for part in (VALIDATION, TEST) if to_train else ():
+        unknown = {name for _, name, its in rows if its == part} - trained
+        if unknown:
+            listed = ", ".join(map(escape, sorted(unknown, key=natural_key)[:_NAMED]))
+            more = f" and {len(unknown) - _NAMED} more" if len(unknown) > _NAMED else ""
+            raise UsageError(
+                f"{origin}: {PARTS[part]} has {listed}{more}, and no training image shows that;"
+                " add training images or take it out"
+            )
+    classes = tuple(sorted(names, key=natural_key))
+    number = {name: label for label, name in enumerate(classes)}
+    return ImageIndex(
+        root=root,
+        origin=origin,
+        classes=classes,
+        paths=tuple(path for path, _, _ in rows),
+        labels=np.array([number[name] for _, name, _ in rows], np.int64),
+        parts=np.array([part for _, _, part in rows], np.int8),
+        ignored=tuple(sorted(ignored)),
+    )
 
 
 def list_images(folder: Path) -> list[Path]:
@@ -61,13 +89,13 @@ def list_images(folder: Path) -> list[Path]:
         raise UsageError(f"{folder} is no folder; give one that holds images")
     found = []
     for place, folders, names in os.walk(folder, onerror=_raise):
-        folders[:] = sorted((f for f in folders if not f.startswith(".")), key=natural_key)
-        images = (n for n in names if is_image_name(n) and not n.startswith("."))
+        folders[:] = sorted((f for f in folders if not f.startswith(_HIDDEN)), key=natural_key)
+        images = (name for name in names if is_image_name(name))
         found += [Path(place, name) for name in sorted(images, key=natural_key)]
     return found
 
 
-def _raise(error: OSError) -> None:
+def _raise(error: OSError) -> NoReturn:
     raise error
 
 
@@ -76,7 +104,7 @@ def holds_images(folder: Path) -> bool:
     looked = 0
     for depth in ("*", "*/*", "*/*/*"):
         for path in folder.glob(depth):
-            if is_image_name(path.name) and not path.name.startswith("."):
+            if is_image_name(path.name):
                 return True
             looked += 1
             if looked > _LOOKED_AT:
@@ -84,215 +112,212 @@ def holds_images(folder: Path) -> bool:
     return False
 
 
-@dataclass
-class _Walk:
-    """One walk through a folder: what was seen so far."""
+def natural_key(name: str) -> tuple[list[tuple[int, int, str]], str]:
+    """Return a key that sorts as people count: class2 before class10, whatever the case."""
+    pieces = re.split(r"([0-9]+)", name.casefold())
+    return [(0, int(p), "") if p.isdecimal() else (1, 0, p) for p in pieces if p], name
 
-    root: Path
-    to_train: bool
-    rows: list[tuple[str, str, int]] = field(default_factory=list)
-    ignored: list[str] = field(default_factory=list)
 
-    def index(self) -> ImageIndex:
-        inside = self._folders("")
-        split = {
-            name: PART_NAMES[name.lower()]
-            for name in inside
-            if name.lower() in PART_NAMES and self._has_folders(name)
-        }
-        if split:
-            self._check_parts(split, inside)
-            for name, part in split.items():
-                self._read_classes(f"{name}/", self._folders(f"{name}/"), part)
-        else:
-            self._read_classes("", inside, TRAIN)
-        if not self.rows:
-            raise UsageError(self._explain_nothing())
-        return make_index(
-            self.rows,
-            root=self.root,
-            origin=self.root,
-            ignored=self.ignored,
-            to_train=self.to_train,
-        )
+def is_image_name(name: str) -> bool:
+    """Say whether a file's name ends as images' names do; hidden ones are none."""
+    return name[name.rfind(".") :].lower() in IMAGE_SUFFIXES and not name.startswith(_HIDDEN)
 
-    def _read_classes(self, prefix: str, names: list[str], part: int) -> None:
-        for name in names:
-            before = len(self.rows)
-            for file in self._files(f"{prefix}{name}/"):
-                self.rows.append((f"{prefix}{name}/{file}", name, part))
-            if self.to_train and part == TRAIN and len(self.rows) == before:
-                raise UsageError(
-                    f"{escape(str(self.root / prefix / name))} holds no image"
-                    f" ({', '.join(sorted(IMAGE_SUFFIXES))}); add some or remove that folder."
-                    f" {_WANTED}"
-                )
 
-    def _files(self, folder: str) -> Iterator[str]:
-        """Yield the names of the images in a class's folder, sorted."""
-        names = []
-        for entry in self._entries(folder):
-            if entry.is_dir():
-                self._refuse_nested(folder, entry.name)
-            if is_image_name(entry.name) and entry.is_file():
-                names.append(entry.name)
-            else:
-                self.ignored.append(folder + entry.name)
-        return iter(sorted(names, key=natural_key))
-
-    def _folders(self, folder: str) -> list[str]:
-        """Return the names of the folders in a folder; what else lies there is ignored."""
-        names = []
-        for entry in self._entries(folder):
-            if entry.is_dir():
-                names.append(entry.name)
-            else:
-                self.ignored.append(folder + entry.name)
-        return sorted(names, key=natural_key)
-
-    def _has_folders(self, folder: str) -> bool:
-        return any(entry.is_dir() for entry in self._entries(f"{folder}/"))
-
-    def _entries(self, folder: str) -> Iterator[os.DirEntry[str]]:
-        with os.scandir(self.root / folder) as entries:
-            for entry in entries:
-                if entry.name.startswith((".", "__MACOSX")):
-                    continue
-                if entry.is_symlink():
-                    _refuse_outside(entry.path, self.root)
-                yield entry
-
-    def _check_parts(self, split: dict[str, int], inside: list[str]) -> None:
-        beside = [name for name in inside if name not in split]
-        if beside:
-            raise UsageError(
-                f"{self.root} holds {escape(beside[0])}/ beside {next(iter(split))}/, so it is"
-                f" unclear which are classes; {_WANTED}"
-            )
-        for part, title in enumerate(PARTS):
-            names = [name for name, its in split.items() if its == part]
-            if len(names) > 1:
-                raise UsageError(
-                    f"{self.root} holds {names[0]}/ and {names[1]}/, both for {title}; merge them"
-                )
-            if self.to_train and part == TRAIN and not names:
-                raise UsageError(
-                    f"{self.root} holds {', '.join(split)} without train/; add train/ with the"
-                    " training images of each class"
-                )
-
-    def _refuse_nested(self, folder: str, name: str) -> None:
-        here = self.root / folder
-        meant = here.parent if here.parent != self.root else here
+def _check_names(names: Iterable[str], origin: Path, least: int) -> None:
+    """Refuse classes that no labels file can hold, or that a person cannot tell apart."""
+    names = sorted(names)
+    if len(names) < least:
         raise UsageError(
-            f"{escape(str(here / name))} is a folder inside the folder of a class; {_WANTED}. Move"
-            f" its images up, list them in a CSV file (path,label), or give {escape(str(meant))}"
-            " if that is the folder that you mean"
+            f"{origin} has one class, {escape(names[0])}; a classifier needs at least two, so add"
+            " a folder (or rows) of what is not that class"
         )
-
-    def _explain_nothing(self) -> str:
-        loose = [name for name in sorted(self.ignored) if is_image_name(name)]
-        if loose:
-            return (
-                f"{self.root} holds images without folders, such as {escape(loose[0])}: their"
-                f" classes are unknown; {_WANTED}"
+    if len(names) > CLASSES_MAX:
+        raise UsageError(
+            f"{origin} has {len(names):,} classes, more than {CLASSES_MAX:,};"
+            " are its folders classes, or one for each image?"
+        )
+    seen: dict[str, str] = {}
+    for name in names:
+        if not name.isprintable() or name != name.strip():
+            raise UsageError(
+                f"{origin}: the class {escape(repr(name))} has control characters or blanks"
+                " around it, which lists of labels cannot hold; rename it"
             )
-        tables = [name for name in self.ignored if name.lower().endswith(".csv")]
-        if tables:
-            return f"{self.root} holds no folder of images; do you mean {self.root / tables[0]}?"
-        return f"{self.root} holds no folder of images; {_WANTED}"
+        twin = seen.setdefault(unicodedata.normalize("NFC", name).casefold(), name)
+        if twin != name:
+            raise UsageError(
+                f"{origin}: the classes {twin} and {name} differ only in case or accents'"
+                " encoding; merge them or rename one"
+            )
+
+
+def _read_folder(root: Path, to_train: bool) -> tuple[list[Row], list[str]]:
+    """Return the rows of a folder, and the files in it that are ignored."""
+    tops = [name for name, entry in _list_entries(root) if entry.is_dir()]
+    parts = {name: PART_NAMES[name.lower()] for name in tops if name.lower() in PART_NAMES}
+    holding = (name for name in parts if any(e.is_dir() for _, e in _list_entries(root, name)))
+    parts = {name: parts[name] for name in holding}
+    if parts:
+        _check_parts(root, parts, tops, to_train)
+    depth = 2 if parts else 1  # of what lies in the folder of a class
+    rows: list[Row] = []
+    empty: dict[str, None] = {}
+    ignored = []
+    for path, entry in _walk(root, depth):
+        *above, name = path.split("/")
+        if len(above) == depth and entry.is_dir():
+            _refuse_nested(root / path, root)
+        elif len(above) == depth and is_image_name(name) and entry.is_file():
+            rows.append((path, above[-1], parts.get(above[0], TRAIN)))
+            empty.pop("/".join(above), None)
+        elif not entry.is_dir():
+            ignored.append(path)
+        elif len(above) == depth - 1 and parts.get(path.split("/")[0], TRAIN) == TRAIN:
+            empty[path] = None
+    if not rows and not empty:
+        raise UsageError(_explain_nothing(root, ignored))
+    if empty and (to_train or not rows):
+        raise UsageError(
+            f"{escape(str(root / next(iter(empty))))} holds no image"
+            f" ({', '.join(sorted(IMAGE_SUFFIXES))}); add some or remove that folder. {_WANTED}"
+        )
+    return rows, ignored
+
+
+def _walk(root: Path, depth: int, inside: str = "") -> Iterator[tuple[str, os.DirEntry[str]]]:
+    """Yield what lies in a folder, and in its folders as deep as `depth` says."""
+    for path, entry in _list_entries(root, inside):
+        yield path, entry
+        if depth and entry.is_dir():
+            yield from _walk(root, depth - 1, path)
+
+
+def _list_entries(root: Path, inside: str = "") -> Iterator[tuple[str, os.DirEntry[str]]]:
+    """Yield what lies in a folder below `root`, by its path from there, in natural order."""
+    with os.scandir(root / inside) as entries:
+        shown = [entry for entry in entries if not entry.name.startswith(_HIDDEN)]
+    for entry in sorted(shown, key=lambda entry: natural_key(entry.name)):
+        if entry.is_symlink():
+            _refuse_outside(entry.path, root)
+        yield f"{inside}/{entry.name}" if inside else entry.name, entry
+
+
+def _check_parts(root: Path, parts: dict[str, int], tops: list[str], to_train: bool) -> None:
+    beside = [name for name in tops if name not in parts]
+    if beside:
+        raise UsageError(
+            f"{root} holds {escape(beside[0])}/ beside {next(iter(parts))}/, so it is unclear which"
+            f" are classes; {_WANTED}"
+        )
+    for part, title in enumerate(PARTS):
+        names = [name for name, its in parts.items() if its == part]
+        if len(names) > 1:
+            raise UsageError(
+                f"{root} holds {names[0]}/ and {names[1]}/, both for {title}; merge them"
+            )
+        if to_train and part == TRAIN and not names:
+            raise UsageError(
+                f"{root} holds {', '.join(parts)} without train/; add train/ with the training"
+                " images of each class"
+            )
+
+
+def _refuse_nested(folder: Path, root: Path) -> NoReturn:
+    meant = folder.parent if folder.parent.parent == root else folder.parent.parent
+    raise UsageError(
+        f"{escape(str(folder))} is a folder inside the folder of a class; {_WANTED}. Move its"
+        f" images up, list them in a CSV file (path,label), or give {escape(str(meant))} if that is"
+        " the folder that you mean"
+    )
+
+
+def _explain_nothing(root: Path, ignored: list[str]) -> str:
+    loose = [path for path in ignored if is_image_name(path)]
+    if loose:
+        return (
+            f"{root} holds images without folders, such as {escape(loose[0])}: their classes are"
+            f" unknown; {_WANTED}"
+        )
+    tables = [path for path in ignored if path.lower().endswith(".csv")]
+    if tables:
+        return f"{root} holds no folder of images; do you mean {escape(str(root / tables[0]))}?"
+    return f"{root} holds no folder of images; {_WANTED}"
 
 
 def _refuse_outside(path: str, root: Path) -> None:
-    target, inside = os.path.realpath(path), _real(str(root))
-    if target != inside and not target.startswith(inside.rstrip(os.sep) + os.sep):
+    target, inside = os.path.realpath(path), os.path.realpath(root)
+    if os.path.commonpath([target, inside]) != inside:
         raise UsageError(
             f"{escape(path)} leads outside {root}, to {escape(target)}; copy it there instead"
         )
 
 
-@cache
-def _real(path: str) -> str:
-    return os.path.realpath(path)
-
-
-def _index_csv(origin: Path, to_train: bool) -> ImageIndex:
-    """Return the index of the images that a CSV file lists."""
+def _read_csv(origin: Path) -> list[Row]:
+    """Return the rows of a CSV file whose images all exist."""
     try:
-        with origin.open(encoding="utf-8-sig", errors="strict", newline="") as file:
-            reader = csv.DictReader(file)
-            columns = [name.strip().lower() for name in reader.fieldnames or ()]
-            if columns not in (["path", "label"], ["path", "label", "split"]):
-                raise UsageError(
-                    f"{origin} begins with {escape(','.join(columns)) or 'nothing'!r}; its first"
-                    " line must be path,label or path,label,split"
-                )
-            reader.fieldnames = columns
-            lines = [(reader.line_num, row) for row in reader]
+        with origin.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.reader(file)
+            columns = [name.strip().lower() for name in next(reader, ())]
+            lines = [(reader.line_num, values) for values in reader if values]
     except (UnicodeDecodeError, csv.Error) as error:
         raise UsageError(
             f"{origin} is not a CSV file in UTF-8 ({error}); save it as one"
         ) from error
-    rows = [_read_row(origin, number, row) for number, row in lines]
-    _check_files(origin, [(number, row[0]) for (number, _), row in zip(lines, rows, strict=True)])
-    with_split = [bool((row.get("split") or "").strip()) for _, row in lines]
-    if any(with_split) and not all(with_split):
-        number = lines[with_split.index(False)][0]
-        raise UsageError(f"{origin}, line {number}: no split, and other lines have one; fill it in")
-    return make_index(rows, root=origin.parent, origin=origin, to_train=to_train)
-
-
-def _read_row(origin: Path, number: int, row: dict[str, str]) -> tuple[str, str, int]:
-    where = f"{origin}, line {number}"
-    if None in row or None in row.values():
-        raise UsageError(f"{where}: not as many values as the first line has; quote commas")
-    label, split = row["label"].strip(), (row.get("split") or "train").strip().lower()
-    if not row["path"] or not label:
-        raise UsageError(f"{where}: the {'label' if row['path'] else 'path'} is empty; fill it in")
-    if split not in PART_NAMES:
-        raise UsageError(f"{where}: the split is {escape(split)!r}; use {', '.join(PARTS)}")
-    path = os.path.normpath(row["path"])
-    if os.path.isabs(path) or path.split(os.sep)[0] == "..":
+    if columns not in (["path", "label"], ["path", "label", "split"]):
         raise UsageError(
-            f"{where}: {escape(row['path'])} lies outside {origin.parent}; paths are relative to"
-            " the CSV file"
+            f"{origin} begins with {escape(','.join(columns)) or 'nothing'!r}; its first line must"
+            " be path,label or path,label,split"
         )
-    return path.replace(os.sep, "/"), label, PART_NAMES[split]
-
-
-def _check_files(origin: Path, paths: list[tuple[int, str]]) -> None:
-    """Refuse paths that do not exist, occur twice or lead outside; one look at each folder."""
-    root = origin.parent
-    folders: dict[str, dict[str, os.DirEntry[str]]] = {}
+    if not lines:
+        raise UsageError(f"{origin} names no image; give some of each class")
     first: dict[str, int] = {}
-    missing = []
-    for number, path in paths:
+    rows = []
+    for number, values in lines:
+        where = f"{origin}, line {number}"
+        if len(values) != len(columns):
+            raise UsageError(f"{where}: not as many values as the first line has; quote commas")
+        path, label, part = _read_row(where, values, origin.parent)
         if first.setdefault(path, number) != number:
             raise UsageError(
-                f"{origin}, line {number}: {escape(path)} is in line {first[path]} already;"
-                " keep one of them"
+                f"{where}: {escape(path)} is in line {first[path]} already; keep one of them"
             )
-        folder, _, name = path.rpartition("/")
-        if folder not in folders:
-            folders[folder] = _list_folder(root, folder)
-        entry = folders[folder].get(name)
-        if entry is None or not entry.is_file():
-            missing.append((number, path))
-        elif entry.is_symlink():
-            _refuse_outside(entry.path, root)
-    if missing:
-        number, path = missing[0]
+        rows.append((path, label, part))
+    unsplit = [number for number, (_, _, *split) in lines if not any(map(str.strip, split))]
+    if len(columns) == 3 and 0 < len(unsplit) < len(lines):
         raise UsageError(
-            f"{origin}, line {number}: there is no file {escape(str(root / path))}"
-            f" ({len(missing)} of {len(paths)} are missing); correct the paths, which are relative"
-            " to the CSV file, or remove the lines"
+            f"{origin}, line {unsplit[0]}: no split, and other lines have one; fill it in"
         )
+    _check_files(origin, first)
+    return rows
 
 
-def _list_folder(root: Path, folder: str) -> dict[str, os.DirEntry[str]]:
-    where = root / folder
-    if not where.is_dir():
-        return {}
-    _refuse_outside(str(where), root)
-    with os.scandir(where) as entries:
-        return {entry.name: entry for entry in entries}
+def _read_row(where: str, values: list[str], root: Path) -> Row:
+    path, label, *split = values[0], *map(str.strip, values[1:])
+    part = next(iter(split), "").lower() or "train"
+    if not path or not label:
+        raise UsageError(f"{where}: the {'label' if path else 'path'} is empty; fill it in")
+    if part not in PART_NAMES:
+        raise UsageError(f"{where}: the split is {escape(part)!r}; use {', '.join(PARTS)}")
+    normal = os.path.normpath(path)
+    if os.path.isabs(normal) or normal.split(os.sep)[0] == "..":
+        raise UsageError(
+            f"{where}: {escape(path)} lies outside {root}; paths are relative to the CSV file"
+        )
+    return normal.replace(os.sep, "/"), label, PART_NAMES[part]
+
+
+def _check_files(origin: Path, lines: dict[str, int]) -> None:
+    """Refuse paths that do not exist or lead outside; `lines` says where each is named."""
+    root = origin.parent
+    missing = [path for path in lines if not os.path.isfile(root / path)]
+    if missing:
+        raise UsageError(
+            f"{origin}, line {lines[missing[0]]}: there is no file"
+            f" {escape(str(root / missing[0]))} ({len(missing)} of {len(lines)} are missing);"
+            " correct the paths, which are relative to the CSV file, or remove the lines"
+        )
+    for folder in {os.path.dirname(path) for path in lines}:
+        _refuse_outside(os.path.join(root, folder), root)
+    for path in lines:
+        if os.path.islink(root / path):
+            _refuse_outside(os.path.join(root, path), root)

@@ -11,12 +11,13 @@ from __future__ import annotations
 import csv
 import io
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mobilenet_tf.data.index import PARTS, TEST, TRAIN, VALIDATION, ImageIndex
-from mobilenet_tf.errors import UsageError
+from mobilenet_tf.errors import MtfError, UsageError
 from mobilenet_tf.system.terminal import escape
 
 SPLIT_FILE = "split.csv"  # in the folder of a train stage
@@ -34,7 +35,7 @@ def default_share(count: int) -> float:
 def partition(
     index: ImageIndex, groups: NDArray[np.int64], *, seed: int, share: float = 0.0
 ) -> ImageIndex:
-    """Return the index with every part filled; `groups`, int64 (N,), are kept together.
+    """Return the index with every part filled; `groups`, int64 (N,) in 0..N-1, are kept together.
 
     Parts that the index has stay as they are. `share` of the training images goes to each missing
     part; 0 stands for `default_share`. The same index, groups and seed give the same parts on
@@ -49,14 +50,17 @@ def partition(
         return index
     rows = index.rows(TRAIN)
     share = share or default_share(len(rows))
-    parts = index.parts.copy()
+    first_label = np.full(len(groups), len(index.classes))  # of each group
+    np.minimum.at(first_label, groups[rows], index.labels[rows])
+    part_of = np.full(len(groups), TRAIN, np.int8)
     # RandomState, not default_rng: numpy promises that its stream never changes.
     random = np.random.RandomState(seed)
     for label, name in enumerate(index.classes):
         members = rows[index.labels[rows] == label]
-        first, counts = _shuffle_groups(groups[members], random)
-        mixed = np.isin(first, groups[rows[index.labels[rows] < label]])
-        free = list(zip(first[~mixed].tolist(), counts[~mixed].tolist(), strict=True))
+        different, counts = np.unique(groups[members], return_counts=True)
+        order = random.permutation(len(different))
+        order = order[first_label[different[order]] == label]
+        free = list(zip(different[order].tolist(), counts[order].tolist(), strict=True))
         if len(free) <= len(missing):
             raise UsageError(
                 f"{index.origin}: class {escape(name)} has {len(members)} images, of which"
@@ -67,9 +71,10 @@ def partition(
         wanted = max(1, round(share * len(members)))
         for still_missing, part in zip(range(len(missing), 0, -1), missing, strict=True):
             chosen = _choose(free, wanted, spare=still_missing)
-            parts[rows[np.isin(groups[rows], [group for group, _ in chosen])]] = part
-            taken = set(chosen)
-            free = [entry for entry in free if entry not in taken]
+            part_of[[group for group, _ in chosen]] = part
+            free = [entry for entry in free if part_of[entry[0]] == TRAIN]
+    parts = index.parts.copy()
+    parts[rows] = part_of[groups[rows]]
     return replace(index, parts=parts)
 
 
@@ -87,13 +92,20 @@ def format_split(index: ImageIndex) -> str:
     return text.getvalue()
 
 
-def _shuffle_groups(
-    groups: NDArray[np.int64], random: np.random.RandomState
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the different groups in random order, and how many images each has."""
-    different, counts = np.unique(groups, return_counts=True)
-    order = random.permutation(len(different))
-    return different[order], counts[order]
+def restore_split(index: ImageIndex, file: Path) -> NDArray[np.int8]:
+    """Return the part of each row that a file of `format_split` notes, int8 (N,); -1 where none.
+
+    Raises:
+        MtfError: the file is missing or damaged.
+    """
+    try:
+        with file.open(encoding="utf-8", errors="surrogateescape", newline="") as lines:
+            parts = {row["path"]: PARTS.index(row["split"]) for row in csv.DictReader(lines)}
+    except (OSError, KeyError, ValueError) as error:
+        raise MtfError(
+            f"{file} is missing or damaged ({error}); remove it and run again"
+        ) from error
+    return np.array([parts.get(path, -1) for path in index.paths], np.int8)
 
 
 def _choose(free: list[tuple[int, int]], wanted: int, *, spare: int) -> list[tuple[int, int]]:

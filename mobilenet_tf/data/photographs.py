@@ -15,18 +15,23 @@ from pathlib import Path
 import numpy as np
 from msgspec import structs
 
-from mobilenet_tf.data.duplicates import group_alike
-from mobilenet_tf.data.exported import PREFIX, export_images
+from mobilenet_tf.data.exported import PREFIX, TABLE, export_images
 from mobilenet_tf.data.folder import index_images
 from mobilenet_tf.data.index import PARTS, TEST, TRAIN, VALIDATION, ImageIndex
-from mobilenet_tf.data.partition import SMALL_TEST_COUNT, default_share, format_split, partition
+from mobilenet_tf.data.partition import (
+    SMALL_TEST_COUNT,
+    default_share,
+    format_split,
+    partition,
+    restore_split,
+)
 from mobilenet_tf.data.sources import default_data_dir, refuse_photographs
 from mobilenet_tf.data.splits import Split
-from mobilenet_tf.data.stored import CACHE_FOLDER, check_unreadable, store_images, store_key
+from mobilenet_tf.data.stored import CACHE_FOLDER, check_unreadable, store_images
 from mobilenet_tf.data.survey import survey_images
 from mobilenet_tf.errors import UsageError
 from mobilenet_tf.files import write_text
-from mobilenet_tf.recipe import DataSettings, Recipe, load_recipe, recipe_names, replace_settings
+from mobilenet_tf.recipe import Recipe, load_recipe, recipe_names, replace_settings
 
 log = logging.getLogger(__name__)
 TRAINING_MARGIN = 1.15
@@ -59,33 +64,29 @@ class Photographs:
             cache=self.cache,
             unreadable_share=data.unreadable_share,
         )
-        record = f"{stored.folder.name}\n{format_split(stored.index)}"
-        digest = hashlib.sha256(record.encode(errors="surrogateescape")).hexdigest()
-        return Split(stored, stored.index.labels), digest
+        digest = hashlib.sha256(stored.folder.name.encode() + stored.rows.tobytes())
+        return Split(stored, stored.index.labels), digest.hexdigest()
 
 
-def find_source(data: DataSettings, data_dir: Path | None) -> Path | None:
-    """Return the folder or CSV file that a recipe names; None for a dataset of the catalog.
+def is_source(name: str) -> bool:
+    """Say whether what may be a recipe's name is a folder, a CSV file or a "tfds:NAME"."""
+    path = Path(name)
+    try:
+        found = name.startswith(PREFIX) or path.suffix.lower() == ".csv" or path.is_dir()
+    except (OSError, ValueError):  # no path
+        return False
+    return found and name not in recipe_names()
 
-    A set of tensorflow-datasets ("tfds:NAME") is written as files the first time.
+
+def open_source(name: str, data_dir: Path | None) -> Path:
+    """Return the folder or CSV file of images; a "tfds:NAME" is written as files the first time.
 
     Raises:
         as `exported.export_images` does.
     """
-    if data.path:
-        return Path(data.path).expanduser()
-    return export_images(data.name, data_dir) if data.name.startswith(PREFIX) else None
-
-
-def is_source(name: str) -> bool:
-    """Say whether what may be a recipe's name is a folder or a CSV file."""
-    path = Path(name)
-    if name in recipe_names():
-        return False
-    try:
-        return path.suffix.lower() == ".csv" or path.is_dir()
-    except (OSError, ValueError):  # no path
-        return False
+    if name.startswith(PREFIX):
+        return export_images(name, data_dir)
+    return Path(name).expanduser().resolve()
 
 
 def settle_source(recipe: Recipe, data_dir: Path | None) -> Recipe:
@@ -97,13 +98,16 @@ def settle_source(recipe: Recipe, data_dir: Path | None) -> Recipe:
     Raises:
         UsageError: the folder is not laid out as `folder.index_images` wants it.
     """
-    source = None if recipe.data.classes else find_source(recipe.data, data_dir)
-    if source is None:
+    named = recipe.data.path or recipe.data.name
+    if recipe.data.classes or not (recipe.data.path or named.startswith(PREFIX)):
         return recipe
-    index, source = index_images(source), source.resolve()
-    named = source.parent.name if source.name == "images.csv" else source.stem
-    name = re.sub(r"[^a-z0-9]+", "_", named.lower()).strip("_") or "images"
-    noted = {"name": name, "path": str(source), "classes": index.classes}
+    source = open_source(named, data_dir)
+    stem = source.parent.name if source.name == TABLE else source.stem
+    noted = {
+        "name": re.sub(r"[^a-z0-9]+", "_", stem.lower()).strip("_") or "images",
+        "path": str(source),
+        "classes": index_images(source).classes,
+    }
     return structs.replace(recipe, data=structs.replace(recipe.data, **noted))
 
 
@@ -160,7 +164,7 @@ def open_photographs(recipe: Recipe, data_dir: Path | None) -> Photographs:
     cache = root / CACHE_FOLDER
     if not all(index.has(part) for part in (TRAIN, VALIDATION, TEST)):
         index = _split_once(index, recipe, cache)
-    counts = [int((index.parts == part).sum()) for part in range(len(PARTS))]
+    counts = [len(index.rows(part)) for part in range(len(PARTS))]
     log.info(
         "%s: %d classes; %s images",
         source,
@@ -178,27 +182,20 @@ def open_photographs(recipe: Recipe, data_dir: Path | None) -> Photographs:
 
 
 def _split_once(index: ImageIndex, recipe: Recipe, cache: Path) -> ImageIndex:
-    """Return the index with every part filled, as remembered or newly made."""
-    state = f"{store_key(index, 0, 'crop')} {recipe.seed} {recipe.data.holdout_share}"
-    name = hashlib.sha256((state + format_split(index)).encode(errors="surrogateescape"))
-    remembered = cache / f"split-{name.hexdigest()[:32]}.txt"
-    if remembered.is_file():  # a digit for each row, X for what cannot be read
-        digits = np.frombuffer(remembered.read_bytes(), np.uint8)
-        readable = digits != ord("X")
-        parts = (digits - ord("0")).astype(np.int8)
-    else:
+    """Return the readable images with every part filled, as remembered or newly made."""
+    state = f"{index.fingerprint()} {recipe.seed} {recipe.data.holdout_share}"
+    remembered = cache / f"split-{hashlib.sha256(state.encode()).hexdigest()[:32]}.csv"
+    if not remembered.is_file():
         log.info("`mtf data check %s` says what is wrong with images before training", index.origin)
         survey = survey_images(index)
         check_unreadable(index, survey.reasons, recipe.data.unreadable_share)
         readable = survey.readable
         divided = partition(
             index.keep(readable),
-            group_alike(survey)[readable],
+            np.unique(survey.groups[readable], return_inverse=True)[1],
             seed=recipe.seed,
             share=recipe.data.holdout_share,
         )
-        parts = np.zeros(len(index), np.int8)
-        parts[readable] = divided.parts
-        digits = np.where(readable, parts + ord("0"), ord("X")).astype(np.uint8)
-        write_text(remembered, digits.tobytes().decode("ascii"))
-    return replace(index, parts=parts).keep(readable)
+        write_text(remembered, format_split(divided))
+    parts = restore_split(index, remembered)
+    return replace(index, parts=parts).keep(parts >= 0)

@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
-from mobilenet_tf.data.check import DataCheck, find_file
+from mobilenet_tf.data.check import find_file
 from mobilenet_tf.errors import UsageError
 from mobilenet_tf.files import write_text
 
@@ -17,15 +17,6 @@ def removed_folder(origin: Path) -> Path:
     """Return the folder that takes what is removed from a dataset: FOLDER-removed beside it."""
     whole = origin.resolve()
     return whole.with_name(f"{whole.name}-removed")
-
-
-def list_removals(check: DataCheck) -> list[tuple[str, str]]:
-    """Return (file, kind of finding) of all that is to be taken out, each file once."""
-    kinds: dict[str, str] = {}
-    for finding in check.findings:
-        for path in finding.removed:
-            kinds.setdefault(path, finding.kind)
-    return sorted(kinds.items())
 
 
 def move_out(origin: Path, paths: Iterable[str]) -> list[tuple[Path, Path]]:

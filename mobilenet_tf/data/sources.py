@@ -68,8 +68,9 @@ def find_dataset(name: str, data_dir: Path | None = None) -> DatasetStatus:
     """
     info = dataset_info(name)
     if not info.needs_download:
+        origin = "scikit-learn" if info.source == "scikit-learn" else "mobilenet-tf"
         return DatasetStatus(
-            name=name, ready=True, path=None, detail=f"comes with {_origin(info)}; no download"
+            name=name, ready=True, path=None, detail=f"comes with {origin}; no download"
         )
     root = default_data_dir() if data_dir is None else data_dir
     folder = prepared_folder(name, root)
@@ -117,18 +118,31 @@ def prepare_dataset(name: str, data_dir: Path | None = None) -> DatasetStatus:
     status = find_dataset(name, data_dir)
     if status.ready:
         return status
-    root = default_data_dir() if data_dir is None else data_dir
+    ensure_prepared(name, default_data_dir() if data_dir is None else data_dir)
+    return find_dataset(name, data_dir)
+
+
+def ensure_prepared(name: str, root: Path, instead: str = "") -> Path:
+    """Return the version folder of a dataset below `root`, downloaded first where it is missing.
+
+    Raises:
+        UsageError: `root` is a file or holds images; or it lacks the dataset and `instead` says
+            what to do about that other than to download it.
+        MtfError: the download or writing its result failed.
+    """
+    folder = prepared_folder(name, root)
+    if folder is not None:
+        return folder
+    refuse_photographs(root)
+    if instead:
+        raise UsageError(f"{root} does not hold {name}; {instead} to download it")
     if root.exists() and not root.is_dir():
         raise UsageError(f"{root} is a file; name a folder for datasets with --data-dir")
     download(name, root)
-    status = find_dataset(name, data_dir)
-    if not status.ready:
+    folder = prepared_folder(name, root)
+    if folder is None:
         raise MtfError(f"{name} was downloaded, but {root} does not hold it; try another folder")
-    return status
-
-
-def _origin(info: DatasetInfo) -> str:
-    return "scikit-learn" if info.source == "scikit-learn" else "mobilenet-tf"
+    return folder
 
 
 def refuse_photographs(root: Path) -> None:
@@ -162,15 +176,11 @@ def _load(name: str, part: str, data_dir: Path | None) -> Split:
     if name in _EMBEDDED:
         train, test = _EMBEDDED[name]()
         return train if part == "train" else test
-    folder = find_dataset(name, data_dir).path
-    if folder is None and data_dir is not None:
-        raise UsageError(
-            f"{data_dir} does not hold {name}; get it with"
-            f" `mtf datasets prepare {name} --data-dir {data_dir}`, or leave --data-dir out"
-        )
-    if folder is None:
-        folder = prepare_dataset(name).path
-    assert folder is not None  # noqa: S101  # prepare_dataset raises when it has none
+    root, instead = default_data_dir(), ""
+    if data_dir is not None:
+        prepare = f"mtf datasets prepare {name} --data-dir {data_dir}"
+        root, instead = data_dir, f"use `{prepare}`, or leave --data-dir out,"
+    folder = ensure_prepared(name, root, instead)
     return check_labels(_read(info, part, folder), info.class_count, f"{name} in {folder}")
 
 

@@ -10,11 +10,8 @@ pixels and the resize rule: a changed image makes a new store.
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
-import os
 import shutil
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -25,15 +22,15 @@ from numpy.typing import NDArray
 
 from mobilenet_tf.data.image import load_image
 from mobilenet_tf.data.index import ImageIndex
-from mobilenet_tf.data.parallel import map_in_threads
+from mobilenet_tf.data.parallel import map_files, reason_of
 from mobilenet_tf.errors import MtfError
-from mobilenet_tf.files import atomic_path, write_text
+from mobilenet_tf.files import atomic_path, read_json, write_json
 from mobilenet_tf.recipe import ResizeRule
 from mobilenet_tf.system.terminal import bar, escape
 
 log = logging.getLogger(__name__)
 CACHE_FOLDER = "mobilenet_tf_images"  # in the folder of datasets
-_FORMAT = 1  # changes with what the bytes of a record are
+_FORMAT = 2  # changes with what the bytes of a record are
 _SHARD_BYTES = 32 * 2**20
 _SPARE_BYTES = 2**30  # stays free on the disk
 _NAMED = 5
@@ -75,9 +72,23 @@ class StoredImages:
         Raises:
             MtfError: the store has been removed or damaged meanwhile.
         """
-        records = self.rows[key]
-        images = _read_records(self.folder, np.atleast_1d(records), self.resolution_px)
-        return images if np.ndim(records) else images[0]
+        rows = self.rows[key]
+        records = np.atleast_1d(rows)
+        images = np.empty((len(records), *self.shape[1:]), np.uint8)
+        shards, places = np.divmod(records, _per_shard(self.resolution_px))
+        for number in np.unique(shards).tolist():
+            path = _shard(self.folder, number)
+            try:
+                with path.open("rb", buffering=0) as file:
+                    for position in np.flatnonzero(shards == number).tolist():
+                        file.seek(int(places[position]) * images[0].nbytes)
+                        if file.readinto(images[position].data) != images[0].nbytes:
+                            raise MtfError(f"{path} is cut off; remove {self.folder} and run again")
+            except OSError as error:
+                raise MtfError(
+                    f"cannot read {path}: {error.strerror}; run again to decode the images anew"
+                ) from error
+        return images if np.ndim(rows) else images[0]
 
 
 def store_images(
@@ -96,41 +107,34 @@ def store_images(
     Raises:
         MtfError: more than `unreadable_share` of the images cannot be read, or the disk is full.
     """
-    folder = cache / store_key(index, resolution_px, rule)
-    record_bytes = resolution_px * resolution_px * 3
-    per_shard = records_per_shard(resolution_px)
-    starts = range(0, len(index), per_shard)
-    missing = [start for start in starts if not _shard(folder, start // per_shard).is_file()]
-    _check_space(cache, sum(min(per_shard, len(index) - s) for s in missing) * record_bytes)
-    load = partial(_load, side_px=resolution_px, rule=rule)
-    rows = [range(start, min(start + per_shard, len(index))) for start in missing]
-    with bar("decoding images", sum(map(len, rows))) as advance:
-        for these in rows:
-            images = map_in_threads(load, map(index.path, these))
-            _write_shard(folder, these.start // per_shard, images, record_bytes)
-            advance(len(these))
-    reasons = {
-        start + int(row): reason
-        for start in starts
-        for row, reason in _read_reasons(folder, start // per_shard).items()
-    }
+    key = f"{_FORMAT} {resolution_px} {rule} {index.fingerprint()}"
+    folder = cache / hashlib.sha256(key.encode()).hexdigest()[:32]
+    step, record_bytes = _per_shard(resolution_px), resolution_px * resolution_px * 3
+    starts = [s for s in range(0, len(index), step) if not _shard(folder, s // step).is_file()]
+    missing = [range(start, min(start + step, len(index))) for start in starts]
+    _check_space(cache, sum(map(len, missing)) * record_bytes)
+    noted = folder / "unreadable.json"
+    reasons = read_json(noted, dict[int, str], f"remove {folder}") if noted.is_file() else {}
+    reasons = {row: reason for row, reason in reasons.items() if row // step * step not in starts}
+    load = partial(load_image, height_px=resolution_px, width_px=resolution_px, rule=rule)
+    with bar("decoding images", sum(map(len, missing))) as advance:
+        for rows in missing:
+            images = map_files(load, map(index.path, rows))
+            with atomic_path(_shard(folder, rows.start // step)) as temporary:
+                with temporary.open("wb") as file:
+                    for row, image in zip(rows, images, strict=True):
+                        if isinstance(image, MtfError):
+                            reasons[row] = reason_of(image, index.path(row))
+                            file.write(bytes(record_bytes))
+                        else:
+                            file.write(image.data)
+                if reasons:  # before the shard takes its name: it is never there without them
+                    write_json(noted, reasons)
+            advance(len(rows))
     check_unreadable(index, reasons, unreadable_share)
     readable = np.ones(len(index), bool)
     readable[list(reasons)] = False
     return StoredImages(folder, index.keep(readable), np.flatnonzero(readable), resolution_px)
-
-
-def store_key(index: ImageIndex, resolution_px: int, rule: ResizeRule) -> str:
-    """Return the digest that a store of these images is named by."""
-    digest = hashlib.sha256(f"{_FORMAT} {resolution_px} {rule}\n".encode())
-    for row, path in enumerate(index.paths):
-        digest.update(os.fsencode(path) + _state(index.path(row)))
-    return digest.hexdigest()[:32]
-
-
-def records_per_shard(resolution_px: int) -> int:
-    """Return how many images of a resolution one shard holds."""
-    return max(1, _SHARD_BYTES // (resolution_px * resolution_px * 3))
 
 
 def check_unreadable(index: ImageIndex, reasons: dict[int, str], share: float) -> None:
@@ -145,91 +149,27 @@ def check_unreadable(index: ImageIndex, reasons: dict[int, str], share: float) -
         f"{escape(str(index.path(row)))} {escape(reason)}"
         for row, reason in sorted(reasons.items())[:_NAMED]
     ]
-    more = f"\nand {len(reasons) - _NAMED} more" if len(reasons) > _NAMED else ""
     if len(reasons) > share * len(index):
         raise MtfError(
             f"{len(reasons)} of {len(index)} images in {index.origin} cannot be read, more than"
             f" {share:.1%}; the first: {named[0]}. `mtf data check {index.origin}` lists them, and"
             " data.unreadable_share allows more"
         )
+    named += [f"and {len(reasons) - _NAMED} more"] if len(reasons) > _NAMED else []
     log.warning(
         "left out %d of %d images, which cannot be read:\n%s",
         len(reasons),
         len(index),
-        "\n".join(named) + more,
+        "\n".join(named),
     )
 
 
-def _state(path: Path) -> bytes:
-    try:
-        state = path.stat()
-    except OSError:
-        return b" gone\n"
-    return f" {state.st_size} {state.st_mtime_ns}\n".encode()
+def _per_shard(resolution_px: int) -> int:
+    return max(1, _SHARD_BYTES // (resolution_px * resolution_px * 3))
 
 
 def _shard(folder: Path, number: int) -> Path:
     return folder / f"{number:05d}.u8"
-
-
-def _reasons_file(folder: Path, number: int) -> Path:
-    return folder / f"{number:05d}.json"
-
-
-def _load(path: Path, side_px: int, rule: ResizeRule) -> NDArray[np.uint8] | str:
-    """Return the image in a file, or why it cannot be read."""
-    try:
-        return load_image(path, side_px, side_px, rule)
-    except MtfError as error:
-        return str(error).removeprefix(f"{path} ")
-    except OSError as error:
-        return f"cannot be read: {error.strerror}"
-
-
-def _write_shard(
-    folder: Path, number: int, images: Iterable[NDArray[np.uint8] | str], record_bytes: int
-) -> None:
-    """Write one shard; what cannot be read holds zeros, and its reason stands beside the shard."""
-    reasons = {}
-    with atomic_path(_shard(folder, number)) as temporary:
-        with temporary.open("wb") as file:
-            for row, image in enumerate(images):
-                if isinstance(image, str):
-                    reasons[row] = image
-                    file.write(bytes(record_bytes))
-                else:
-                    file.write(image.data)
-        if reasons:  # before the shard takes its name: it is never there without them
-            write_text(_reasons_file(folder, number), json.dumps(reasons))
-
-
-def _read_reasons(folder: Path, number: int) -> dict[str, str]:
-    path = _reasons_file(folder, number)
-    reasons: dict[str, str] = json.loads(path.read_text("utf-8")) if path.is_file() else {}
-    return reasons
-
-
-def _read_records(
-    folder: Path, records: NDArray[np.int64], resolution_px: int
-) -> NDArray[np.uint8]:
-    """Return the records uint8 (len(records), R, R, 3), each shard opened once."""
-    images = np.empty((len(records), resolution_px, resolution_px, 3), np.uint8)
-    per_shard, record_bytes = records_per_shard(resolution_px), images[:1].nbytes
-    shards, places = np.divmod(records, per_shard)
-    for number in np.unique(shards).tolist():
-        path = _shard(folder, number)
-        try:
-            with path.open("rb", buffering=0) as file:
-                for position in np.flatnonzero(shards == number).tolist():
-                    file.seek(int(places[position]) * record_bytes)
-                    read = file.readinto(images[position].data)
-                    if read != record_bytes:
-                        raise MtfError(f"{path} is cut off; remove {folder} and run again")
-        except OSError as error:
-            raise MtfError(
-                f"cannot read {path}: {error.strerror}; run again to decode the images anew"
-            ) from error
-    return images
 
 
 def _check_space(cache: Path, needed_bytes: int) -> None:

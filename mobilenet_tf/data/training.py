@@ -41,10 +41,9 @@ def load_training_data(recipe: Recipe, data_dir: Path | None) -> TrainingData:
     with terminal.bar(f"loading {recipe.data.name}", None):
         images = load_training_split(recipe.data.name, data_dir)
     train, validation = hold_out_validation(images, recipe.data.validation_count, recipe.seed)
-    fingerprints = {"train": fingerprint(train)}
-    if not len(validation.labels):
-        return TrainingData(train, None, fingerprints)
-    return TrainingData(train, validation, fingerprints | {"validation": fingerprint(validation)})
+    parts = {"train": train} | ({"validation": validation} if len(validation) else {})
+    fingerprints = {name: fingerprint(part) for name, part in parts.items()}
+    return TrainingData(train, parts.get("validation"), fingerprints)
 
 
 def choose_calibration(train: Split, count: int, resolution_px: int, seed: int) -> np.ndarray:

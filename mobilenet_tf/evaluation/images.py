@@ -9,9 +9,7 @@ from typing import Literal
 
 import numpy as np
 
-from mobilenet_tf.data.contact_sheet import make_thumbnail
 from mobilenet_tf.data.index import ImageIndex
-from mobilenet_tf.data.parallel import map_in_threads
 from mobilenet_tf.errors import MtfError, UsageError
 from mobilenet_tf.evaluation.calibration import (
     Bin,
@@ -225,12 +223,11 @@ def describe_predictions(
     )
 
 
-def make_thumbnails(evaluation: Evaluation) -> dict[str, str]:
-    """Return a small copy of every image that an evaluation names, as a data: address."""
+def list_shown(evaluation: Evaluation) -> list[str]:
+    """Return the paths of all images that an evaluation names."""
     surest = evaluation.unknown.surest if evaluation.unknown else ()
     named = (evaluation.worst_mistakes, evaluation.least_sure, evaluation.label_errors, surest)
-    paths = list(dict.fromkeys(image.path for images in named for image in images))
-    return dict(zip(paths, map_in_threads(make_thumbnail, map(Path, paths)), strict=True))
+    return [image.path for images in named for image in images]
 
 
 def _settle_threshold(

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from mobilenet_tf.data.image import load_image
-from mobilenet_tf.data.parallel import map_in_threads
+from mobilenet_tf.data.parallel import map_files
 from mobilenet_tf.errors import MtfError
 from mobilenet_tf.evaluation.labels import read_labels
 from mobilenet_tf.tflite.interpreter import Classifier
@@ -73,7 +73,7 @@ class Predictor:
         """Yield each image and its probabilities (C,), or why it cannot be read, in order."""
         waiting = iter(images)
         while chunk := list(islice(waiting, _IMAGES_AT_A_TIME)):
-            read = list(map_in_threads(self._read, chunk))
+            read = list(map_files(self._read, chunk))
             pixels = [image for image in read if isinstance(image, np.ndarray)]
             rows: Iterator[np.ndarray] = iter(())
             if pixels:
@@ -94,14 +94,9 @@ class Predictor:
             unsure = None if self.threshold is None else bool(row.max() < self.threshold)
             yield Prediction(path, self._rank(row, top), unsure)
 
-    def _read(self, path: Path) -> np.ndarray | MtfError:
+    def _read(self, path: Path) -> np.ndarray:
         height_px, width_px, _ = self._classifier.input_shape
-        try:
-            return load_image(path, height_px, width_px, self._info.resize)
-        except MtfError as error:
-            return error
-        except OSError as error:  # a folder that may not be read, a name that is too long
-            return MtfError(f"{path} cannot be read: {error.strerror}")
+        return load_image(path, height_px, width_px, self._info.resize)
 
     def _rank(self, row: np.ndarray, top: int) -> tuple[ClassScore, ...]:
         best = np.argsort(-row, kind="stable")[:top]  # of equal ones the first class first

@@ -9,7 +9,8 @@ import numpy as np
 
 from mobilenet_tf.data.image import load_alternatives
 from mobilenet_tf.data.index import ImageIndex
-from mobilenet_tf.data.parallel import map_in_threads
+from mobilenet_tf.data.parallel import map_files
+from mobilenet_tf.errors import MtfError
 from mobilenet_tf.evaluation.test_time import PredictFn
 from mobilenet_tf.recipe import ResizeRule
 from mobilenet_tf.runs.results import Preparations
@@ -30,8 +31,11 @@ def score_preparations(
     load = partial(load_alternatives, side_px=side_px, rule=rule)
     right: Counter[str] = Counter()
     turned = 0
-    loaded = map_in_threads(load, map(index.path, rows))
-    for row, (ways, is_turned) in zip(track(rows, "other preparations"), loaded, strict=True):
+    loaded = map_files(load, map(index.path, rows))
+    for row, found in zip(track(rows, "other preparations"), loaded, strict=True):
+        if isinstance(found, MtfError):
+            raise found
+        ways, is_turned = found
         predicted = predict(np.stack(list(ways.values()))).argmax(-1) == index.labels[row]
         right.update(dict(zip(ways, predicted.tolist(), strict=True)))
         turned += is_turned

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,8 +9,8 @@ import numpy as np
 
 from mobilenet_tf.data.folder import index_images
 from mobilenet_tf.data.index import PARTS, TEST, TRAIN, VALIDATION, ImageIndex
-from mobilenet_tf.data.partition import SPLIT_FILE
-from mobilenet_tf.errors import MtfError, UsageError
+from mobilenet_tf.data.partition import SPLIT_FILE, restore_split
+from mobilenet_tf.errors import UsageError
 from mobilenet_tf.runs.folder import RunFolder
 from mobilenet_tf.runs.results import ExportMetrics
 from mobilenet_tf.zoo.shelf import find_tflite
@@ -52,7 +51,8 @@ def choose_images(model: Path, images: Path | None, part: str | None) -> tuple[I
         raise UsageError(f"there are no images to evaluate {model} on; name a folder of them")
     index = index_images(origin, to_train=False)
     if own is not None and origin.resolve() == own.resolve():
-        index = _restore_split(index, run.stage("train") / SPLIT_FILE)
+        parts = restore_split(index, run.stage("train") / SPLIT_FILE)
+        index = replace(index, parts=np.where(parts < 0, TEST, parts).astype(np.int8))  # new ones
         held_out = index.parts != TRAIN
     else:
         best = next((p for p in (TEST, VALIDATION) if index.has(p)), TRAIN)
@@ -65,14 +65,3 @@ def choose_images(model: Path, images: Path | None, part: str | None) -> tuple[I
         raise UsageError(f"{origin} has no {part or 'held-out'} images; choose another --part")
     names = [name for number, name in enumerate(PARTS) if (index.parts[chosen] == number).any()]
     return index.keep(chosen), "" if set(index.parts) == {TRAIN} else " and ".join(names)
-
-
-def _restore_split(index: ImageIndex, file: Path) -> ImageIndex:
-    """Return an index with the parts that training has written down; other images are new."""
-    try:
-        with file.open(encoding="utf-8", errors="surrogateescape", newline="") as lines:
-            parts = {row["path"]: PARTS.index(row["split"]) for row in csv.DictReader(lines)}
-    except (OSError, KeyError, ValueError) as error:
-        raise MtfError(f"{file} is missing or damaged ({error}); train the run again") from error
-    known = [parts.get(path, TEST) for path in index.paths]
-    return replace(index, parts=np.array(known, np.int8))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from mobilenet_tf.pipeline.origins import TEACHER, WEIGHTS
+from mobilenet_tf.pipeline.origins import SETTINGS
 from mobilenet_tf.pipeline.plan import Plan
 from mobilenet_tf.pipeline.stages import Stage, wanted_needs
 from mobilenet_tf.recipe import list_differences, settings_of, with_defaults
@@ -49,7 +49,7 @@ def check_state(stage: Stage, plan: Plan) -> State:
 def find_stale_input(stage: Stage, plan: Plan, result: StageResult[Any]) -> str | None:
     """Return what has changed before a finished stage since it was made; None if nothing.
 
-    A teacher or initial weights that are gone have not changed what was trained from them.
+    Images, a teacher or initial weights that are gone have not changed what came of them.
     """
     run = plan.run
     needs = wanted_needs(stage, run, plan.recipe)
@@ -58,10 +58,10 @@ def find_stale_input(stage: Stage, plan: Plan, result: StageResult[Any]) -> str 
             return f"{name} is new"
         if not run.is_finished(name) or result.inputs[name] != run.digest(name):
             return f"{name} was made again"
-    gone = sorted(set(result.inputs) - {*needs, TEACHER, WEIGHTS})
+    gone = sorted(set(result.inputs) - {*needs, *SETTINGS})
     if gone:
         return f"{gone[0]} is no longer part of the recipe"
     for name, origin in plan.origins.items():
         if name in result.inputs and origin.sha256 not in (None, result.inputs[name]):
-            return f"train.{name} {origin.path} has changed since"
+            return f"{SETTINGS[name]} {origin.path} has changed since"
     return None

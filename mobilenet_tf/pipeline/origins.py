@@ -1,6 +1,6 @@
-"""What training comes from: a finished run that teaches it, or weights that were trained before.
+"""What training comes from: one's own images, a run that teaches, weights that were trained before.
 
-Each is found, checked and identified by the SHA-256 of its weights, without TensorFlow.
+Each is found, checked and identified by a SHA-256, without TensorFlow.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 
+from mobilenet_tf.data.folder import index_images
 from mobilenet_tf.errors import MtfError, UsageError
 from mobilenet_tf.files import hash_file
 from mobilenet_tf.models.keras_file import SUFFIXES, read_keras_file
@@ -21,26 +22,48 @@ from mobilenet_tf.runs.folder import RunFolder
 from mobilenet_tf.runs.names import weights_name
 from mobilenet_tf.zoo import shelf
 
-# Among the inputs of a train stage, where it has them: SHA-256 of the weights of each.
-TEACHER, WEIGHTS = "teacher", "weights"
+# Among the inputs of a train stage, where it has them: SHA-256 of the weights or the index of each.
+TEACHER, WEIGHTS, IMAGES = "teacher", "weights", "images"
+SETTINGS = {TEACHER: "train.teacher", WEIGHTS: "train.weights", IMAGES: "data.path"}
 SHAPING = ("name", "alpha", "head_units", "block_count")  # of weights, among a model's settings
 
 
 @dataclass(frozen=True)
 class Origin:
-    """The run of a teacher or a file of weights; `error` says why training cannot use it.
+    """The run of a teacher, a file of weights or a folder of images; `error` says what is wrong.
 
     What was trained from it stays valid without it: the error is raised where training begins.
     """
 
     path: Path
-    sha256: str | None  # of its weights, None where they are gone
+    sha256: str | None  # None where it is gone
     error: MtfError | None = None
 
     @property
     def source(self) -> str:
         """Where the weights come from: the address of published ones, else the path."""
         return describe(self.path)
+
+
+def find_origins(run: RunFolder, recipe: Recipe, variant: Variant) -> dict[str, Origin]:
+    """Return all that float training comes from, by its name among the inputs of a train stage."""
+    found = {
+        IMAGES: find_images(recipe),
+        TEACHER: find_teacher(run, recipe),
+        WEIGHTS: find_weights(run, recipe, variant),
+    }
+    return {name: origin for name, origin in found.items() if origin is not None}
+
+
+def find_images(recipe: Recipe) -> Origin | None:
+    """Return the folder or the CSV file that `data.path` names; None if it names none."""
+    if not recipe.data.path:
+        return None
+    source = Path(recipe.data.path)
+    try:
+        return Origin(source, index_images(source).fingerprint())
+    except MtfError as error:
+        return Origin(source, None, error)
 
 
 def find_teacher(run: RunFolder, recipe: Recipe) -> Origin | None:

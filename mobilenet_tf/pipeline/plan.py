@@ -10,7 +10,7 @@ from mobilenet_tf.data.catalog import DatasetInfo, recipe_dataset
 from mobilenet_tf.data.photographs import settle_source
 from mobilenet_tf.models.variant import Variant
 from mobilenet_tf.pipeline.checks import check_machine, check_recipe
-from mobilenet_tf.pipeline.origins import TEACHER, WEIGHTS, Origin, find_teacher, find_weights
+from mobilenet_tf.pipeline.origins import Origin, find_origins
 from mobilenet_tf.recipe import Recipe
 from mobilenet_tf.runs.folder import RunFolder
 from mobilenet_tf.runs.names import recipe_variant
@@ -41,7 +41,7 @@ class Plan:
     origins: Mapping[str, Origin] = field(default_factory=dict)
 
     def check_training(self) -> None:
-        """Refuse float training that could not start here: teacher, weights or bfloat16."""
+        """Refuse float training that could not start here: its origins, or bfloat16."""
         check_machine(self.recipe)
         for origin in self.origins.values():
             if origin.error is not None:
@@ -49,7 +49,7 @@ class Plan:
 
 
 def make_plan(run: RunFolder, recipe: Recipe, *, data_dir: Path | None = None) -> Plan:
-    """Return the plan of a run with `recipe`; nothing is written, and no images are loaded.
+    """Return the plan of a run with `recipe`; nothing is written, and no image is decoded.
 
     Raises:
         UsageError: the recipe contradicts itself, or an untrained run cannot be trained.
@@ -59,8 +59,7 @@ def make_plan(run: RunFolder, recipe: Recipe, *, data_dir: Path | None = None) -
     dataset = recipe_dataset(recipe)
     variant = recipe_variant(recipe)
     check_recipe(recipe, variant, dataset)
-    found = {TEACHER: find_teacher(run, recipe), WEIGHTS: find_weights(run, recipe, variant)}
-    origins = {name: origin for name, origin in found.items() if origin is not None}
+    origins = find_origins(run, recipe, variant)
     plan = Plan(run, recipe, variant, dataset, data_dir, origins)
     if not run.is_finished("train"):
         plan.check_training()

@@ -148,7 +148,7 @@ def _begin_partial(
     held = run.partial_settings(stage.name) if begun and not rerun.overwrite else None
     if begun and (held is None or _is_from_other_weights(held, asked)):
         kept = run.set_aside(partial)
-        why = "" if rerun.overwrite else " was begun from other weights; it"
+        why = "" if rerun.overwrite else " was begun from other weights or images; it"
         log.info("%s: the unfinished one%s is now %s", stage.name, why, kept)
         held = None
     if held is None:

@@ -27,7 +27,7 @@ PAIRS_SHOWN = 12
 
 
 def render_evaluation(evaluation: Evaluation, thumbnails: Mapping[str, str]) -> str:
-    """Return the page, HTML; `thumbnails` are data: addresses by path, "" for none."""
+    """Return the page, HTML; `thumbnails` are data: addresses by path."""
     names = [figures.name for figures in evaluation.classes]
     return render(
         "evaluation.html.jinja",

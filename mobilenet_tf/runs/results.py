@@ -298,7 +298,9 @@ class StageRecord(Record, Generic[M_co], frozen=True, kw_only=True):
     machine: Machine
     versions: dict[str, str]
     data: dict[str, str]  # split -> fingerprint
-    inputs: dict[str, str]  # stage -> SHA-256 of its result.json; teacher, weights -> of theirs
+    inputs: dict[
+        str, str
+    ]  # stage -> SHA-256 of its result.json; images, teacher, weights -> of theirs
     started_at: str  # ISO 8601, UTC
     wall_time_s: Amount
     metrics: M_co

@@ -14,14 +14,12 @@ from PIL import Image
 
 from mobilenet_tf.data import stored
 from mobilenet_tf.data.catalog import recipe_dataset
-from mobilenet_tf.data.duplicates import find_exact_pairs, find_near_pairs, group_alike, is_flat
 from mobilenet_tf.data.folder import index_images
 from mobilenet_tf.data.image import load_image
 from mobilenet_tf.data.index import TEST, TRAIN, VALIDATION
 from mobilenet_tf.data.partition import default_share, format_split, partition
 from mobilenet_tf.data.photographs import (
     choose_recipe,
-    find_source,
     is_source,
     open_photographs,
     settle_source,
@@ -49,12 +47,12 @@ def alike(tmp_path: Path, make_folder: Make, save_photo: Make) -> Path:
 def test_equal_and_similar_images_are_found_and_others_are_not(alike: Path) -> None:
     survey = survey_images(index_images(alike))
     paths = survey.index.paths
-    assert [[paths[i] for i in pair] for pair in find_exact_pairs(survey)] == [
+    assert [[paths[i] for i in pair] for pair in survey.exact_pairs.tolist()] == [
         ["a/0.png", "a/copy.png"]
     ]
-    near = {paths[i] for pair in find_near_pairs(survey).tolist() for i in pair}
+    near = {paths[i] for pair in survey.near_pairs.tolist() for i in pair}
     assert near == {"a/0.png", "a/copy.png", "a/small.jpg", "a/zdark.png"}
-    groups = group_alike(survey)
+    groups = survey.groups
     assert len(set(groups.tolist())) == len(paths) - 3
 
 
@@ -65,8 +63,8 @@ def test_images_of_one_colour_are_not_alike(tmp_path: Path) -> None:
             tmp_path / f"{number % 2}/{number}.png"
         )
     survey = survey_images(index_images(tmp_path))
-    assert is_flat(survey).all()
-    assert not len(find_near_pairs(survey))
+    assert survey.flat.all()
+    assert not len(survey.near_pairs)
 
 
 def test_a_survey_tells_size_mode_turn_and_why_not(tmp_path: Path, save_photo: Make) -> None:
@@ -81,15 +79,15 @@ def test_a_survey_tells_size_mode_turn_and_why_not(tmp_path: Path, save_photo: M
     survey = survey_images(index_images(tmp_path))
     assert survey.readable.tolist() == [True, True, False, False]
     assert set(survey.reasons) == {2, 3}
-    assert survey.sizes[:2].tolist() == [[40, 48], [9, 7]]
-    assert survey.modes[:2] == ("RGB", "L")
-    assert survey.turned.tolist() == [True, False, False, False]
+    assert survey.looks["size"][:2].tolist() == [[40, 48], [9, 7]]
+    assert survey.looks["mode"].tolist() == ["RGB", "L", "", ""]
+    assert survey.looks["turned"].tolist() == [True, False, False, False]
 
 
 @pytest.mark.parametrize("seed", range(8))
 def test_a_split_holds_every_class_and_keeps_groups_together(alike: Path, seed: int) -> None:
     index = index_images(alike)
-    groups = group_alike(survey_images(index))
+    groups = survey_images(index).groups
     divided = partition(index, groups, seed=seed)
     for part in (TRAIN, VALIDATION, TEST):
         assert set(divided.labels[divided.rows(part)].tolist()) == {0, 1}
@@ -181,7 +179,7 @@ def test_what_was_decoded_and_split_once_is_used_again(
     decoded: list[Path] = []
     load = stored.load_image
     monkeypatch.setattr(
-        stored, "load_image", lambda path, *rest: decoded.append(path) or load(path, *rest)
+        stored, "load_image", lambda path, **rest: decoded.append(path) or load(path, **rest)
     )
     again, same = open_photographs(settings(alike), tmp_path / "data").split(TRAIN)
     assert len(decoded) == 3
@@ -247,7 +245,6 @@ def test_a_recipe_notes_what_must_be_known_of_its_folder(alike: Path) -> None:
     info = recipe_dataset(settled)
     assert (info.name, info.classes, info.source) == ("alike", ("a", "b"), "folder")
     named = load_recipe("quickstart")
-    assert find_source(named.data, None) is None
     assert settle_source(named, None) is named
     assert recipe_dataset(named).name == "digits"
 
@@ -278,6 +275,7 @@ def test_a_folder_of_images_is_told_from_a_recipe(
 ) -> None:
     assert is_source(str(alike))
     assert is_source("labels.csv")
+    assert is_source("tfds:oxford_flowers102")
     assert not is_source("quickstart")
     assert not is_source("missing.toml")
     assert not is_source("x" * 5000)
@@ -287,7 +285,7 @@ def test_a_folder_of_images_is_told_from_a_recipe(
 def test_real_photographs_hold_a_pair_under_two_labels(clothing_dir: Path) -> None:
     survey = survey_images(index_images(clothing_dir))
     assert survey.readable.all()
-    pairs = find_near_pairs(survey)
+    pairs = survey.near_pairs
     assert len(pairs) == 2
     labels = survey.index.labels[pairs]
     assert (labels[:, 0] != labels[:, 1]).sum() == 1

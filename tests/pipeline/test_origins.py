@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -100,3 +101,27 @@ def test_unusable_weights_are_refused_before_a_folder_is_made(kind: str, tmp_pat
     with pytest.raises(UsageError, match=r"some\.safetensors"):
         make_plan(run, load_recipe("quickstart", (f"train.weights={file}",)))
     assert not run.path.exists()
+
+
+def test_changed_images_make_all_that_came_of_them_out_of_date(bench: Any, tmp_path: Path) -> None:
+    folder = tmp_path / "images"
+    for name in ("a/1.png", "a/2.png", "b/1.png"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(b"not looked at")
+    bench.set(f"data.path={folder}")
+    bench.recipe = bench.plan().recipe
+    bench.pipeline()
+    bench.pipeline()
+    assert bench.ran == []
+    (folder / "b/2.png").write_bytes(b"")
+    bench.pipeline()
+    assert bench.ran == ALL
+    assert any("data.path" in message for message in bench.messages)
+    (folder / "b/2.png").write_bytes(b"another")
+    bench.pipeline()
+    assert bench.ran == ALL
+    shutil.rmtree(folder)  # a finished run needs them no more
+    bench.pipeline()
+    assert bench.ran == []
+    with pytest.raises(UsageError, match="images does not exist"):
+        bench.pipeline(overwrite=True)
