@@ -16,7 +16,7 @@ from mobilenet_tf.data.index import PART_NAMES, PARTS
 from mobilenet_tf.data.sources import default_data_dir, ensure_prepared, import_tfds
 from mobilenet_tf.data.stored import CACHE_FOLDER
 from mobilenet_tf.errors import MtfError, UsageError
-from mobilenet_tf.files import write_error, write_text
+from mobilenet_tf.files import write_text, writing
 from mobilenet_tf.system.terminal import escape, track
 
 PREFIX = "tfds:"
@@ -41,7 +41,8 @@ def export_images(name: str, data_dir: Path | None = None) -> Path:
     folder = ensure_prepared(name, root, "" if data_dir is None else "leave --data-dir out")
     target = root / CACHE_FOLDER / f"{name.replace('/', '-')}-{folder.name}" / TABLE
     if not target.is_file():  # it is written last
-        _export(folder, target)
+        with writing(target):
+            _export(folder, target)
     return target
 
 
@@ -69,10 +70,8 @@ def _export(folder: Path, target: Path) -> None:
                         path = _write(target.parent, f"{part}/{number:07d}", example[image].numpy())
                         writer.writerow([path, classes[index], part])
         write_text(target, table.getvalue())
-    except MtfError:
+    except (MtfError, OSError):
         raise
-    except OSError as error:
-        raise write_error(target, error) from error
     except Exception as error:  # JSON, protobuf, TFRecord: each has its own kinds of failure
         raise MtfError(
             f"{folder} is damaged ({str(error).splitlines()[0][:200]}); delete it and run again"
