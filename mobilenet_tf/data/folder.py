@@ -25,6 +25,7 @@ CLASSES_MAX = 10_000
 IMAGE_SUFFIXES = frozenset(
     (".jpg", ".jpeg", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif")
 )
+ARCHIVES = (".zip", ".tar", ".gz", ".tgz")
 Row = tuple[str, str, int]  # path, class, part
 _HIDDEN = (".", "__MACOSX")
 _LOOKED_AT = 5000  # entries, before a folder is said to hold no image
@@ -48,8 +49,7 @@ def index_images(origin: Path, *, to_train: bool = True) -> ImageIndex:
     elif origin.suffix.lower() == ".csv":
         root, (rows, ignored) = origin.parent, (_read_csv(origin), [])
     else:
-        packed = origin.suffix.lower() in (".zip", ".tar", ".gz", ".tgz")
-        unpack = "; unpack it first" if packed else ""
+        unpack = "; unpack it first" if origin.suffix.lower() in ARCHIVES else ""
         raise UsageError(f"{origin} is neither a folder nor a .csv file{unpack}. {_WANTED}")
     names = {name for _, name, _ in rows}
     _check_names(names, origin, least=2 if to_train else 1)
@@ -166,7 +166,7 @@ def _read_folder(root: Path, to_train: bool) -> tuple[list[Row], list[str]]:
     for path, entry in _walk(root, depth):
         *above, name = path.split("/")
         if len(above) == depth and entry.is_dir():
-            _refuse_nested(root / path, root)
+            _refuse_nested(root / path)
         elif len(above) == depth and is_image_name(name) and entry.is_file():
             rows.append((path, above[-1], parts.get(above[0], TRAIN)))
             empty.pop("/".join(above), None)
@@ -222,12 +222,13 @@ def _check_parts(root: Path, parts: dict[str, int], tops: list[str], to_train: b
             )
 
 
-def _refuse_nested(folder: Path, root: Path) -> NoReturn:
-    meant = folder.parent if folder.parent.parent == root else folder.parent.parent
+def _refuse_nested(folder: Path) -> NoReturn:
+    instead = "move its images up, or list them in a CSV file (path,label)"
+    for image in list_images(folder)[:1]:
+        meant = escape(str(image.parent.parent))
+        instead += f", or give {meant} if that is the folder that you mean"
     raise UsageError(
-        f"{escape(str(folder))} is a folder inside the folder of a class; {_WANTED}. Move its"
-        f" images up, list them in a CSV file (path,label), or give {escape(str(meant))} if that is"
-        " the folder that you mean"
+        f"{escape(str(folder))} is a folder inside the folder of a class; {_WANTED}; {instead}"
     )
 
 

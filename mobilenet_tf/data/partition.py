@@ -63,8 +63,8 @@ def partition(
         free = list(zip(different[order].tolist(), counts[order].tolist(), strict=True))
         if len(free) <= len(missing):
             raise UsageError(
-                f"{index.origin}: class {escape(name)} has {len(members)} images, of which"
-                f" {len(free)} are different; {len(missing) + 1} are needed, one for each of train,"
+                f"{index.origin}: class {escape(name)} has too few different images,"
+                f" {len(free)}; {len(missing) + 1} are needed, one for each of train,"
                 f" {' and '.join(PARTS[part] for part in sorted(missing))}: add some or remove the"
                 " class"
             )

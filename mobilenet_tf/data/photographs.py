@@ -16,7 +16,7 @@ import numpy as np
 from msgspec import structs
 
 from mobilenet_tf.data.exported import PREFIX, TABLE, export_images
-from mobilenet_tf.data.folder import index_images
+from mobilenet_tf.data.folder import ARCHIVES, index_images
 from mobilenet_tf.data.index import PARTS, TEST, TRAIN, VALIDATION, ImageIndex
 from mobilenet_tf.data.partition import (
     SMALL_TEST_COUNT,
@@ -69,10 +69,11 @@ class Photographs:
 
 
 def is_source(name: str) -> bool:
-    """Say whether what may be a recipe's name is a folder, a CSV file or a "tfds:NAME"."""
+    """Say whether what may be a recipe's name is meant as images: a folder, CSV or "tfds:NAME"."""
     path = Path(name)
     try:
-        found = name.startswith(PREFIX) or path.suffix.lower() == ".csv" or path.is_dir()
+        found = name.startswith(PREFIX) or name.endswith("/") or path.is_dir()
+        found = found or path.suffix.lower() in (".csv", *ARCHIVES)
     except (OSError, ValueError):  # no path
         return False
     return found and name not in recipe_names()

@@ -24,24 +24,24 @@ def score_preparations(
 ) -> Preparations:
     """Return the accuracy of `predict` on up to 1,000 images of an index, spread over it evenly.
 
-    Raises:
-        MtfError: an image cannot be read any more.
+    Images that cannot be read any more are left out.
     """
     rows = np.unique(np.linspace(0, len(index) - 1, IMAGES_MAX).astype(int)).tolist()
     load = partial(load_alternatives, side_px=side_px, rule=rule)
     right: Counter[str] = Counter()
-    turned = 0
+    count = turned = 0
     loaded = map_files(load, map(index.path, rows))
     for row, found in zip(track(rows, "other preparations"), loaded, strict=True):
-        if isinstance(found, MtfError):
-            raise found
+        if isinstance(found, MtfError):  # since it was stored
+            continue
         ways, is_turned = found
+        count += 1
         predicted = predict(np.stack(list(ways.values()))).argmax(-1) == index.labels[row]
         right.update(dict(zip(ways, predicted.tolist(), strict=True)))
         turned += is_turned
     return Preparations(
         rule=rule,
-        image_count=len(rows),
+        image_count=count,
         turned_count=turned,
-        top1={name: count / len(rows) for name, count in right.items()},
+        top1={name: hits / max(count, 1) for name, hits in right.items()},
     )

@@ -153,7 +153,7 @@ def trust_table(summary: Summary) -> Table | None:
 def preparation_table(summary: Summary) -> Table | None:
     """Return what the int8 file loses where an app prepares images differently."""
     found = summary.benchmark.preparations if summary.benchmark else None
-    if found is None:
+    if found is None or not found.image_count:
         return None
     own = found.top1[found.rule]
     names = [

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from mobilenet_tf.cli.main import run_command
+from mobilenet_tf.data import folder
 from mobilenet_tf.runs.results import load_mistakes
 from mobilenet_tf.tflite.metadata import read_metadata
 
@@ -51,6 +52,43 @@ def test_a_folder_in_the_wrong_place_is_told_the_right_one(
     assert run_command(list(arguments)) == 2
     assert "--set data.path=flowers" in capsys.readouterr().err
     assert sorted(p.name for p in flowers.iterdir()) == sorted(CLASSES)
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        ("empty", "holds no folder of images"),
+        ("none/", "does not exist"),
+        ("photos.zip", "unpack it first"),
+        ("hidden", "cat holds no image"),
+        ("deep", "deep/a/b if that is"),
+        ("many", "has 4 classes"),
+        ("twice.csv", "in line 2 already"),
+        ("tfds:Bad Name", "is no name of a dataset"),
+        ("tfds:../flowers", "is no name of a dataset"),
+    ],
+)
+def test_what_is_no_dataset_is_told_and_leaves_no_run(
+    given: str,
+    named: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(folder, "CLASSES_MAX", 3)
+    (tmp_path / "empty").mkdir()
+    for name in ("hidden/cat/.1.jpg", "hidden/dog/.1.jpg", "deep/a/b/cat/1.jpg", "photos.zip"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    for number in range(4):
+        (tmp_path / f"many/{number}").mkdir(parents=True)
+        (tmp_path / f"many/{number}/1.jpg").touch()
+    (tmp_path / "twice.csv").write_text("path,label\nmany/0/1.jpg,a\nmany/0/1.jpg,b\n")
+    assert run_command(["run", given, "--data-dir", "data"]) == 2
+    assert named in capsys.readouterr().err
+    assert not (tmp_path / "artifacts").exists()
+    assert not (tmp_path / "data").exists()
 
 
 def test_a_folder_that_cannot_be_trained_on_leaves_no_run(
