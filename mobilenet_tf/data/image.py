@@ -26,6 +26,7 @@ GREY = (128, 128, 128)  # what normalisation makes 0
 _WHITE = (255, 255, 255, 255)
 _GREY_16_MAX = 65535
 _LARGE_PIXELS = 24_000_000  # from here on one image at a time, and JPEGs decoded smaller
+_STRIP_PIXELS = 4_000_000  # converted at a time
 _SPARE = 4  # a JPEG is decoded smaller only where it stays this much larger than needed
 _one_large_image = threading.Lock()
 # Pillow warns from 89 million pixels on, which cameras reach, and of every flaw that it gets over.
@@ -75,8 +76,8 @@ def open_image(path: Path, needed_px: int = 0, *, upright: bool = True) -> Itera
     """Yield the first frame of an image file, decoded and upright, in its own colour mode.
 
     A JPEG of more than 24 million pixels is decoded at a half, a quarter or an eighth of its size
-    where that is at least four times `needed_px` (0: at full size). Such images, which take up to
-    half a gigabyte each, are held one at a time.
+    where that is at least four times `needed_px` (0: at full size). Such images are held one at a
+    time: of 179 million pixels, the most that Pillow opens, one takes up to 1.5 GB.
 
     Raises:
         as `load_image` does.
@@ -204,14 +205,33 @@ def turn_upright(image: Image.Image) -> Image.Image:
 def to_rgb(image: Image.Image, path: Path) -> Image.Image:
     """Return an image as RGB: transparent becomes white, deep greys are scaled to bytes.
 
+    It goes strip by strip: beside the image and the result, 8 bytes a pixel, little is needed.
+
     Raises:
         MtfError: there is no way from its colour mode to RGB.
     """
-    if image.mode.startswith("I;16") or image.mode in ("I", "F"):
-        return _scale_grey(image).convert("RGB")
+    if image.mode == "RGB" and not image.has_transparency_data:
+        return image
+    is_deep = image.mode.startswith("I;16") or image.mode in ("I", "F")
+    ends = _find_grey_ends(image) if is_deep else (0.0, 0.0)
+    rgb = Image.new("RGB", image.size)
+    for top, strip in _cut_strips(image):
+        rgb.paste(_scale_grey(strip, *ends) if is_deep else _strip_to_rgb(strip, path), (0, top))
+    return rgb
+
+
+def _cut_strips(image: Image.Image) -> Iterator[tuple[int, Image.Image]]:
+    """Yield an image in strips of four million pixels, each with the row where it begins."""
+    width, height = image.size
+    rows = max(1, _STRIP_PIXELS // width)
+    for top in range(0, height, rows):
+        yield top, image.crop((0, top, width, min(top + rows, height)))
+
+
+def _strip_to_rgb(image: Image.Image, path: Path) -> Image.Image:
     try:
         if not image.has_transparency_data:
-            return image if image.mode == "RGB" else image.convert("RGB")
+            return image.convert("RGB")
         if image.mode == "La":  # premultiplied grey: Pillow has no direct way
             image = image.convert("LA")
         image = image.convert("RGBA")
@@ -223,18 +243,24 @@ def to_rgb(image: Image.Image, path: Path) -> Image.Image:
     return Image.alpha_composite(white, image).convert("RGB")
 
 
-def _scale_grey(image: Image.Image) -> Image.Image:
-    """Return deep grey as bytes: 0..65535, or 0..1 for floats; any other range is stretched."""
-    values = np.nan_to_num(np.asarray(image, np.float64))
-    lowest, highest = float(values.min()), float(values.max())
+def _find_grey_ends(image: Image.Image) -> tuple[float, float]:
+    """Return what deep grey scales to 0 and 255: 0..65535, 0..1 of floats, else what it has."""
+    ends = []
+    for _, strip in _cut_strips(image):
+        values = np.nan_to_num(np.asarray(strip, np.float64))
+        ends += [float(values.min()), float(values.max())]
+    lowest, highest = min(ends), max(ends)
     full = 1.0 if image.mode == "F" else float(_GREY_16_MAX)
-    if lowest >= 0 and highest <= full:
-        lowest, highest = 0.0, full
+    return (0.0, full) if lowest >= 0 and highest <= full else (lowest, highest)
+
+
+def _scale_grey(image: Image.Image, lowest: float, highest: float) -> Image.Image:
+    values = np.nan_to_num(np.asarray(image, np.float64))
     grey = np.rint((values - lowest) * (255 / ((highest - lowest) or 1.0)))
     transparent = image.info.get("transparency")
     if isinstance(transparent, int):
         grey[values == transparent] = 255
-    return Image.fromarray(grey.astype(np.uint8))
+    return Image.fromarray(grey.astype(np.uint8)).convert("RGB")
 
 
 def _first_line(error: Exception) -> str:

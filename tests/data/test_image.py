@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mobilenet_tf.data.image import fit_image, load_alternatives, load_image, open_image
+from mobilenet_tf.data.image import fit_image, load_alternatives, load_image, open_image, to_rgb
 from mobilenet_tf.errors import MtfError, UsageError
 from mobilenet_tf.recipe import RESIZE_RULES
 
@@ -279,3 +279,18 @@ def test_a_huge_jpeg_is_decoded_smaller_and_looks_the_same(tmp_path: Path) -> No
     difference = np.abs(load_image(path, 96, 96).astype(int) - exact)
     assert difference.max() <= 8  # at the edges between colours
     assert difference.mean() < 0.5
+
+
+@pytest.mark.parametrize("mode", ["I;16", "F", "RGBA", "LA", "P"])
+def test_a_huge_image_is_converted_in_strips(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    random = np.random.RandomState(0)
+    if mode == "P":
+        image = Image.fromarray(random.randint(0, 256, (50, 60, 3)).astype(np.uint8)).quantize(9)
+        image.info["transparency"] = 3
+    else:
+        shape = (50, 60, *([4] if mode == "RGBA" else [2] if mode == "LA" else []))
+        kind = {"I;16": np.uint16, "F": np.float32}.get(mode, np.uint8)
+        image = Image.fromarray((random.rand(*shape) * 300 - 20).clip(0).astype(kind))
+    whole = np.asarray(to_rgb(image, Path("image")))
+    monkeypatch.setattr("mobilenet_tf.data.image._STRIP_PIXELS", 60 * 7)
+    np.testing.assert_array_equal(np.asarray(to_rgb(image, Path("image"))), whole)
