@@ -24,7 +24,6 @@ from mobilenet_tf.data.pipeline import make_training_batches
 from mobilenet_tf.data.training import choose_calibration, load_training_data
 from mobilenet_tf.evaluation.metrics import evaluate, make_keras_predict_fn
 from mobilenet_tf.pipeline.networks import build_float_model
-from mobilenet_tf.quantization.folding import spread_channels
 from mobilenet_tf.quantization.qat import (
     calibrate,
     deploy,
@@ -38,6 +37,7 @@ from mobilenet_tf.tflite.convert import convert
 from mobilenet_tf.tflite.interpreter import Classifier
 from mobilenet_tf.training.schedule import learning_rate_at
 from mobilenet_tf.training.trainer import Trainer
+from spread import spread_channels
 from stock import quantize_stock
 
 DESCRIPTION = ("spread", "steps")  # what a row is of; the rest are accuracies

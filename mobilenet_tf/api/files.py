@@ -144,10 +144,9 @@ def _of_keras(model: Any) -> tuple[Any, Sequence[int], ResizeRule]:
     from mobilenet_tf.data.pipeline import normalise
     from mobilenet_tf.evaluation.metrics import make_keras_predict_fn
     from mobilenet_tf.keras import tf
-    from mobilenet_tf.models.outputs import ends_in_softmax
-    from mobilenet_tf.quantization.qat import check_model
+    from mobilenet_tf.models.outputs import check_model, ends_in_softmax
 
-    check_model(model)
+    check_model(model, "predict")
     sides_px = model.input_shape[1:3]
     if not ends_in_softmax(model):
         return make_keras_predict_fn(model), sides_px, "crop"

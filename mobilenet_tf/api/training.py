@@ -180,11 +180,10 @@ def quantize(
 
 def _prepare(model: Any, data: Dataset, what: str, seed: int) -> None:
     """Refuse a model that cannot be trained on these classes; seed everything."""
-    from mobilenet_tf.models.outputs import check_logits
-    from mobilenet_tf.quantization.qat import check_model
+    from mobilenet_tf.models.outputs import check_logits, check_model
     from mobilenet_tf.training.trainer import seed_everything
 
-    check_model(model)
+    check_model(model, what)
     check_logits(model, what)
     outputs, count = model.output_shape[-1], len(data.classes)
     if outputs != count:

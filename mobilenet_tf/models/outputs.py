@@ -1,6 +1,8 @@
-"""What a model's output is: logits, as everything here takes them, or probabilities."""
+"""What is taken for a model here: one of tf_keras that gives logits, not probabilities."""
 
 from __future__ import annotations
+
+from typing import Any
 
 from mobilenet_tf.errors import UsageError
 from mobilenet_tf.keras import keras
@@ -28,6 +30,22 @@ def ends_in_softmax(model: keras.Model) -> bool:
     return ends_in_softmax(layer) if isinstance(layer, keras.Model) else _is_softmax(layer)
 
 
+def check_model(model: Any, what: str) -> None:
+    """Refuse what is no tf_keras model.
+
+    Raises:
+        UsageError: it is a model of Keras 3 or of another library.
+    """
+    if not isinstance(model, keras.Model):
+        kind = type(model)
+        is_keras_3 = kind.__module__.split(".")[0] == "keras"
+        raise UsageError(
+            f"{what} takes a tf_keras (Keras 2) model and got a"
+            f" {'Keras 3 model' if is_keras_3 else kind.__qualname__}; build it with"
+            " mobilenet_tf.create_model or with `import tf_keras as keras`, and copy the weights"
+        )
+
+
 def check_logits(model: keras.Model, what: str) -> None:
     """Refuse a model whose output is probabilities already.
 
@@ -42,10 +60,9 @@ def check_logits(model: keras.Model, what: str) -> None:
 
 
 def _passes_on(layer: keras.layers.Layer) -> bool:
-    is_activation = isinstance(layer, keras.layers.Activation)
-    return type(layer).__name__ in _PASSING or (
-        is_activation and layer.activation is keras.activations.linear
-    )
+    if isinstance(layer, keras.layers.Activation):
+        return layer.activation is keras.activations.linear
+    return type(layer).__name__ in _PASSING
 
 
 def _is_softmax(layer: keras.layers.Layer) -> bool:

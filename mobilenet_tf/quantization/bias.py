@@ -11,13 +11,8 @@ from tensorflow_model_optimization.python.core.quantization.keras.quantize_wrapp
 
 from mobilenet_tf.keras import keras, tf
 from mobilenet_tf.quantization.folding import read_kernel
-from mobilenet_tf.quantization.quantizers import (
-    IMAGE_SCALE,
-    FixedQuantizer,
-    ImageQuantization,
-    measure_kernel_ranges,
-)
-from mobilenet_tf.quantization.scheme import FUSABLE
+from mobilenet_tf.quantization.quantizers import measure_kernel_ranges
+from mobilenet_tf.quantization.scheme import FUSABLE, output_quantizer
 
 ACTIVATION_LEVELS = 255  # steps from the lowest to the highest of 256 values
 KERNEL_LEVELS = 127  # steps from 0 to the end of a symmetric range
@@ -58,30 +53,15 @@ def find_input_scale(layer: Any) -> float | None:
         source = layer.input._keras_history.layer
         if source is layer:
             return None
-        layer = source
-        if isinstance(layer, ImageQuantization):
-            return IMAGE_SCALE
-        if isinstance(layer, QuantizeWrapperV2):
-            for quantizer in layer.quantize_config.get_output_quantizers(layer.layer):
-                if isinstance(quantizer, FixedQuantizer):
-                    return (quantizer.high - quantizer.low) / ACTIVATION_LEVELS
-        bounds = [
-            float(weight)
-            for ending in ("/output_min:0", "/output_max:0")
-            for weight in layer.weights
-            if weight.name.endswith(ending)
-        ]
-        if bounds:
-            low, high = bounds
-            return (high - low) / ACTIVATION_LEVELS
+        layer, quantizer = source, output_quantizer(source)
+        if quantizer is not None:
+            return (float(quantizer.high) - float(quantizer.low)) / ACTIVATION_LEVELS
     return None
 
 
 def find_kernel_scales(layer: Any) -> np.ndarray:
     """Return the scale of each output channel of a wrapped convolution or dense layer."""
-    kernel = read_kernel(layer)
-    if kernel is None:
-        return np.zeros(0)
+    kernel: Any = read_kernel(layer)
     if isinstance(layer.layer, keras.layers.DepthwiseConv2D):  # its outputs are the two last axes
         kernel = kernel.reshape(*kernel.shape[:2], -1)
     ranges = measure_kernel_ranges(tf.constant(kernel)).numpy()

@@ -35,13 +35,10 @@ def fold_batch_norm(model: Any) -> Any:
         redirect(entry["inbound_nodes"], norms)
     redirect(config["output_layers"], norms)
     folded = keras.Model.from_config(config)
-    batch_norm_of = {target: name for name, target in norms.items()}
+    norm_of = {target: model.get_layer(name) for name, target in norms.items()}
     for layer in folded.layers:
-        source = model.get_layer(layer.name)
-        if layer.name in batch_norm_of:
-            layer.set_weights(fold(source, model.get_layer(batch_norm_of[layer.name])))
-        else:
-            layer.set_weights(source.get_weights())
+        source, norm = model.get_layer(layer.name), norm_of.get(layer.name)
+        layer.set_weights(fold(source, norm) if norm else source.get_weights())
     return folded
 
 
@@ -91,23 +88,6 @@ def fold(layer: Any, norm: Any) -> list[np.ndarray]:
     # depthwise kernel as the two last axes together.
     outputs = gain.reshape(kernel.shape[2:]) if "Depthwise" in type(layer).__name__ else gain
     return [(kernel * outputs).astype(np.float32), bias.astype(np.float32)]
-
-
-def spread_channels(model: Any, factor: float) -> None:
-    """Make a hard case in place: channel ranges spread by `factor`, the function unchanged.
-
-    Kernels are scaled by 1 to `factor` per channel, and their batch normalisation undoes it.
-    """
-    for norm in model.layers:
-        if not isinstance(norm, keras.layers.BatchNormalization):
-            continue
-        layer = model.get_layer(find_folded_layer(model, norm))
-        kernel, *rest = layer.get_weights()
-        scale = np.geomspace(1, factor, norm.moving_mean.shape[0]).astype(np.float32)
-        outputs = scale.reshape(kernel.shape[2:]) if "Depthwise" in type(layer).__name__ else scale
-        layer.set_weights([kernel * outputs, *(bias * scale for bias in rest)])
-        norm.moving_mean.assign(norm.moving_mean * scale)
-        norm.moving_variance.assign((norm.moving_variance + norm.epsilon) * scale**2 - norm.epsilon)
 
 
 def divide_logits(model: Any, temperature: float) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy as np
 from mobilenet_tf.data.pipeline import normalise
 from mobilenet_tf.errors import MtfError, UsageError
 from mobilenet_tf.keras import keras, tf
+from mobilenet_tf.models.outputs import check_model
 from mobilenet_tf.quantization.batch_norm import FoldedBatchNormalization
 from mobilenet_tf.quantization.folding import find_norms, fold_batch_norm, redirect
 from mobilenet_tf.quantization.quantizers import ImageQuantization, Mode
@@ -28,9 +30,9 @@ def quantize_model(model: Any) -> Any:
     Raises:
         UsageError: it is no tf_keras model, or has a layer that the scheme does not know.
     """
-    check_model(model)
-    source = quantize_input(fold_batch_norm(model))
-    quantized = keras.models.clone_model(source, clone_function=quantize_layer)
+    check_model(model, "quantize")
+    source = fold_batch_norm(model)
+    quantized = keras.models.clone_model(quantize_input(source), clone_function=quantize_layer)
     copy_float(source, quantized)
     return quantized
 
@@ -44,24 +46,21 @@ def quantize_for_training(model: Any) -> Any:
     Raises:
         UsageError: it is no tf_keras model, or has a layer that the scheme does not know.
     """
-    check_model(model)
-    source = quantize_input(model)
-    twins: dict[str, FoldedBatchNormalization] = {}
-    norm_after: dict[str, FoldedBatchNormalization] = {}
-    for name, folded in find_norms(source).items():
-        norm = source.get_layer(name)
-        twins[name] = FoldedBatchNormalization.from_config(norm.get_config())
+    check_model(model, "quantize")
+    twins: dict[str, FoldedBatchNormalization] = {}  # by its name and by the folding layer's
+    for name, folded in find_norms(model).items():
+        norm = model.get_layer(name)
+        twins[name] = twins[folded] = FoldedBatchNormalization.from_config(norm.get_config())
         with tf.name_scope(name):
             twins[name].build(norm.input_shape)
-        norm_after[folded] = twins[name]
 
     def clone(layer: Any) -> Any:
-        if layer.name in twins:
+        if isinstance(layer, keras.layers.BatchNormalization):
             return quantize_norm(layer, twins[layer.name])
-        return quantize_layer(layer, norm_after.get(layer.name))
+        return quantize_layer(layer, twins.get(layer.name))
 
-    quantized = keras.models.clone_model(source, clone_function=clone)
-    copy_float(source, quantized)
+    quantized = keras.models.clone_model(quantize_input(model), clone_function=clone)
+    copy_float(model, quantized)
     return quantized
 
 
@@ -73,26 +72,12 @@ def deploy(trained: Any, float_model: Any) -> Any:
     norms = find_norms(float_model)
     copy_float(trained, float_model)
     quantized = quantize_model(float_model)
-    ranges = {
-        norms.get(layer, layer) + "/" + bound: variable
-        for variable in trained.variables
-        if "/output_m" in variable.name
-        for layer, bound in [plain_name(variable).split("/")]
-    }
-    for variable in quantized.variables:
-        if "/output_m" in variable.name:
-            variable.assign(ranges[plain_name(variable)])
+    bounds = _find_variables(quantized, ranges=True)
+    for name, variable in _find_variables(trained, ranges=True).items():
+        layer, bound = name.split("/")
+        bounds[f"{norms.get(layer, layer)}/{bound}"].assign(variable)
     set_mode(quantized, "frozen")
     return quantized
-
-
-def check_model(model: Any) -> None:
-    """Refuse what is no tf_keras model."""
-    if not isinstance(model, keras.Model):
-        raise UsageError(
-            f"{type(model).__module__}.{type(model).__name__} is not a tf_keras model; Keras 3"
-            " models cannot be quantized: build it with `import tf_keras`"
-        )
 
 
 def copy_float(source: Any, target: Any) -> None:
@@ -101,7 +86,7 @@ def copy_float(source: Any, target: Any) -> None:
     Raises:
         MtfError: one has weights that the other lacks.
     """
-    values, variables = float_variables(source), float_variables(target)
+    values, variables = (_find_variables(model, ranges=False) for model in (source, target))
     if values.keys() != variables.keys():
         lost = ", ".join(sorted(values.keys() ^ variables.keys()))
         raise MtfError(f"the float network and its quantized twin do not share the weights {lost}")
@@ -109,12 +94,12 @@ def copy_float(source: Any, target: Any) -> None:
         variable.assign(values[name])
 
 
-def float_variables(model: Any) -> dict[str, Any]:
-    """Return the weights that a network and its twin share, by their name in the former."""
+def _find_variables(model: Any, *, ranges: bool) -> dict[str, Any]:
+    """Return a network's ranges, or its weights without them, by their float names."""
     return {
         plain_name(variable): variable
         for variable in model.variables
-        if variable.dtype.is_floating and "/output_m" not in variable.name
+        if variable.dtype.is_floating and ("/output_m" in variable.name) == ranges
     }
 
 
@@ -140,17 +125,10 @@ def calibrate(model: Any, images: np.ndarray, batch_size: int = 64) -> None:
     set_mode(model, "calibrate")
     for start in terminal.track(range(0, len(images), batch_size), "calibrating"):
         model(normalise(tf.constant(images[start : start + batch_size])), training=False)
-    widen_dead_ranges(model)
+    for quantizer in activation_quantizers(model):
+        if quantizer.low == 0 == quantizer.high:  # 0 in every image: a scale of 0 runs nowhere
+            quantizer.high.assign(1.0)
     set_mode(model, "frozen")
-
-
-def widen_dead_ranges(model: Any) -> None:
-    """Give activations that are 0 in every image the range [0, 1]: a scale of 0 runs nowhere."""
-    bounds = {variable.name: variable for variable in model.variables}
-    for name, high in bounds.items():
-        layer, found, _ = name.partition("/output_max")
-        if found and high == 0 == bounds[f"{layer}/output_min:0"]:
-            high.assign(1.0)
 
 
 def set_mode(model: Any, mode: Mode) -> bool:
@@ -158,26 +136,25 @@ def set_mode(model: Any, mode: Mode) -> bool:
 
     A compiled function keeps the mode it was traced with, so a change needs a new one.
     """
-    changed = False
-    for quantizer in activation_quantizers(model):
-        changed |= quantizer.mode != mode
-        quantizer.mode = mode
-    return changed
+    return _set(activation_quantizers(model), "mode", mode)
 
 
 def set_norms(model: Any, *, live: bool) -> bool:
     """Set whether batch normalisation follows the batches; return whether that changed it."""
-    changed = False
-    for layer in model.layers:
-        norm = getattr(layer, "layer", layer)  # inside its wrapper, if it has one
-        if isinstance(norm, FoldedBatchNormalization):
-            changed |= norm.live != live
-            norm.live = live
+    inside = (getattr(layer, "layer", layer) for layer in model.layers)  # its wrapper, if any
+    norms = [norm for norm in inside if isinstance(norm, FoldedBatchNormalization)]
+    return _set(norms, "live", live)
+
+
+def _set(holders: Sequence[Any], name: str, value: Any) -> bool:
+    changed = any(getattr(holder, name) != value for holder in holders)
+    for holder in holders:
+        setattr(holder, name, value)
     return changed
 
 
 def quantize_input(model: Any) -> Any:
-    """Return the model with the fixed quantization of bytes after its input."""
+    """Return the network, its weights new, with the fixed quantization of bytes after its input."""
     config = model.get_config()
     (name, *_) = config["input_layers"][0]
     for entry in config["layers"]:
@@ -189,10 +166,5 @@ def quantize_input(model: Any) -> Any:
         "inbound_nodes": [[[name, 0, 0, {}]]],
     }
     config["layers"].insert(1, entry)
-    quantized = keras.Model.from_config(
-        config, custom_objects={"ImageQuantization": ImageQuantization}
-    )
-    for layer in quantized.layers:
-        if layer.name != IMAGE_QUANTIZATION:
-            layer.set_weights(model.get_layer(layer.name).get_weights())
-    return quantized
+    objects = {"ImageQuantization": ImageQuantization}
+    return keras.Model.from_config(config, custom_objects=objects)

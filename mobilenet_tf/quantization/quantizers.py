@@ -16,7 +16,6 @@ from tensorflow_model_optimization.quantization.keras.quantizers import Quantize
 from mobilenet_tf.keras import keras, tf
 from mobilenet_tf.quantization.batch_norm import FoldedBatchNormalization
 
-IMAGE_SCALE = 1 / 128
 MOVING_AVERAGE = 0.99
 SMALLEST_RANGE_SHARE = 2.0**-16
 """The least range of a channel, as a share of the layer's widest: a channel of zeros has a scale
@@ -65,41 +64,39 @@ def quantize_positive(values: Any, high: Any) -> Any:
     return rounded, gradient
 
 
-class KernelQuantizer(Quantizer):
-    """Per-channel kernels (h, w, in, out), (h, w, channels, multiplier) or (in, out).
+class _Stateless(Quantizer):
+    """A quantizer without variables; a quantized model is rebuilt from its float one."""
+
+    def build(self, tensor_shape: Any, name: str, layer: Any) -> dict[str, Any]:
+        return {}
+
+    def get_config(self) -> dict[str, Any]:
+        return {}
+
+
+class KernelQuantizer(_Stateless):
+    """Per-channel kernels (h, w, in, out) or (in, out), `depthwise` (h, w, channels, multiplier).
 
     `norm` is the batch normalisation whose gain goes into the kernel before it is rounded.
     """
 
-    def __init__(self, norm: FoldedBatchNormalization | None = None) -> None:
-        self.norm = norm
-
-    def build(self, tensor_shape: Any, name: str, layer: Any) -> dict[str, Any]:
-        """Return no variables: the range is a function of the kernel."""
-        return {}
+    def __init__(
+        self, norm: FoldedBatchNormalization | None = None, *, depthwise: bool = False
+    ) -> None:
+        self.norm, self.depthwise = norm, depthwise
 
     def __call__(self, inputs: Any, training: Any, weights: Any, **kwargs: Any) -> Any:
         """Return the kernel, folded if there is a norm, on its 8-bit grid."""
-        return quantize_kernel(inputs if self.norm is None else inputs * self.norm.gain())
-
-    def get_config(self) -> dict[str, Any]:
-        """Return no settings: there are none."""
-        return {}
+        kernel = tf.reshape(inputs, (*inputs.shape[:2], -1)) if self.depthwise else inputs
+        rounded = quantize_kernel(kernel if self.norm is None else kernel * self.norm.gain())
+        return tf.reshape(rounded, inputs.shape) if self.depthwise else rounded
 
 
-class DepthwiseKernelQuantizer(KernelQuantizer):
-    """Per-channel depthwise kernels: the outputs are the two last axes, (channels, multiplier)."""
-
-    def __call__(self, inputs: Any, training: Any, weights: Any, **kwargs: Any) -> Any:
-        """Return the kernel on its 8-bit grid."""
-        height, width, channels, multiplier = inputs.shape
-        flat = tf.reshape(inputs, (height, width, channels * multiplier))
-        rounded = super().__call__(flat, training, weights, **kwargs)
-        return tf.reshape(rounded, inputs.shape)
-
-
-class ActivationQuantizer(Quantizer):
+class ActivationQuantizer(_Stateless):
     """Per-tensor activations; `positive` ones, a ReLU's, have a range that starts at 0."""
+
+    low: Any
+    high: Any
 
     def __init__(self, *, positive: bool = False) -> None:
         self.mode: Mode = "calibrate"
@@ -107,34 +104,28 @@ class ActivationQuantizer(Quantizer):
 
     def build(self, tensor_shape: Any, name: str, layer: Any) -> dict[str, Any]:
         """Return the variables of the range; 0 is always in it, as int8 needs."""
-        return {
+        bounds = {
             bound: layer.add_weight(
-                name=f"{name}_{bound}",
-                shape=(),
-                initializer=keras.initializers.Zeros(),
-                trainable=False,
+                name=f"{name}_{bound}", shape=(), initializer="zeros", trainable=False
             )
             for bound in ("min", "max")
         }
+        self.low, self.high = bounds.values()
+        return bounds
 
     def __call__(self, inputs: Any, training: Any, weights: Any, **kwargs: Any) -> Any:
         """Return the activations on their 8-bit grid; while calibrating, as they are."""
-        low, high = weights["min"], weights["max"]
         if self.mode == "calibrate":
-            low.assign(tf.minimum(low, tf.reduce_min(inputs)))
-            high.assign(tf.maximum(high, tf.reduce_max(inputs)))
+            self.low.assign(tf.minimum(self.low, tf.reduce_min(inputs)))
+            self.high.assign(tf.maximum(self.high, tf.reduce_max(inputs)))
             return tf.identity(inputs)
         if self.mode == "observe" and training:
-            follow(high, tf.maximum(tf.reduce_max(inputs), 0.0))
+            follow(self.high, tf.maximum(tf.reduce_max(inputs), 0.0))
             if not self.positive:
-                follow(low, tf.minimum(tf.reduce_min(inputs), 0.0))
+                follow(self.low, tf.minimum(tf.reduce_min(inputs), 0.0))
         if self.positive:
-            return quantize_positive(inputs, high)
-        return quantize_activation(inputs, low, high)
-
-    def get_config(self) -> dict[str, Any]:
-        """Return no settings: the mode belongs to the moment."""
-        return {}
+            return quantize_positive(inputs, self.high)
+        return quantize_activation(inputs, self.low, self.high)
 
 
 def follow(bound: Any, seen: Any) -> None:
@@ -143,28 +134,22 @@ def follow(bound: Any, seen: Any) -> None:
     bound.assign(tf.where(tf.equal(seen, 0.0), bound, moved))
 
 
-class FixedQuantizer(Quantizer):
+class FixedQuantizer(_Stateless):
     """Per-tensor activations in a range that TFLite prescribes for the op."""
 
     def __init__(self, low: float, high: float) -> None:
         self.low, self.high = low, high
 
-    def build(self, tensor_shape: Any, name: str, layer: Any) -> dict[str, Any]:
-        """Return no variables: the range is fixed."""
-        return {}
-
     def __call__(self, inputs: Any, training: Any, weights: Any, **kwargs: Any) -> Any:
         """Return the activations on their 8-bit grid."""
         return quantize_activation(inputs, self.low, self.high)
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the range."""
-        return {"low": self.low, "high": self.high}
 
 
 class ImageQuantization(keras.layers.Layer):
     """The input's fixed range: exactly the 256 values of (byte - 128) / 128."""
 
+    output_quantizer = FixedQuantizer(-1.0, 127 / 128)
+
     def call(self, inputs: Any) -> Any:
         """Return the images on their 8-bit grid."""
-        return quantize_activation(inputs, -1.0, 127 / 128)
+        return self.output_quantizer(inputs, training=False, weights={})

@@ -22,25 +22,22 @@ from __future__ import annotations
 
 from typing import Any
 
+from tensorflow_model_optimization.python.core.quantization.keras.default_8bit import (
+    default_8bit_quantize_configs,
+)
 from tensorflow_model_optimization.python.core.quantization.keras.quantize_wrapper import (
     QuantizeWrapperV2,
 )
-from tensorflow_model_optimization.quantization.keras import QuantizeConfig
 
 from mobilenet_tf.errors import UsageError
 from mobilenet_tf.quantization.batch_norm import FoldedBatchNormalization
 from mobilenet_tf.quantization.quantizers import (
     ActivationQuantizer,
-    DepthwiseKernelQuantizer,
     FixedQuantizer,
     KernelQuantizer,
 )
 
-KERNELS = {
-    "Conv2D": ("kernel", KernelQuantizer),
-    "Dense": ("kernel", KernelQuantizer),
-    "DepthwiseConv2D": ("depthwise_kernel", DepthwiseKernelQuantizer),
-}
+KERNELS = {"Conv2D": "kernel", "Dense": "kernel", "DepthwiseConv2D": "depthwise_kernel"}
 OUTPUTS = (
     "ReLU",
     "Activation",
@@ -65,37 +62,24 @@ PASSING = (
 SUPPORTED = (*KERNELS, *FUSABLE, *OUTPUTS, *PASSING)
 
 
-class LayerQuantization(QuantizeConfig):
-    """What tfmot's wrapper asks: the quantizers of one layer's kernel and output."""
+class _LayerQuantization(default_8bit_quantize_configs.NoOpQuantizeConfig):
+    """What tfmot's wrapper asks: the quantizers of one layer's kernel and output, if any."""
 
-    def __init__(self, kernel: str | None, kernel_quantizer: Any, output_quantizer: Any) -> None:
-        self.kernel = kernel
-        self.kernel_quantizer = kernel_quantizer
+    def __init__(
+        self, output_quantizer: Any, kernel: str = "", kernel_quantizer: Any = None
+    ) -> None:
         self.output_quantizer = output_quantizer
+        self.kernel, self.kernel_quantizer = kernel, kernel_quantizer
 
     def get_weights_and_quantizers(self, layer: Any) -> list[Any]:
-        """Return the kernel and its quantizer."""
         return [(getattr(layer, self.kernel), self.kernel_quantizer)] if self.kernel else []
 
     def set_quantize_weights(self, layer: Any, quantize_weights: list[Any]) -> None:
-        """Let the layer compute with the quantized kernel."""
         for weight in quantize_weights:
-            setattr(layer, str(self.kernel), weight)
-
-    def get_activations_and_quantizers(self, layer: Any) -> list[Any]:
-        """Return nothing: activations are layers of their own here."""
-        return []
-
-    def set_quantize_activations(self, layer: Any, quantize_activations: list[Any]) -> None:
-        """Do nothing: there are none."""
+            setattr(layer, self.kernel, weight)
 
     def get_output_quantizers(self, layer: Any) -> list[Any]:
-        """Return the quantizer of the output, if it has one."""
         return [self.output_quantizer] if self.output_quantizer else []
-
-    def get_config(self) -> dict[str, Any]:
-        """Return no settings: a quantized model is rebuilt from its float one."""
-        return {}
 
 
 def quantize_layer(layer: Any, norm: FoldedBatchNormalization | None = None) -> Any:
@@ -117,12 +101,12 @@ def quantize_layer(layer: Any, norm: FoldedBatchNormalization | None = None) -> 
             f" {', '.join(sorted(SUPPORTED))}. Replace it, or export after training with"
             " --quantization float16"
         )
-    kernel, make_quantizer = KERNELS.get(kind, (None, None))
+    kernel = KERNELS.get(kind, "")
     ranged = norm is None and (kind in OUTPUTS or not feeds_activation(layer))
-    config = LayerQuantization(
-        kernel,
-        make_quantizer(norm) if make_quantizer else None,
+    config = _LayerQuantization(
         make_output_quantizer(layer) if ranged else None,
+        kernel,
+        KernelQuantizer(norm, depthwise=kernel == "depthwise_kernel"),
     )
     return QuantizeWrapperV2(rebuilt, config)
 
@@ -131,25 +115,25 @@ def quantize_norm(layer: Any, norm: FoldedBatchNormalization) -> Any:
     """Return the batch normalisation `norm`, which stands for `layer`, with the output's range."""
     if feeds_activation(layer):
         return norm
-    return QuantizeWrapperV2(norm, LayerQuantization(None, None, make_output_quantizer(layer)))
+    return QuantizeWrapperV2(norm, _LayerQuantization(make_output_quantizer(layer)))
 
 
-def make_output_quantizer(layer: Any) -> Any:
+def make_output_quantizer(layer: Any) -> ActivationQuantizer | FixedQuantizer:
     """Return the quantizer of a layer's output: a range of its own, or the one TFLite fixes."""
-    if type(layer).__name__ == "Activation":
-        fixed = FIXED.get(layer.activation.__name__)
-        if fixed:
-            return FixedQuantizer(*fixed)
-    return ActivationQuantizer(positive=ends_in_relu(layer))
+    fixed = FIXED.get(_name_activation(layer))
+    return FixedQuantizer(*fixed) if fixed else ActivationQuantizer(positive=ends_in_relu(layer))
+
+
+def _name_activation(layer: Any) -> str:
+    """Return the function's name of an `Activation`; "" of another layer."""
+    return layer.activation.__name__ if type(layer).__name__ == "Activation" else ""
 
 
 def ends_in_relu(layer: Any) -> bool:
     """Tell whether a layer is a ReLU or ReLU6: no output below 0, and fused where it can be."""
-    kind = type(layer).__name__
-    if kind == "Activation":
-        return layer.activation.__name__ in ("relu", "relu6")
-    plain = kind == "ReLU" and not layer.negative_slope and not layer.threshold
-    return plain and layer.max_value in (None, 6.0)
+    plain = type(layer).__name__ == "ReLU" and not layer.negative_slope and not layer.threshold
+    clean = plain and layer.max_value in (None, 6.0)
+    return clean or _name_activation(layer) in ("relu", "relu6")
 
 
 def feeds_activation(layer: Any) -> bool:
@@ -161,12 +145,13 @@ def feeds_activation(layer: Any) -> bool:
     return feeds_activation(reader) if type(reader).__name__ in FUSABLE else ends_in_relu(reader)
 
 
+def output_quantizer(layer: Any) -> ActivationQuantizer | FixedQuantizer | None:
+    """Return the quantizer of a quantized model's layer's output, None without one."""
+    holder = getattr(layer, "quantize_config", layer)  # the input's has no wrapper
+    return getattr(holder, "output_quantizer", None)
+
+
 def activation_quantizers(model: Any) -> list[ActivationQuantizer]:
     """Return the quantizers of a quantized model's activations whose range is its own."""
-    return [
-        quantizer
-        for layer in model.layers
-        if isinstance(layer, QuantizeWrapperV2)
-        for quantizer in layer.quantize_config.get_output_quantizers(layer.layer)
-        if isinstance(quantizer, ActivationQuantizer)
-    ]
+    quantizers = map(output_quantizer, model.layers)
+    return [found for found in quantizers if isinstance(found, ActivationQuantizer)]

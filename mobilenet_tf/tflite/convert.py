@@ -13,7 +13,7 @@ import numpy as np
 from mobilenet_tf import __version__
 from mobilenet_tf.errors import MtfError, UsageError, suggest
 from mobilenet_tf.keras import keras, tf
-from mobilenet_tf.models.outputs import check_logits
+from mobilenet_tf.models.outputs import check_logits, check_model
 from mobilenet_tf.recipe import QUANTIZATIONS, RESIZE_RULES, ResizeRule
 from mobilenet_tf.system.quiet import quiet_stderr
 from mobilenet_tf.tflite import schema
@@ -112,13 +112,7 @@ def convert(
 
 def _check_model(model: Any, classes: Sequence[str]) -> tuple[int, int, int]:
     """Return the model's (H, W, 3)."""
-    if not isinstance(model, keras.Model):
-        origin = type(model).__module__.split(".")[0]
-        kind = "a Keras 3 model" if origin == "keras" else f"a {type(model).__qualname__}"
-        raise UsageError(
-            f"convert takes a tf_keras (Keras 2) model and got {kind}; build it with"
-            " mobilenet_tf.create_model or with `import tf_keras as keras`, and copy the weights"
-        )
+    check_model(model, "convert")
     check_logits(model, "convert")
     image_shape = tuple(model.input_shape[1:])
     if len(image_shape) != 3 or image_shape[2] != 3 or None in image_shape:

@@ -1,12 +1,21 @@
 from __future__ import annotations
 
+import runpy
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from mobilenet_tf.keras import keras, tf
+
+
+@pytest.fixture(scope="session")
+def spread_channels() -> Callable[[Any, float], None]:
+    """Spread the channels' ranges of a network in place, as the benchmark of the hard case does."""
+    script = Path(__file__).resolve().parents[2] / "benchmarks" / "spread.py"
+    return runpy.run_path(str(script))["spread_channels"]
 
 
 @pytest.fixture(scope="session")

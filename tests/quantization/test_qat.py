@@ -9,7 +9,6 @@ from mobilenet_tf.errors import UsageError
 from mobilenet_tf.evaluation.metrics import make_keras_predict_fn
 from mobilenet_tf.keras import keras, tf
 from mobilenet_tf.quantization.bias import round_biases
-from mobilenet_tf.quantization.folding import spread_channels
 from mobilenet_tf.quantization.qat import (
     calibrate,
     deploy,
@@ -18,11 +17,7 @@ from mobilenet_tf.quantization.qat import (
     set_mode,
     set_norms,
 )
-from mobilenet_tf.quantization.quantizers import (
-    DepthwiseKernelQuantizer,
-    KernelQuantizer,
-    quantize_activation,
-)
+from mobilenet_tf.quantization.quantizers import KernelQuantizer, quantize_activation
 from mobilenet_tf.quantization.scheme import activation_quantizers
 from mobilenet_tf.tflite.convert import convert
 from mobilenet_tf.tflite.interpreter import Classifier
@@ -59,7 +54,8 @@ def test_kernels_lie_on_a_grid_of_their_own_channel() -> None:
 def test_depthwise_kernels_have_one_range_a_channel() -> None:
     values = np.random.default_rng(0).normal(size=(3, 3, 6, 1)).astype(np.float32)
     values *= np.float32([1, 1000, 1, 0.001, 1, 1])[:, None]
-    rounded = DepthwiseKernelQuantizer()(tf.constant(values), training=True, weights={}).numpy()
+    quantizer = KernelQuantizer(depthwise=True)
+    rounded = quantizer(tf.constant(values), training=True, weights={}).numpy()
     channel = np.abs(values).max(axis=(0, 1, 3))
     error = np.abs(rounded - values).max(axis=(0, 1, 3))
     wide = channel > channel.max() * 2.0**-16
@@ -124,7 +120,7 @@ def test_the_twin_predicts_what_the_float_network_does(model: Any, images: np.nd
 
 @pytest.mark.parametrize("factor", [100.0, 1000.0])
 def test_channels_of_very_different_range_cost_nothing(
-    model: Any, images: np.ndarray, factor: float
+    model: Any, images: np.ndarray, spread_channels: Any, factor: float
 ) -> None:
     """The hard case for one range a tensor: the float function is the same, the kernels are not."""
     spread = keras.models.clone_model(model)
@@ -253,7 +249,7 @@ def predict_deployed(network: Any, images: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("factor", [1.0, 1000.0])
 def test_live_normalisation_is_that_of_the_float_network(
-    model: Any, images: np.ndarray, factor: float
+    model: Any, images: np.ndarray, spread_channels: Any, factor: float
 ) -> None:
     """Outputs and moving statistics, up to the rounding of one kernel and the input."""
     network = keras.models.clone_model(model)
