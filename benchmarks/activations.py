@@ -26,8 +26,9 @@ from ai_edge_litert.interpreter import Interpreter
 
 from mobilenet_tf.data.pipeline import normalise
 from mobilenet_tf.models.blocks import SMALL_SIDE_PX
-from mobilenet_tf.models.keras_builder import build_model
-from mobilenet_tf.models.options import Options
+from mobilenet_tf.models.keras_builder import build_variant
+from mobilenet_tf.models.variant import make_variant
+from mobilenet_tf.recipe import Options
 from mobilenet_tf.system import terminal
 from mobilenet_tf.tflite.convert import convert
 from mobilenet_tf.tflite.interpreter import Classifier
@@ -99,15 +100,17 @@ def main(*, resolution: int, rounds: int, as_json: bool) -> None:
 
 def make_file(name: str, options: Options, images: np.ndarray, plan: str) -> bytes:
     """Return the int8 file of an untrained network."""
-    model = build_model(
-        name,
-        alpha=1.0,
-        resolution_px=images.shape[1],
-        classes=CLASS_COUNT,
-        stride_plan=plan,
+    model = build_variant(
+        make_variant(
+            name,
+            alpha=1.0,
+            resolution_px=images.shape[1],
+            classes=CLASS_COUNT,
+            stride_plan=plan,
+            options=options,
+        ),
         seed=1,
         batch_norm_momentum=0.0,
-        options=options,
     )
     model(normalise(images), training=True)
     return convert(

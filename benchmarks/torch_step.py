@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from mobilenet_tf.models.assembly import Assembler
-from mobilenet_tf.models.cost import count_variant_costs
+from mobilenet_tf.models.cost import count_costs
 from mobilenet_tf.models.keras_builder import BATCH_NORM_EPSILON
 from mobilenet_tf.models.variant import Variant
 from mobilenet_tf.recipe import Recipe
@@ -155,7 +155,7 @@ def start_torch(python: str, variant: Variant, recipe: Recipe) -> Iterator[Torch
     with process:
         try:
             step = TorchStep(process, request)
-            ours = count_variant_costs(variant).trainable_parameters
+            ours = count_costs(variant).trainable_parameters
             if step.about["parameters"] != ours:
                 raise click.ClickException(
                     f"PyTorch's network has {step.about['parameters']:,} parameters, ours {ours:,}"

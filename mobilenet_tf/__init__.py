@@ -20,7 +20,7 @@ __version__ = "0.1.0"
 _ROOMS = {
     "Dataset": "api.training",
     "MobileNetV1": "api.models",
-    "Options": "models.options",
+    "Options": "recipe",
     "create_model": "api.models",
     "evaluate": "api.files",
     "export": "api.files",
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from mobilenet_tf.api.files import evaluate, export, predict
     from mobilenet_tf.api.models import MobileNetV1, create_model, list_models
     from mobilenet_tf.api.training import Dataset, load_dataset, quantize, train
-    from mobilenet_tf.models.options import Options
+    from mobilenet_tf.recipe import Options
 
 
 def __getattr__(name: str) -> Any:

@@ -107,15 +107,14 @@ def finished_run(_finished_run: Path, tmp_path: Path) -> Path:
 def build_settled() -> Callable[..., Any]:
     """Build a small network whose batch-norm statistics are those of its own activations."""
 
-    from mobilenet_tf.models.keras_builder import build_model
+    from mobilenet_tf.models.keras_builder import build_variant
+    from mobilenet_tf.models.variant import make_variant
 
     def build(images: np.ndarray, alpha: float = 0.1) -> Any:
-        network = build_model(
-            "mobilenet_v1",
-            alpha=alpha,
-            resolution_px=32,
-            classes=10,
-            stride_plan="cifar",
+        network = build_variant(
+            make_variant(
+                "mobilenet_v1", alpha=alpha, resolution_px=32, classes=10, stride_plan="cifar"
+            ),
             seed=3,
             batch_norm_momentum=0.0,
         )

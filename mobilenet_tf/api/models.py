@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import fnmatch
-from numbers import Integral
 from pathlib import Path
 from typing import Any
 
 from mobilenet_tf.data.catalog import recipe_dataset
 from mobilenet_tf.errors import UsageError
-from mobilenet_tf.models.blocks import SMALL_SIDE_PX
 from mobilenet_tf.models.catalog import MODELS, model_table
-from mobilenet_tf.models.options import Options
 from mobilenet_tf.models.published import IMAGENET_CLASSES
 from mobilenet_tf.models.variant import IMAGE_CHANNELS, make_variant
-from mobilenet_tf.recipe import ModelSettings, Recipe
+from mobilenet_tf.recipe import ModelSettings, Options, Recipe
 from mobilenet_tf.runs.folder import RunFolder
 from mobilenet_tf.zoo.shelf import find_weights, load_card, load_cards
 
@@ -91,13 +88,12 @@ def create_model(
     source = None if weights is None else _recipe_of(weights)
     known = source.model if source and source.model.name == name else None
     default = known or ModelSettings(alpha=1.0, resolution_px=IMAGENET_PX)
-    resolution = default.resolution_px if resolution is None else resolution
-    if stride_plan is None:
-        stride_plan = known.stride_plan if known else _choose_stride_plan(resolution)
+    if stride_plan is None and known:
+        stride_plan = known.stride_plan
     variant = make_variant(
         name,
         alpha=default.alpha if alpha is None else alpha,
-        resolution_px=resolution,
+        resolution_px=default.resolution_px if resolution is None else resolution,
         classes=_count_classes(weights, source) if classes is None else classes,
         stride_plan=stride_plan,
         options=options or default.options,
@@ -165,10 +161,3 @@ def _count_classes(weights: str | Path | None, source: Recipe | None) -> int:
         if card.dataset == str(weights):
             return len(card.classes)
     return IMAGENET_CLASSES
-
-
-def _choose_stride_plan(resolution: Any) -> str:
-    sides = resolution if isinstance(resolution, tuple) else (resolution,)
-    # A side that is no number goes on to make_variant, which refuses it.
-    numeric = all(isinstance(side, Integral) for side in sides)
-    return "cifar" if numeric and min(sides) < SMALL_SIDE_PX else "imagenet"

@@ -10,13 +10,13 @@ import click
 from mobilenet_tf.cli.options import json_option
 from mobilenet_tf.errors import UsageError
 from mobilenet_tf.models.blocks import SMALL_SIDE_PX
-from mobilenet_tf.recipe import STRIDE_PLANS, ModelSettings
+from mobilenet_tf.models.variant import CLASSES_MAX, make_variant
+from mobilenet_tf.recipe import STRIDE_PLANS, ModelSettings, Options
 from mobilenet_tf.report.tables import text_table
 from mobilenet_tf.system import terminal
 
 T = TypeVar("T")
 Row = dict[str, Any]  # of models.overview
-CLASSES_MAX = 100_000
 BALANCED_MACS_SHARE = 0.5  # of the most accurate model's: what a balanced one may cost
 COSTS = {"parameters": ",", "M MACs": ",.2f"}
 HINT = (
@@ -97,19 +97,19 @@ def command(
       mtf models --layers --alpha 0.25 --resolution 32
       mtf models --model mobilenet_v1 --alpha 0.25 --block-count 9
     """
-    from mobilenet_tf.models.catalog import model_table
     from mobilenet_tf.models.overview import describe_variant, list_variants
 
     shape: dict[str, Any] = {"classes": classes, "stride_plan": stride_plan}
-    shape["block_count"] = block_count
+    shape["options"] = Options(block_count=block_count)
     if layers:
         default = ModelSettings()
-        row = describe_variant(
-            model_table(default.name if model is None else model).name,
+        variant = make_variant(
+            default.name if model is None else model,
             alpha=_only("--alpha", alphas, default.alpha),
             resolution_px=_only("--resolution", resolutions_px, default.resolution_px),
             **shape,
         )
+        row = describe_variant(variant)
         if as_json:
             terminal.echo_json([row])
         else:
@@ -175,7 +175,7 @@ def _format_families(rows: list[Row]) -> str:
 
 
 def _format_variants(rows: list[Row]) -> str:
-    from mobilenet_tf.models.options import INT8_NOTES
+    from mobilenet_tf.models.overview import INT8_NOTES
 
     lines = []
     for row in {row["model"]: row for row in rows}.values():

@@ -15,7 +15,6 @@ class _Constant(keras.layers.Layer):
         self.value = float(value)
 
     def get_config(self) -> dict[str, Any]:
-        """Return what `from_config` needs."""
         return {**super().get_config(), "value": self.value}
 
 

@@ -1,17 +1,21 @@
 """Block kinds: the vocabulary in which a paper's table is written down; no TensorFlow.
 
-A model is a tuple of these rows. A new kind of row needs one function in `assembly.py`, registered
-there by its class; costs and Keras layers both come from it.
+A model is a tuple of these rows. A row is called with the assembler and a tensor and says what it
+computes; costs and Keras layers both come from that.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from mobilenet_tf.recipe import ActivationName, StridePlan
+
+if TYPE_CHECKING:
+    from mobilenet_tf.models.assembly import Assembler, T
 
 SMALL_SIDE_PX = 96  # below three of the imagenet plan's 32-pixel strides, little is left to pool
 
@@ -39,12 +43,24 @@ class Strides:
 KEPT = Strides(imagenet=1, cifar=1)
 
 
-class Residual:
+class Block:
+    """A row of a table."""
+
+    def __call__(self, build: Assembler[T], x: T) -> T:
+        """Return what the row makes of x."""
+        raise NotImplementedError
+
+
+class Body(Block):
+    """A row between the stem and the head; it stands for one block, or for its `repeats`."""
+
+
+class Residual(Body):
     """The base of blocks that a residual connection may bridge; stochastic depth counts them."""
 
 
 @dataclass(frozen=True)
-class ConvBlock:
+class ConvBlock(Block):
     """Full convolution, batch normalization, activation; layers `name`, `name`_bn, `name`_relu."""
 
     name: str
@@ -56,9 +72,21 @@ class ConvBlock:
     norm_name: str = ""  # where the reference's names follow no rule
     activated_name: str = ""
 
+    def __call__(self, build: Assembler[T], x: T) -> T:
+        return build.conv(
+            x,
+            self.name,
+            build.scale(x, self.filters, self.scaling),
+            self.activation,
+            kernel_px=build.stride(self.kernel_px),
+            stride=build.stride(self.strides),
+            norm_name=self.norm_name,
+            activated_name=self.activated_name,
+        )
+
 
 @dataclass(frozen=True)
-class DepthwiseSeparableBlock:
+class DepthwiseSeparableBlock(Body):
     """3x3 depthwise then 1x1 pointwise convolution, each normalized and activated.
 
     Layers conv_dw_`index` and conv_pw_`index`, as tf_keras.applications numbers them. The stride
@@ -69,6 +97,11 @@ class DepthwiseSeparableBlock:
     filters: int  # of the pointwise convolution, at alpha 1
     strides: Strides
     kernel_px: int = 3
+
+    def __call__(self, build: Assembler[T], x: T) -> T:
+        stride = build.stride(self.strides)
+        x = build.depthwise(x, f"conv_dw_{self.index}", self.kernel_px, stride, "paper")
+        return build.conv(x, f"conv_pw_{self.index}", build.scale(x, self.filters), "paper")
 
 
 @dataclass(frozen=True)
@@ -83,6 +116,18 @@ class InvertedResiduals(Residual):
     filters: int
     repeats: int
     strides: Strides
+
+    def __call__(self, build: Assembler[T], x: T) -> T:
+        for repeat in range(self.repeats):
+            name, shortcut = build.next_name(), x
+            stride = build.stride(self.strides) if repeat == 0 else 1
+            if self.expansion > 1:
+                expanded = self.expansion * build.ops.channels(x)
+                x = build.conv(x, f"{name}_expand", expanded, "paper")
+            x = build.depthwise(x, f"{name}_depthwise", 3, stride, "paper")
+            x = build.squeeze_excite(x, name)
+            x = build.project(x, shortcut, name, self.filters, stride)
+        return x
 
 
 @dataclass(frozen=True)
@@ -100,6 +145,15 @@ class Bottleneck(Residual):
     activation: ActivationName
     strides: Strides
 
+    def __call__(self, build: Assembler[T], x: T) -> T:
+        name, shortcut, stride = build.next_name(), x, build.stride(self.strides)
+        if self.expanded != build.table_channels:
+            expanded = build.scale(x, self.expanded, "input")
+            x = build.conv(x, f"{name}_expand", expanded, self.activation)
+        x = build.depthwise(x, f"{name}_depthwise", self.kernel_px, stride, self.activation)
+        x = build.squeeze_excite(x, name, self.squeeze_excitation)
+        return build.project(x, shortcut, name, self.filters, stride)
+
 
 @dataclass(frozen=True)
 class UniversalBottleneck(Residual):
@@ -116,6 +170,19 @@ class UniversalBottleneck(Residual):
     filters: int
     strides: Strides
 
+    def __call__(self, build: Assembler[T], x: T) -> T:
+        name, shortcut, stride = build.next_name(), x, build.stride(self.strides)
+        expanded = build.scale(x, self.expanded, "input")
+        if self.start_px:
+            start_stride = 1 if self.middle_px else stride
+            x = build.depthwise(x, f"{name}_start", self.start_px, start_stride, None)
+        x = build.conv(x, f"{name}_expand", expanded, "paper")
+        if self.middle_px:
+            x = build.depthwise(x, f"{name}_middle", self.middle_px, stride, "paper")
+        if self.start_px or self.middle_px:
+            x = build.squeeze_excite(x, name)
+        return build.project(x, shortcut, name, self.filters, stride)
+
 
 @dataclass(frozen=True)
 class FusedBottleneck(Residual):
@@ -131,23 +198,38 @@ class FusedBottleneck(Residual):
     strides: Strides
     activated: bool = False
 
+    def __call__(self, build: Assembler[T], x: T) -> T:
+        name, shortcut, stride = build.next_name(), x, build.stride(self.strides)
+        expanded = build.scale(x, self.expanded, "input")
+        expand, kernel_px = f"{name}_expand", self.kernel_px
+        x = build.conv(x, expand, expanded, "paper", kernel_px=kernel_px, stride=stride)
+        if self.activated:
+            return build.conv(x, f"{name}_project", build.scale(x, self.filters), "paper")
+        return build.project(x, shortcut, name, self.filters, stride)
+
 
 @dataclass(frozen=True)
-class MaxPool:
+class MaxPool(Block):
     """Maximum over overlapping windows."""
 
     name: str
     strides: Strides
     kernel_px: int = 3
 
+    def __call__(self, build: Assembler[T], x: T) -> T:
+        return build.ops.max_pool(x, self.name, self.kernel_px, build.stride(self.strides))
+
 
 @dataclass(frozen=True)
-class GlobalPool:
+class GlobalPool(Block):
     """The mean over the whole image, (1, 1, channels)."""
 
+    def __call__(self, build: Assembler[T], x: T) -> T:
+        return build.ops.global_pool(x, "global_average_pooling2d")
+
 
 @dataclass(frozen=True)
-class DenseBlock:
+class DenseBlock(Block):
     """A fully connected layer over the whole image with bias and activation.
 
     Written as a convolution whose kernel is the image (1x1 after pooling): the same numbers, and
@@ -160,29 +242,29 @@ class DenseBlock:
     scaling: Scaling = "alpha"
     dropped: bool = False  # dropout before it
 
+    def __call__(self, build: Assembler[T], x: T) -> T:
+        if self.dropped:
+            x = build.ops.dropout(x, f"{self.name}_dropout", build.rate)
+        x = build.ops.dense(x, self.name, build.scale(x, self.filters, self.scaling))
+        return build.activate(x, self.name, self.activation)
+
 
 @dataclass(frozen=True)
-class Classifier:
+class Classifier(Block):
     """Dropout, the optional hidden layer, and the layer of the classes, as `DenseBlock` is."""
 
     name: str
     flat_name: str = "flatten"
 
-
-BODY = (DepthwiseSeparableBlock, Residual)  # rows between the stem and the head
-
-Block = (
-    ConvBlock
-    | DepthwiseSeparableBlock
-    | InvertedResiduals
-    | Bottleneck
-    | UniversalBottleneck
-    | FusedBottleneck
-    | MaxPool
-    | GlobalPool
-    | DenseBlock
-    | Classifier
-)
+    def __call__(self, build: Assembler[T], x: T) -> T:
+        options = build.variant.options
+        x = build.ops.dropout(x, "dropout", build.rate)
+        if options.head_units:
+            x = build.ops.dense(x, "head", options.head_units)
+            x = build.activate(x, "head", "paper")
+            x = build.ops.dropout(x, "head_dropout", options.head_dropout)
+        x = build.ops.dense(x, self.name, build.variant.classes)
+        return build.ops.flatten(x, self.flat_name)
 
 
 @dataclass(frozen=True)
@@ -199,7 +281,7 @@ class ModelTable:
     source: str
     activation: ActivationName
     blocks: tuple[Block, ...]
-    published_alphas: tuple[float, ...]
+    published_alphas: tuple[float, ...] = (1.0,)
     dropout: float = 0.001  # as tf_keras.applications.MobileNet
     norm_suffix: str = "bn"
     block_names: tuple[str, str] = ("block_0", "block_{}")
@@ -207,21 +289,14 @@ class ModelTable:
 
     def total_stride(self, plan: StridePlan) -> int:
         """Return by how much `plan` divides the input's side before pooling."""
-        total = 1
-        for block in self.blocks:
-            if not isinstance(block, (GlobalPool, DenseBlock, Classifier)):
-                total *= block.strides.under(plan)
-        return total
+        strides: Iterator[Strides] = (getattr(block, "strides", KEPT) for block in self.blocks)
+        return math.prod(stride.under(plan) for stride in strides)
 
     @property
     def narrowest(self) -> int:
         """The smallest number of channels that alpha multiplies."""
-        return min(
-            block.filters
-            for block in self.blocks
-            if not isinstance(block, (MaxPool, GlobalPool, Classifier))
-            and getattr(block, "scaling", "alpha") == "alpha"
-        )
+        scaled = (block for block in self.blocks if getattr(block, "scaling", "alpha") == "alpha")
+        return min(block.filters for block in scaled if hasattr(block, "filters"))
 
     @property
     def bottleneck_count(self) -> int:
@@ -231,13 +306,13 @@ class ModelTable:
     @property
     def block_count(self) -> int:
         """How many blocks there are between the stem and the head."""
-        return sum(_count(block) for block in self.blocks if isinstance(block, BODY))
+        return sum(_count(block) for block in self.blocks if isinstance(block, Body))
 
     def first(self, count: int) -> ModelTable:
         """Return the table without the blocks after the first `count`; stem and head stay."""
         rows: list[Block] = []
         for block in self.blocks:
-            if not isinstance(block, BODY):
+            if not isinstance(block, Body):
                 rows.append(block)
             elif count > 0:
                 if isinstance(block, InvertedResiduals):

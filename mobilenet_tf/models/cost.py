@@ -3,92 +3,57 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
-from mobilenet_tf.models.assembly import Assembler
-from mobilenet_tf.models.options import Options
-from mobilenet_tf.models.variant import Variant, make_variant
+from mobilenet_tf.models.assembly import Assembler, Ops
+from mobilenet_tf.models.variant import Variant
 
 Shape = tuple[int, int, int]  # height, width, channels
 
 
-@dataclass(frozen=True)
-class LayerCost:
-    """One layer with weights, under its Keras name; folded counts are without batch norm."""
+@dataclass(frozen=True, kw_only=True)
+class Cost:
+    """What a layer or a model costs; what is folded is without batch norm.
 
-    name: str
-    output_shape: Shape
-    parameters: int
-    trainable_parameters: int
+    `parameters` are all weights, batch normalization's moving statistics included, as Keras counts,
+    `trainable_parameters` those that gradients change. `macs` are multiply-accumulates for one
+    image, the papers' "Mult-Adds". Each of the `channels` that layers with weights give has a bias
+    once folded, and a scale too in an int8 file.
+    """
+
+    parameters: int = 0
+    trainable_parameters: int = 0
     macs: int = 0
     folded_weights: int = 0
-    folded_biases: int = 0
-
-    @property
-    def int8_bytes(self) -> int:
-        """Weights at 1 byte and int32 biases after folding."""
-        return self.folded_weights + 4 * self.folded_biases
-
-
-@dataclass(frozen=True)
-class Cost:
-    """A model's cost, layer by layer and in sum."""
-
-    layers: tuple[LayerCost, ...]
-
-    @property
-    def parameters(self) -> int:
-        """All weights, batch normalization's moving statistics included, as Keras counts."""
-        return sum(layer.parameters for layer in self.layers)
-
-    @property
-    def trainable_parameters(self) -> int:
-        """The weights that gradients change."""
-        return sum(layer.trainable_parameters for layer in self.layers)
-
-    @property
-    def macs(self) -> int:
-        """Multiply-accumulates for one image: the papers' "Mult-Adds"."""
-        return sum(layer.macs for layer in self.layers)
-
-    @property
-    def channels(self) -> int:
-        """Outputs of all layers with weights: in an int8 file each has a scale and a bias."""
-        return sum(layer.folded_biases for layer in self.layers)
+    channels: int = 0
 
     @property
     def float32_bytes(self) -> int:
         """Weights and biases after folding, 4 bytes each; the file's graph comes on top."""
-        return sum(4 * (layer.folded_weights + layer.folded_biases) for layer in self.layers)
+        return 4 * (self.folded_weights + self.channels)
 
     @property
     def int8_bytes(self) -> int:
         """Weights at 1 byte and int32 biases after folding; graph and scales come on top."""
-        return sum(layer.int8_bytes for layer in self.layers)
+        return self.folded_weights + 4 * self.channels
 
 
-def count_costs(
-    name: str,
-    *,
-    alpha: float,
-    resolution_px: int | tuple[int, int],
-    classes: int,
-    stride_plan: str,
-    options: Options | None = None,
-) -> Cost:
-    """Count the costs of a model by its name: arguments and errors as in `make_variant`."""
-    variant = make_variant(
-        name,
-        alpha=alpha,
-        resolution_px=resolution_px,
-        classes=classes,
-        stride_plan=stride_plan,
-        options=options,
-    )
-    return count_variant_costs(variant)
+@dataclass(frozen=True, kw_only=True)
+class LayerCost(Cost):
+    """One layer with weights, under its Keras name."""
+
+    name: str
+    output_shape: Shape
 
 
-def count_variant_costs(variant: Variant) -> Cost:
+@dataclass(frozen=True, kw_only=True)
+class ModelCost(Cost):
+    """A model's cost, layer by layer and in sum."""
+
+    layers: tuple[LayerCost, ...]
+
+
+def count_costs(variant: Variant) -> ModelCost:
     """Count a variant's parameters and multiply-accumulates (of convolutions, as the papers do).
 
     Agrees with the tables of arXiv 1704.04861, 1801.04381 and 1905.02244, and, to within 10 %, with
@@ -96,11 +61,14 @@ def count_variant_costs(variant: Variant) -> Cost:
     """
     counter = _Counter()
     Assembler(variant, counter).run(variant.input_shape)
-    return Cost(tuple(counter.layers))
+    layers = tuple(counter.layers)
+    names = [field.name for field in fields(Cost)]
+    sums = {name: sum(getattr(layer, name) for layer in layers) for name in names}
+    return ModelCost(layers=layers, **sums)
 
 
-class _Counter:
-    """`assembly.Ops` on shapes: writes down what every layer with weights costs."""
+class _Counter(Ops[Shape]):
+    """Writes down what every layer with weights costs."""
 
     def __init__(self) -> None:
         self.layers: list[LayerCost] = []
@@ -119,16 +87,8 @@ class _Counter:
 
     def norm(self, x: Shape, name: str) -> Shape:
         # gamma and beta are trained; mean and variance are counted along
-        self.layers.append(LayerCost(name, x, parameters=4 * x[2], trainable_parameters=2 * x[2]))
-        return x
-
-    def activate(self, x: Shape, name: str, activation: str) -> Shape:
-        return x
-
-    def add(self, x: Shape, other: Shape, name: str) -> Shape:
-        return x
-
-    def multiply(self, x: Shape, gate: Shape, name: str) -> Shape:
+        counts = {"parameters": 4 * x[2], "trainable_parameters": 2 * x[2]}
+        self.layers.append(LayerCost(name=name, output_shape=x, **counts))
         return x
 
     def max_pool(self, x: Shape, name: str, size_px: int, stride: int) -> Shape:
@@ -137,25 +97,16 @@ class _Counter:
     def global_pool(self, x: Shape, name: str) -> Shape:
         return (1, 1, x[2])
 
-    def dropout(self, x: Shape, name: str, rate: float) -> Shape:
-        return x
-
-    def drop_path(self, x: Shape, name: str, rate: float) -> Shape:
-        return x
-
-    def flatten(self, x: Shape, name: str) -> Shape:
-        return x
-
     def _add(self, name: str, weights: int, output: Shape, biases: int = 0) -> Shape:
         self.layers.append(
             LayerCost(
-                name,
-                output,
+                name=name,
+                output_shape=output,
                 parameters=weights + biases,
                 trainable_parameters=weights + biases,
                 macs=weights * output[0] * output[1],
                 folded_weights=weights,
-                folded_biases=output[2],
+                channels=output[2],
             )
         )
         return output

@@ -51,10 +51,6 @@ class SeededDropout(keras.layers.Layer):
         """Return what `from_config` needs; the step is state and not part of it."""
         return {**super().get_config(), "rate": self.rate, "seed": self.seed}
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
-        """Return the input's shape."""
-        return input_shape
-
     def _drop(self, inputs: Any) -> Any:
         step = self.step.assign_add(1)
         uniform = tf.random.stateless_uniform(

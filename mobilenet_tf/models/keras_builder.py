@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import zlib
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,58 +10,13 @@ import numpy as np
 from mobilenet_tf.errors import UsageError
 from mobilenet_tf.keras import keras
 from mobilenet_tf.models.activations import Scale, Shift
-from mobilenet_tf.models.assembly import Assembler
+from mobilenet_tf.models.assembly import Assembler, Ops
 from mobilenet_tf.models.dropout import SeededDropout, StochasticDepth
-from mobilenet_tf.models.options import Options
-from mobilenet_tf.models.variant import Variant, make_variant
-from mobilenet_tf.models.weights import load_weights
+from mobilenet_tf.models.variant import Variant
 from mobilenet_tf.recipe import check_setting
 
 BATCH_NORM_EPSILON = 1e-3  # as tf_keras.applications
-
-
-def build_model(
-    name: str,
-    *,
-    alpha: float,
-    resolution_px: int | tuple[int, int],
-    classes: int,
-    stride_plan: str,
-    dropout: float | None = None,
-    activation: str | None = None,
-    batch_size: int | None = None,
-    batch_norm_momentum: float = 0.99,
-    seed: int | None = None,
-    options: Options | None = None,
-    weights: Path | None = None,
-) -> keras.Model:
-    """Build a model by its name: arguments as in `make_variant` and `build_variant`.
-
-    `weights` is a .safetensors file of this very network; None is a random start.
-
-    Raises:
-        UsageError: an argument is out of its range, or an option that the model cannot take.
-        MtfError: the weights file is damaged, or of another network.
-    """
-    variant = make_variant(
-        name,
-        alpha=alpha,
-        resolution_px=resolution_px,
-        classes=classes,
-        stride_plan=stride_plan,
-        options=options,
-    )
-    model = build_variant(
-        variant,
-        dropout=dropout,
-        activation=activation,
-        batch_size=batch_size,
-        batch_norm_momentum=batch_norm_momentum,
-        seed=seed,
-    )
-    if weights is not None:
-        load_weights(model, weights)
-    return model
+_CONVOLUTION = {"padding": "same", "use_bias": False}
 
 
 def build_variant(
@@ -105,8 +59,8 @@ def build_variant(
     return keras.Model(image, x, name=variant.name)
 
 
-class _KerasOps:
-    """`assembly.Ops` on Keras tensors."""
+class _KerasOps(Ops[Any]):
+    """Builds layers."""
 
     def __init__(self, seed: int | None, batch_norm_momentum: float) -> None:
         self.seed, self.momentum = seed, batch_norm_momentum
@@ -123,29 +77,30 @@ class _KerasOps:
         """Glorot and Bengio 2010, equation 16."""
         return keras.initializers.GlorotUniform(seed=self.layer_seed(layer))
 
+    def he_depthwise(self, layer: str) -> Any:
+        """He et al. 2015, equation 10, for a depthwise kernel: variance 2 / (height * width).
+
+        Keras' fan-in of (height, width, channels, 1) is channels times too large, its fan-out
+        right.
+        """
+        return keras.initializers.VarianceScaling(
+            2.0, "fan_out", "truncated_normal", seed=self.layer_seed(layer)
+        )
+
     def channels(self, x: Any) -> int:
         return int(x.shape[-1])
 
     def conv(self, x: Any, name: str, filters: int, kernel_px: int, stride: int) -> Any:
-        return keras.layers.Conv2D(
-            filters,
-            kernel_px,
-            strides=stride,
-            padding="same",
-            use_bias=False,
-            kernel_initializer=self.glorot(name),
-            name=name,
-        )(x)
+        start = {"kernel_initializer": self.glorot(name)}
+        return keras.layers.Conv2D(filters, kernel_px, stride, **_CONVOLUTION, **start, name=name)(
+            x
+        )
 
     def depthwise(self, x: Any, name: str, kernel_px: int, stride: int) -> Any:
-        return keras.layers.DepthwiseConv2D(
-            kernel_px,
-            strides=stride,
-            padding="same",
-            use_bias=False,
-            depthwise_initializer=_he_depthwise(self.layer_seed(name)),
-            name=name,
-        )(x)
+        start = {"depthwise_initializer": self.he_depthwise(name)}
+        return keras.layers.DepthwiseConv2D(kernel_px, stride, **_CONVOLUTION, **start, name=name)(
+            x
+        )
 
     def dense(self, x: Any, name: str, units: int) -> Any:
         return keras.layers.Conv2D(
@@ -196,13 +151,3 @@ class _KerasOps:
 def _shifted_relu6(x: Any, name: str) -> Any:
     """Return relu6(x + 3), six times the hard sigmoid (arXiv 1905.02244, section 5.2)."""
     return keras.layers.ReLU(6.0, name=f"{name}_relu6")(Shift(3.0, name=f"{name}_shift")(x))
-
-
-def _he_depthwise(seed: int | None) -> Any:
-    """He et al. 2015, equation 10, for a depthwise kernel: variance 2 / (height * width).
-
-    Keras' fan-in of (height, width, channels, 1) is channels times too large, its fan-out right.
-    """
-    return keras.initializers.VarianceScaling(
-        scale=2.0, mode="fan_out", distribution="truncated_normal", seed=seed
-    )

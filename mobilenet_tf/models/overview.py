@@ -6,91 +6,57 @@ from collections.abc import Sequence
 from typing import Any
 
 from mobilenet_tf.errors import UsageError
-from mobilenet_tf.models.blocks import SMALL_SIDE_PX
 from mobilenet_tf.models.catalog import model_names, model_table
-from mobilenet_tf.models.cost import count_variant_costs
-from mobilenet_tf.models.options import INT8_NOTES, Options
-from mobilenet_tf.models.variant import make_variant
+from mobilenet_tf.models.cost import Cost, count_costs
+from mobilenet_tf.models.variant import Variant, make_variant
 
 RESOLUTIONS_PX = (32, 224)  # CIFAR's and the papers'
+INT8_NOTES = {  # what an option becomes in the int8 file; docs/notebook/models.md has what it costs
+    "relu": "fused into the convolution",
+    "relu6": "fused into the convolution",
+    "silu": "LOGISTIC and MUL: 8 to 18 % slower than relu or relu6",
+    "hard_swish": "ADD, MUL and MUL: 7 to 11 % slower (XNNPACK has no HARD_SWISH)",
+    "squeeze_excitation": "MEAN, 2 CONV_2D and 2 MUL a block: 20 to 24 % slower",
+}
 
 
 def list_variants(
-    model: str | None,
-    *,
-    alphas: Sequence[float],
-    resolutions_px: Sequence[int],
-    classes: int,
-    stride_plan: str | None,
-    block_count: int,
+    model: str | None, *, alphas: Sequence[float], resolutions_px: Sequence[int], **shape: Any
 ) -> tuple[list[dict[str, Any]], list[str]]:
     """Return one row per variant, and the reasons of models that refuse the request.
 
-    Defaults: all models, the published alphas, 32 and 224 pixels, the stride plan for that size.
+    `shape` has the other arguments of `make_variant`. Defaults: all models, the published alphas,
+    32 and 224 pixels.
 
     Raises:
         UsageError: the one model asked for, or every model, refuses.
     """
-    names = model_names() if model is None else (model_table(model).name,)
-    asked = [
-        (name, alpha, side_px)
-        for name in names
-        for side_px in resolutions_px or RESOLUTIONS_PX
-        for alpha in alphas or sorted(model_table(name).published_alphas, reverse=True)
-    ]
+    tables = [model_table(name) for name in (model_names() if model is None else (model,))]
     rows, refused = [], {}
-    for name, alpha, side_px in asked:
-        try:
-            row = describe_variant(
-                name,
-                alpha=alpha,
-                resolution_px=side_px,
-                classes=classes,
-                stride_plan=stride_plan,
-                block_count=block_count,
-            )
-        except UsageError as error:
-            refused[str(error)] = error
-        else:
-            rows.append(row)
+    for table in tables:
+        for side_px in resolutions_px or RESOLUTIONS_PX:
+            for alpha in alphas or sorted(table.published_alphas, reverse=True):
+                try:
+                    variant = make_variant(table.name, alpha=alpha, resolution_px=side_px, **shape)
+                    rows.append(describe_variant(variant))
+                except UsageError as error:
+                    refused[str(error)] = error
     if refused and (model is not None or not rows):
         raise next(iter(refused.values()))
     return rows, list(refused)
 
 
-def describe_variant(
-    name: str,
-    *,
-    alpha: float,
-    resolution_px: int,
-    classes: int,
-    stride_plan: str | None,
-    block_count: int,
-) -> dict[str, Any]:
+def describe_variant(variant: Variant) -> dict[str, Any]:
     """Return a variant's row, and under "layers" what each of its layers costs.
 
     Raises:
-        UsageError: a size or option that the model refuses.
+        UsageError: an option for which the network has no place.
     """
-    variant = make_variant(
-        name,
-        alpha=alpha,
-        resolution_px=resolution_px,
-        classes=classes,
-        stride_plan=stride_plan or ("cifar" if resolution_px < SMALL_SIDE_PX else "imagenet"),
-        options=Options(block_count=block_count),
-    )
-    cost, table = count_variant_costs(variant), variant.table
-    layers = [
-        {
-            "name": layer.name,
-            "output_shape": list(layer.output_shape),
-            "parameters": layer.parameters,
-            "macs": layer.macs,
-            "int8_bytes": layer.int8_bytes,
-        }
-        for layer in cost.layers
-    ]
+    cost, table = count_costs(variant), variant.table
+
+    def pick(counted: Cost, *names: str) -> dict[str, int]:
+        return {name: getattr(counted, name) for name in names}
+
     return {
         "name": variant.name,
         "model": table.name,
@@ -102,10 +68,10 @@ def describe_variant(
         "resolution_px": variant.height_px,
         "stride_plan": variant.stride_plan,
         "classes": variant.classes,
-        "parameters": cost.parameters,
-        "trainable_parameters": cost.trainable_parameters,
-        "macs": cost.macs,
-        "float32_bytes": cost.float32_bytes,
-        "int8_bytes": cost.int8_bytes,
-        "layers": layers,
+        **pick(cost, "parameters", "trainable_parameters", "macs", "float32_bytes", "int8_bytes"),
+        "layers": [
+            {"name": layer.name, "output_shape": list(layer.output_shape)}
+            | pick(layer, "parameters", "macs", "int8_bytes")
+            for layer in cost.layers
+        ],
     }

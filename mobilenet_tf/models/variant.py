@@ -1,21 +1,25 @@
-"""A variant: one model at one width, resolution, class count and stride plan, checked."""
+"""A variant: one model at one width, resolution, class count and stride plan, checked.
+
+Options change a table without another one being written; what a model cannot take is refused.
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 from numbers import Integral
 
 from mobilenet_tf.errors import UsageError
-from mobilenet_tf.models.blocks import ModelTable
+from mobilenet_tf.models.blocks import SMALL_SIDE_PX, ModelTable
 from mobilenet_tf.models.catalog import model_table
-from mobilenet_tf.models.options import PAPER, Options, check_options, list_suffixes
-from mobilenet_tf.recipe import StridePlan, check_setting
+from mobilenet_tf.recipe import Options, StridePlan, check_setting
 
 CHANNEL_DIVISOR = 8
 CLASSES_MIN, CLASSES_MAX = 2, 100_000
 IMAGE_CHANNELS = 3
+PAPER = Options()
 
 
 @dataclass(frozen=True)
@@ -41,16 +45,10 @@ class Variant:
 
         Options follow: v4s_120_r32_silu_se_h512.
         """
-        side = str(self.height_px)
-        if self.width_px != self.height_px:
-            side += f"x{self.width_px}"
-        parts = (
-            self.table.alias,
-            _alpha_digits(self.alpha),
-            f"r{side}",
-            *list_suffixes(self.options),
-        )
-        return "_".join(parts)
+        sides = dict.fromkeys((self.height_px, self.width_px))  # one if both are equal
+        side = "x".join(map(str, sides))
+        suffixes = _list_suffixes(self.options)
+        return "_".join((self.table.alias, _alpha_digits(self.alpha), f"r{side}", *suffixes))
 
     def channels(self, filters: int) -> int:
         """Return how many channels `filters` of the table become at this alpha."""
@@ -63,8 +61,8 @@ def make_variant(
     alpha: float,
     resolution_px: int | tuple[int, int],
     classes: int,
-    stride_plan: str,
-    options: Options | None = None,
+    stride_plan: str | None = None,
+    options: Options = PAPER,
 ) -> Variant:
     """Check a request for a model, and return it as a Variant.
 
@@ -74,32 +72,36 @@ def make_variant(
         resolution_px: side of the square input, or (height, width); 8 to 1024, and at least the
             plan's stride.
         classes: number of outputs, 2 to 100,000.
-        stride_plan: "cifar" or "imagenet".
+        stride_plan: "cifar" or "imagenet"; None is the one for the smaller side.
         options: departures from the paper's table.
 
     Raises:
         UsageError: an argument is out of its range; the message names it and its value.
     """
     table = model_table(name)
-    options = options or PAPER
-    check_options(table, options)
+    _check_options(table, options)
     if options.block_count:
         table = table.first(options.block_count)
     alpha = _check_alpha(table, alpha)
-    plan: StridePlan = check_setting("model.stride_plan", stride_plan)
-    sides_px = resolution_px if isinstance(resolution_px, tuple) else (resolution_px,) * 2
-    if len(sides_px) != 2:
+    sides = resolution_px if isinstance(resolution_px, tuple) else (resolution_px,) * 2
+    if len(sides) != 2:
         raise UsageError(f"resolution {resolution_px} is neither one side nor (height, width)")
+    sides_px = [int(check_setting("model.resolution_px", side)) for side in sides]
+    if stride_plan is None:
+        stride_plan = "cifar" if min(sides_px) < SMALL_SIDE_PX else "imagenet"
+    plan: StridePlan = check_setting("model.stride_plan", stride_plan)
     height_px, width_px = (_check_side(table, plan, side) for side in sides_px)
-    if (
-        not isinstance(classes, Integral)
-        or isinstance(classes, bool)
-        or (not CLASSES_MIN <= classes <= CLASSES_MAX)
-    ):
+    whole = isinstance(classes, Integral) and not isinstance(classes, bool)
+    if not whole or not CLASSES_MIN <= classes <= CLASSES_MAX:
         raise UsageError(
             f"classes is {classes!r}; give a whole number from {CLASSES_MIN} to {CLASSES_MAX:,}"
         )
     return Variant(table, alpha, height_px, width_px, int(classes), plan, options)
+
+
+def asks_for(options: Options, name: str) -> bool:
+    """Tell whether an option asks for something that the table has not."""
+    return getattr(options, name) not in (getattr(PAPER, name), "off")
 
 
 def round_channels(channels: float) -> int:
@@ -125,17 +127,12 @@ def _check_alpha(table: ModelTable, alpha: float) -> float:
 
 
 def _check_side(table: ModelTable, plan: StridePlan, side_px: int) -> int:
-    side_px = int(check_setting("model.resolution_px", side_px))
     smallest_px = table.total_stride(plan)
     if side_px < smallest_px:
-        alternative = (
-            ", or the cifar stride plan"
-            if plan != "cifar" and side_px >= table.total_stride("cifar")
-            else ""
-        )
+        fits = plan != "cifar" and side_px >= table.total_stride("cifar")
         raise UsageError(
             f"resolution {side_px} is too small for {table.name} with the {plan} stride plan: "
-            f"use at least {smallest_px} pixels{alternative}"
+            f"use at least {smallest_px} pixels{', or the cifar stride plan' if fits else ''}"
         )
     return side_px
 
@@ -145,3 +142,33 @@ def _alpha_digits(alpha: float) -> str:
     exact = format(Decimal(repr(alpha)), "f")
     whole, _, decimals = exact.partition(".")
     return whole + decimals.ljust(2, "0")
+
+
+def _list_suffixes(options: Options) -> Iterator[str]:
+    """Yield what options add to the name of a variant: those that change its shape or function."""
+    if options.activation != "paper":
+        yield options.activation.replace("_", "")
+    if options.squeeze_excitation != "paper":
+        yield "se" if options.squeeze_excitation == "on" else "nose"
+    if options.head_units:
+        yield f"h{options.head_units}"
+    if options.block_count:
+        yield f"b{options.block_count}"
+
+
+def _check_options(table: ModelTable, options: Options) -> None:
+    """Refuse what is out of range, and what the model cannot take."""
+    for name in Options.__struct_fields__:
+        check_setting(f"model.{name}", getattr(options, name))
+        if name in table.cannot and asks_for(options, name):
+            raise UsageError(f"{table.name} cannot take {name}: {table.cannot[name]}")
+    if options.block_count > table.block_count:
+        raise UsageError(
+            f"model.block_count is {options.block_count}; {table.name} has {table.block_count}"
+            " blocks, give at most that"
+        )
+    if options.head_dropout and not options.head_units:
+        raise UsageError(
+            f"model.head_dropout is {options.head_dropout:g}, which drops outputs of the hidden"
+            " head layer, and model.head_units is 0; give head_units too, or use dropout"
+        )

@@ -34,7 +34,7 @@ from mobilenet_tf.evaluation.score import Score, score_probabilities
 from mobilenet_tf.evaluation.test_time import PredictFn, augment_predictions, count_views
 from mobilenet_tf.files import write_json
 from mobilenet_tf.keras import tf
-from mobilenet_tf.models.cost import count_variant_costs
+from mobilenet_tf.models.cost import count_costs
 from mobilenet_tf.pipeline.mistakes import find_mistakes
 from mobilenet_tf.pipeline.networks import build_float_model, build_quantized_model
 from mobilenet_tf.pipeline.plan import Plan
@@ -164,7 +164,7 @@ def _measure(
         latency_median_ms=round(float(np.median(latencies_ms)), 4),
         latency_p90_ms=round(float(np.percentile(latencies_ms, 90)), 4),
         peak_memory_bytes=memory_bytes,
-        channels=count_variant_costs(plan.variant).channels,
+        channels=count_costs(plan.variant).channels,
         test_time_augmentation=_measure_augmented(candidate, test, plan.recipe),
         paired=paired,
         calibration_error=calibration_error(measure_reliability(probabilities.max(-1), right)),
@@ -190,7 +190,7 @@ def _measure_augmented(candidate: Candidate, test: Split, recipe: Recipe) -> Aug
 
 
 def _describe(plan: Plan, stage: Any, path: Path, **kind: Any) -> BenchmarkedModel:
-    cost = count_variant_costs(plan.variant)
+    cost = count_costs(plan.variant)
     return BenchmarkedModel(
         artifact=path.stem,
         stage=stage,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from mobilenet_tf.data.catalog import DatasetInfo
 from mobilenet_tf.errors import UsageError
 from mobilenet_tf.evaluation.test_time import check_views
-from mobilenet_tf.models.cost import count_variant_costs
+from mobilenet_tf.models.cost import count_costs
 from mobilenet_tf.models.variant import Variant
 from mobilenet_tf.recipe import FitSettings, Recipe
 from mobilenet_tf.training.progressive import progressive_sides
@@ -19,7 +19,7 @@ def check_recipe(recipe: Recipe, variant: Variant, info: DatasetInfo) -> None:
     Raises:
         UsageError: a setting contradicts another one, the network or the dataset.
     """
-    largest = max(count_variant_costs(variant).layers, key=lambda layer: layer.folded_weights)
+    largest = max(count_costs(variant).layers, key=lambda layer: layer.folded_weights)
     if recipe.qat.epochs and largest.folded_weights > LARGEST_KERNEL:
         raise UsageError(
             f"the kernel of {largest.name} has {largest.folded_weights:,} values, fake-quantized"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mobilenet_tf.errors import UsageError
-from mobilenet_tf.models.cost import count_variant_costs
+from mobilenet_tf.models.cost import count_costs
 from mobilenet_tf.pipeline.freshness import find_stale_input
 from mobilenet_tf.pipeline.plan import make_plan
 from mobilenet_tf.pipeline.stages import find_stage
@@ -29,7 +29,7 @@ def describe_benchmark(run: RunFolder) -> ComparisonRow:
         raise UsageError(
             f"the benchmark of {run.path} is out of date ({stale}); run mtf benchmark {run.path}"
         )
-    metrics, variant, cost = benchmark.metrics, plan.variant, count_variant_costs(plan.variant)
+    metrics, variant, cost = benchmark.metrics, plan.variant, count_costs(plan.variant)
     keras = metrics.find("keras", "float32")
     # Which file is shown is decided by its kind, never by its accuracy.
     int8 = metrics.find("tflite", "int8_qat", "int8_ptq")

@@ -11,6 +11,7 @@ import pytest
 
 from mobilenet_tf.cli.main import run_command
 from mobilenet_tf.models.cost import count_costs
+from mobilenet_tf.models.variant import make_variant
 from mobilenet_tf.pipeline.comparison import describe_benchmark
 from mobilenet_tf.report.comparison import comparison_table
 from mobilenet_tf.runs.folder import RunFolder
@@ -45,7 +46,7 @@ def test_runs_stand_side_by_side(finished_run: Path, tmp_path: Path, capsys: Cap
     rows = json.loads(capsys.readouterr().out)
     assert [row["run"] for row in rows] == ["run", "other"]
     cost = count_costs(
-        "mobilenet_v1", alpha=0.05, resolution_px=32, classes=10, stride_plan="cifar"
+        make_variant("mobilenet_v1", alpha=0.05, resolution_px=32, classes=10, stride_plan="cifar")
     )
     metrics = json.loads((finished_run / "benchmark" / "result.json").read_text())["metrics"]
     file = metrics["rows"][-1]

@@ -7,6 +7,7 @@ import pytest
 from mobilenet_tf.cli.main import run_command
 from mobilenet_tf.models.catalog import model_names, model_table
 from mobilenet_tf.models.cost import count_costs
+from mobilenet_tf.models.variant import make_variant
 from mobilenet_tf.recipe import ACTIVATIONS
 from mobilenet_tf.zoo.shelf import load_cards
 
@@ -114,7 +115,7 @@ def test_models_that_cannot_are_left_out_with_the_reason(
 def test_layers_add_up_to_the_variant(capsys: Capture) -> None:
     (row,) = models(capsys, "--layers", "--alpha", "0.25", "--resolution", "32")
     cost = count_costs(
-        "mobilenet_v1", alpha=0.25, resolution_px=32, classes=10, stride_plan="cifar"
+        make_variant("mobilenet_v1", alpha=0.25, resolution_px=32, classes=10, stride_plan="cifar")
     )
     assert [layer["name"] for layer in row["layers"]] == [layer.name for layer in cost.layers]
     for key in ("parameters", "macs", "int8_bytes"):

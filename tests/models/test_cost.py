@@ -8,16 +8,19 @@ import pytest
 from mobilenet_tf.errors import UsageError
 from mobilenet_tf.keras import keras
 from mobilenet_tf.models.cost import Cost, count_costs
-from mobilenet_tf.models.keras_builder import build_model
+from mobilenet_tf.models.keras_builder import build_variant
+from mobilenet_tf.models.variant import make_variant
 
 
 def v1_at(alpha: float, resolution_px: int) -> Cost:
     return count_costs(
-        "mobilenet_v1",
-        alpha=alpha,
-        resolution_px=resolution_px,
-        classes=1000,
-        stride_plan="imagenet",
+        make_variant(
+            "mobilenet_v1",
+            alpha=alpha,
+            resolution_px=resolution_px,
+            classes=1000,
+            stride_plan="imagenet",
+        )
     )
 
 
@@ -92,8 +95,8 @@ def test_every_layer_agrees_with_keras(
         "classes": classes,
         "stride_plan": stride_plan,
     }
-    model = build_model("mobilenet_v1", **settings)
-    cost = count_costs("mobilenet_v1", **settings)
+    model = build_variant(make_variant("mobilenet_v1", **settings))
+    cost = count_costs(make_variant("mobilenet_v1", **settings))
     weighted = [layer for layer in model.layers if layer.weights and layer.name != "dropout"]
     assert [layer.name for layer in weighted] == [layer.name for layer in cost.layers]
     for layer, counted in zip(weighted, cost.layers, strict=True):

@@ -14,9 +14,10 @@ from mobilenet_tf.models import keras_file
 from mobilenet_tf.models.blocks import Bottleneck, UniversalBottleneck
 from mobilenet_tf.models.catalog import MODELS, model_names, model_table
 from mobilenet_tf.models.cost import Cost, count_costs
-from mobilenet_tf.models.keras_builder import build_model
-from mobilenet_tf.models.options import Options
+from mobilenet_tf.models.keras_builder import build_variant
+from mobilenet_tf.models.variant import make_variant
 from mobilenet_tf.models.weights import load_features, weight_variables
+from mobilenet_tf.recipe import Options
 
 applications = keras.applications
 REFERENCES: list[tuple[str, float, Any]] = [
@@ -65,7 +66,9 @@ def test_same_outputs_as_keras_applications(
         options |= {"minimalistic": "minimalistic" in name, "include_preprocessing": False}
     reference = make_reference(weights=None, classes=20, classifier_activation=None, **options)
     randomise(reference, seed=4)
-    ours = build_model(name, alpha=alpha, resolution_px=side_px, classes=20, stride_plan="imagenet")
+    ours = build_variant(
+        make_variant(name, alpha=alpha, resolution_px=side_px, classes=20, stride_plan="imagenet")
+    )
     reference.save_weights(tmp_path / "reference.h5")
     assert load_features(ours, tmp_path / "reference.h5") == ()
     image = np.random.default_rng(1).uniform(-1, 1, (1, side_px, side_px, 3)).astype(np.float32)
@@ -86,7 +89,9 @@ def test_every_published_alpha_is_compared() -> None:
 
 def at(name: str, alpha: float, resolution_px: int) -> Cost:
     return count_costs(
-        name, alpha=alpha, resolution_px=resolution_px, classes=1000, stride_plan="imagenet"
+        make_variant(
+            name, alpha=alpha, resolution_px=resolution_px, classes=1000, stride_plan="imagenet"
+        )
     )
 
 
@@ -170,8 +175,8 @@ def test_every_layer_agrees_with_keras(name: str, options: Options) -> None:
         "stride_plan": "cifar",
         "options": options,
     }
-    model = build_model(name, **settings)
-    cost = count_costs(name, **settings)
+    model = build_variant(make_variant(name, **settings))
+    cost = count_costs(make_variant(name, **settings))
     weighted = [layer for layer in model.layers if weight_count(layer)]
     assert sorted(layer.name for layer in weighted) == sorted(layer.name for layer in cost.layers)
     for counted in cost.layers:

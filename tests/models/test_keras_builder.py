@@ -9,18 +9,15 @@ import pytest
 from mobilenet_tf.api.models import MobileNetV1
 from mobilenet_tf.errors import UsageError
 from mobilenet_tf.keras import keras, tf
-from mobilenet_tf.models.keras_builder import build_model
+from mobilenet_tf.models.keras_builder import build_variant
+from mobilenet_tf.models.variant import make_variant
 from mobilenet_tf.models.weights import copy_weights, weight_variables
 
 
 def build_small(**changes: Any) -> Any:
-    settings: dict[str, Any] = {
-        "alpha": 0.25,
-        "resolution_px": 16,
-        "classes": 4,
-        "stride_plan": "cifar",
-    }
-    return build_model("mobilenet_v1", **{**settings, **changes})
+    shape = {"alpha": 0.25, "resolution_px": 16, "classes": 4, "stride_plan": "cifar"}
+    settings: dict[str, Any] = {name: changes.pop(name, value) for name, value in shape.items()}
+    return build_variant(make_variant("mobilenet_v1", **settings), **changes)
 
 
 def shuffle_weights(model: Any, seed: int) -> None:
@@ -106,8 +103,9 @@ def test_stride_plan_follows_the_smaller_side() -> None:
 
 
 def test_depthwise_kernels_start_from_he_and_others_from_glorot() -> None:
-    model = build_model(
-        "mobilenet_v1", alpha=1, resolution_px=32, classes=100, stride_plan="cifar", seed=5
+    model = build_variant(
+        make_variant("mobilenet_v1", alpha=1, resolution_px=32, classes=100, stride_plan="cifar"),
+        seed=5,
     )
     depthwise = model.get_layer("conv_dw_13").depthwise_kernel.numpy()  # 9 x 1024 values
     assert depthwise.var() == pytest.approx(2 / 9, rel=0.1)

@@ -21,11 +21,12 @@ from mobilenet_tf.errors import MtfError, UsageError
 from mobilenet_tf.keras import keras
 from mobilenet_tf.models import published
 from mobilenet_tf.models.catalog import MODELS, model_table
-from mobilenet_tf.models.keras_builder import build_model
+from mobilenet_tf.models.keras_builder import build_variant
 from mobilenet_tf.models.keras_file import KERAS_SCALE, OWN_SCALE, read_keras_file
-from mobilenet_tf.models.options import Options
 from mobilenet_tf.models.published import PublishedFile
+from mobilenet_tf.models.variant import make_variant
 from mobilenet_tf.models.weights import load_features, weight_variables
+from mobilenet_tf.recipe import Options
 
 SMALL: dict[str, Any] = {
     "alpha": 0.25,
@@ -60,7 +61,7 @@ def named(kind: str, name: str, **config: Any) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def small() -> Any:
     """Return a network whose every weight matters."""
-    model = build_model("mobilenet_v1", **SMALL, seed=1)
+    model = build_variant(make_variant("mobilenet_v1", **SMALL), seed=1)
     random = np.random.default_rng(1)
     for name, variable in weight_variables(model).items():
         if not name.endswith("kernel"):
@@ -113,7 +114,7 @@ def test_our_own_models_keep_their_scale(small: Any, tmp_path: Path) -> None:
     config = {"config": {"layers": [named("InputLayer", "image")]}}
     path = write_h5(tmp_path / "own.h5", values(small), config)
     assert read_keras_file(path).scale == OWN_SCALE
-    model = build_model("mobilenet_v1", **SMALL)
+    model = build_variant(make_variant("mobilenet_v1", **SMALL))
     assert load_features(model, path) == ()
     for name, value in values(model).items():
         np.testing.assert_array_equal(value, values(small)[name], err_msg=name)
@@ -125,7 +126,7 @@ def test_the_input_scale_is_folded_exactly(
 ) -> None:
     layers = [named("Rescaling", "rescaling", scale=scale[0], offset=scale[1])]
     path = write_h5(tmp_path / "theirs.h5", values(small), {"config": {"layers": layers}})
-    model = build_model("mobilenet_v1", **SMALL)
+    model = build_variant(make_variant("mobilenet_v1", **SMALL))
     load_features(model, path)
     byte = np.random.default_rng(2).integers(0, 256, (2, 32, 32, 3)).astype(np.float32)
 
@@ -140,13 +141,16 @@ def test_the_input_scale_is_folded_exactly(
 def test_the_head_is_loaded_where_it_fits_and_others_are_left(small: Any, tmp_path: Path) -> None:
     weights = values(small)
     path = write_h5(tmp_path / "theirs.h5", weights)
-    other = build_model("mobilenet_v1", **{**SMALL, "classes": 5})
+    other = build_variant(make_variant("mobilenet_v1", **{**SMALL, "classes": 5}))
     assert load_features(other, path) == HEAD
-    assert load_features(build_model("mobilenet_v1", **SMALL), path, dataset="flowers") == HEAD
+    assert (
+        load_features(build_variant(make_variant("mobilenet_v1", **SMALL)), path, dataset="flowers")
+        == HEAD
+    )
     theirs = {name: value for name, value in weights.items() if name not in HEAD}
     headless = write_h5(tmp_path / "no_top.h5", {**theirs, "dense/kernel": np.ones((3, 3))})
-    hidden = build_model(
-        "mobilenet_v1", **{**SMALL, "options": Options(block_count=1, head_units=8)}
+    hidden = build_variant(
+        make_variant("mobilenet_v1", **{**SMALL, "options": Options(block_count=1, head_units=8)})
     )
     assert load_features(hidden, headless) == ("head/kernel", "head/bias", *HEAD)
     np.testing.assert_array_equal(values(hidden)["conv_pw_1/kernel"], weights["conv_pw_1/kernel"])
@@ -155,7 +159,7 @@ def test_the_head_is_loaded_where_it_fits_and_others_are_left(small: Any, tmp_pa
 def test_older_names_are_paired_in_order_of_kinds_and_shapes(small: Any, tmp_path: Path) -> None:
     weights = values(small)
     old = {f"mobl_{name.replace('conv_', 'c')}": value for name, value in weights.items()}
-    model = build_model("mobilenet_v1", **{**SMALL, "classes": 7})
+    model = build_variant(make_variant("mobilenet_v1", **{**SMALL, "classes": 7}))
     assert load_features(model, write_h5(tmp_path / "old.h5", old)) == HEAD
     for name in ("conv_dw_1/depthwise_kernel", "conv_pw_1_bn/moving_variance"):
         np.testing.assert_array_equal(values(model)[name], weights[name])
@@ -170,7 +174,7 @@ def test_older_names_are_paired_in_order_of_kinds_and_shapes(small: Any, tmp_pat
 def test_another_alpha_is_named(small: Any, tmp_path: Path) -> None:
     path = write_h5(tmp_path / "theirs.h5", values(small))
     with pytest.raises(MtfError, match=r"another width \(alpha\)"):
-        load_features(build_model("mobilenet_v1", **{**SMALL, "alpha": 0.5}), path)
+        load_features(build_variant(make_variant("mobilenet_v1", **{**SMALL, "alpha": 0.5})), path)
 
 
 def test_every_published_network_has_its_files() -> None:

@@ -13,7 +13,8 @@ import pytest
 from mobilenet_tf.models import assembly, catalog
 from mobilenet_tf.models.blocks import KEPT, ModelTable, Residual
 from mobilenet_tf.models.cost import count_costs
-from mobilenet_tf.models.keras_builder import build_model
+from mobilenet_tf.models.keras_builder import build_variant
+from mobilenet_tf.models.variant import make_variant
 from mobilenet_tf.models.weights import count_parameters
 from mobilenet_tf.quantization.qat import calibrate, quantize_model
 from mobilenet_tf.tflite.audit import audit
@@ -29,9 +30,8 @@ def table(monkeypatch: pytest.MonkeyPatch) -> ModelTable:
     """The documented table with the documented block in it."""
     text = PAGE.read_text("utf-8")
     example, block = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
-    monkeypatch.setattr(assembly, "BLOCKS", dict(assembly.BLOCKS))
     names: dict[str, Any] = {"dataclass": dataclass, "T": assembly.T, "__name__": __name__}
-    names |= {"Assembler": assembly.Assembler, "BLOCKS": assembly.BLOCKS, "Residual": Residual}
+    names |= {"Assembler": assembly.Assembler, "Residual": Residual}
     exec(compile(example, str(PAGE), "exec"), names)  # noqa: S102  # the example itself
     exec(compile(block, str(PAGE), "exec"), names)  # noqa: S102
     rows = names["POCKET_NET"].blocks
@@ -48,8 +48,8 @@ def test_a_table_alone_goes_all_the_way_to_int8(table: ModelTable) -> None:
         "classes": 3,
         "stride_plan": "cifar",
     }
-    model = build_model(table.name, **settings, batch_norm_momentum=0.0, seed=1)
-    assert count_parameters(model) == count_costs(table.name, **settings).parameters
+    model = build_variant(make_variant(table.name, **settings), batch_norm_momentum=0.0, seed=1)
+    assert count_parameters(model) == count_costs(make_variant(table.name, **settings)).parameters
     images = np.random.default_rng(0).integers(0, 256, (16, 16, 16, 3)).astype(np.uint8)
     model((images.astype(np.float32) - 128) / 128, training=True)
     quantized = quantize_model(model)

@@ -8,23 +8,24 @@ import pytest
 from mobilenet_tf.errors import UsageError
 from mobilenet_tf.keras import keras, tf
 from mobilenet_tf.models.catalog import MODELS, model_names, model_table
-from mobilenet_tf.models.cost import count_variant_costs
+from mobilenet_tf.models.cost import count_costs
 from mobilenet_tf.models.dropout import StochasticDepth
-from mobilenet_tf.models.keras_builder import build_model, build_variant
-from mobilenet_tf.models.options import Options
+from mobilenet_tf.models.keras_builder import build_variant
 from mobilenet_tf.models.variant import make_variant
-from mobilenet_tf.recipe import ModelSettings
+from mobilenet_tf.recipe import ModelSettings, Options
 
 
 def build(name: str, **options: Any) -> Any:
-    return build_model(
-        name,
-        alpha=0.25,
-        resolution_px=16,
-        classes=4,
-        stride_plan="cifar",
+    return build_variant(
+        make_variant(
+            name,
+            alpha=0.25,
+            resolution_px=16,
+            classes=4,
+            stride_plan="cifar",
+            options=Options(**options),
+        ),
         seed=1,
-        options=Options(**options),
     )
 
 
@@ -86,7 +87,7 @@ def test_a_cut_network_without_a_place_for_an_option_refuses_it(
 ) -> None:
     message = rf"{name} cut after block {count} has no place for {next(iter(option))}: .*raise"
     with pytest.raises(UsageError, match=message):
-        count_variant_costs(variant(name, block_count=count, **option))
+        count_costs(variant(name, block_count=count, **option))
     with pytest.raises(UsageError, match=message):
         build_variant(variant(name, block_count=count, **option))
     build_variant(variant(name, block_count=count + places, **option))
@@ -183,14 +184,16 @@ def test_stochastic_depth_grows_with_depth_and_keeps_whole_samples() -> None:
 
 
 def test_the_hidden_head_layer_and_both_dropouts() -> None:
-    model = build_model(
-        "mobilenet_v4_conv_small",
-        alpha=0.25,
-        resolution_px=16,
-        classes=4,
-        stride_plan="cifar",
+    model = build_variant(
+        make_variant(
+            "mobilenet_v4_conv_small",
+            alpha=0.25,
+            resolution_px=16,
+            classes=4,
+            stride_plan="cifar",
+            options=Options(head_units=48, head_dropout=0.15),
+        ),
         dropout=0.3,
-        options=Options(head_units=48, head_dropout=0.15),
     )
     assert model.get_layer("head").output_shape == (None, 1, 1, 48)
     assert model.get_layer("dropout").rate == 0.3
@@ -205,7 +208,7 @@ def test_the_first_blocks_are_those_of_the_whole_network() -> None:
     assert names[: last + 1] == [layer.name for layer in whole.layers[: last + 1]]
     assert names[last + 1] == "global_average_pooling2d"
     assert first.get_layer("conv_preds").input_shape == (None, 1, 1, 128)
-    assert count_variant_costs(variant("mobilenet_v1", block_count=9)).parameters == 285_034
+    assert count_costs(variant("mobilenet_v1", block_count=9)).parameters == 285_034
     everything = variant("mobilenet_v1", block_count=13)
     assert everything.table == model_table("mobilenet_v1")
 
@@ -222,7 +225,9 @@ def test_every_model_can_be_cut_to_one_block_and_needs_fewer_pixels_then(name: s
     options = Options(block_count=1)
     side_px = MODELS[name].first(1).total_stride("imagenet")
     assert side_px < MODELS[name].total_stride("imagenet")
-    model = build_model(
-        name, alpha=0.25, resolution_px=8, classes=4, stride_plan="imagenet", options=options
+    model = build_variant(
+        make_variant(
+            name, alpha=0.25, resolution_px=8, classes=4, stride_plan="imagenet", options=options
+        )
     )
     assert model(np.zeros((2, 8, 8, 3), np.float32)).shape == (2, 4)

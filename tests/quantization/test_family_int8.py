@@ -15,7 +15,6 @@ from mobilenet_tf.evaluation.metrics import make_keras_predict_fn
 from mobilenet_tf.keras import keras, tf
 from mobilenet_tf.models.catalog import model_table
 from mobilenet_tf.models.keras_builder import build_variant
-from mobilenet_tf.models.options import Options
 from mobilenet_tf.models.variant import Variant
 from mobilenet_tf.quantization.folding import fold_batch_norm
 from mobilenet_tf.quantization.qat import (
@@ -29,6 +28,7 @@ from mobilenet_tf.quantization.qat import (
 )
 from mobilenet_tf.quantization.quantizers import FixedQuantizer
 from mobilenet_tf.quantization.scheme import feeds_activation, make_output_quantizer
+from mobilenet_tf.recipe import Options
 from mobilenet_tf.tflite.audit import Audit, audit
 from mobilenet_tf.tflite.convert import convert
 from mobilenet_tf.tflite.interpreter import Classifier

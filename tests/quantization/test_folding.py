@@ -7,7 +7,8 @@ import pytest
 
 from mobilenet_tf.errors import UsageError
 from mobilenet_tf.keras import keras
-from mobilenet_tf.models.keras_builder import build_model
+from mobilenet_tf.models.keras_builder import build_variant
+from mobilenet_tf.models.variant import make_variant
 from mobilenet_tf.quantization.folding import fold_batch_norm
 
 
@@ -24,8 +25,9 @@ def randomise(model: Any, seed: int = 0) -> None:
 
 @pytest.mark.slow
 def test_a_folded_network_computes_the_same() -> None:
-    model = build_model(
-        "mobilenet_v1", alpha=0.25, resolution_px=32, classes=10, stride_plan="cifar", seed=1
+    model = build_variant(
+        make_variant("mobilenet_v1", alpha=0.25, resolution_px=32, classes=10, stride_plan="cifar"),
+        seed=1,
     )
     randomise(model)
     images = np.random.default_rng(1).uniform(-1, 1, (4, 32, 32, 3)).astype(np.float32)

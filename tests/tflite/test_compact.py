@@ -7,7 +7,8 @@ import pytest
 
 from mobilenet_tf.errors import MtfError
 from mobilenet_tf.keras import keras
-from mobilenet_tf.models.keras_builder import build_model
+from mobilenet_tf.models.keras_builder import build_variant
+from mobilenet_tf.models.variant import make_variant
 from mobilenet_tf.tflite import convert as convert_module
 from mobilenet_tf.tflite import schema
 from mobilenet_tf.tflite.audit import audit
@@ -58,8 +59,8 @@ def test_an_exported_file_takes_100_images_at_a_time(export: Callable[..., bytes
 def test_a_channel_costs_16_bytes_beside_its_weights(
     randomise_weights: Callable[[keras.Model], None],
 ) -> None:
-    model = build_model(
-        "mobilenet_v1", alpha=0.5, resolution_px=32, classes=10, stride_plan="cifar"
+    model = build_variant(
+        make_variant("mobilenet_v1", alpha=0.5, resolution_px=32, classes=10, stride_plan="cifar")
     )
     randomise_weights(model)
     noise = np.random.default_rng(3).integers(0, 256, (4, 32, 32, 3), dtype=np.uint8)

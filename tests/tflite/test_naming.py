@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mobilenet_tf.models.keras_builder import build_model
+from mobilenet_tf.models.keras_builder import build_variant
+from mobilenet_tf.models.variant import make_variant
 from mobilenet_tf.quantization.qat import calibrate, quantize_model
 from mobilenet_tf.tflite.audit import CHANNEL_AXES, audit
 from mobilenet_tf.tflite.convert import convert
@@ -17,8 +18,9 @@ CLASSES = tuple("abcdefghij")
 
 @pytest.fixture(scope="module")
 def model() -> Any:
-    network = build_model(
-        "mobilenet_v1", alpha=0.25, resolution_px=32, classes=10, stride_plan="cifar", seed=1
+    network = build_variant(
+        make_variant("mobilenet_v1", alpha=0.25, resolution_px=32, classes=10, stride_plan="cifar"),
+        seed=1,
     )
     rng = np.random.default_rng(1)
     for variable in network.variables:  # equal biases would be stored as one tensor

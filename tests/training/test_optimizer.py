@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from mobilenet_tf.keras import keras, tf
-from mobilenet_tf.models.keras_builder import build_model
+from mobilenet_tf.models.keras_builder import build_variant
+from mobilenet_tf.models.variant import make_variant
 from mobilenet_tf.quantization.qat import quantize_for_training
 from mobilenet_tf.recipe import FitSettings
 from mobilenet_tf.training.optimizer import (
@@ -19,8 +20,8 @@ from mobilenet_tf.training.trainer import Trainer
 
 @pytest.fixture(scope="module")
 def model():
-    return build_model(
-        "mobilenet_v1", alpha=0.05, resolution_px=32, classes=10, stride_plan="cifar"
+    return build_variant(
+        make_variant("mobilenet_v1", alpha=0.05, resolution_px=32, classes=10, stride_plan="cifar")
     )
 
 

@@ -11,7 +11,8 @@ from mobilenet_tf.cli.main import run_command
 from mobilenet_tf.errors import MtfError, UsageError
 from mobilenet_tf.files import write_json
 from mobilenet_tf.keras import keras, tf
-from mobilenet_tf.models.keras_builder import build_model
+from mobilenet_tf.models.keras_builder import build_variant
+from mobilenet_tf.models.variant import make_variant
 from mobilenet_tf.models.weights import weight_variables
 from mobilenet_tf.pipeline import train as job
 from mobilenet_tf.pipeline.checks import check_machine
@@ -43,8 +44,9 @@ TINY = ["--dataset", "synthetic", "--alpha", "0.05", "--validation", "64", "--ba
 
 @pytest.fixture(scope="module")
 def model() -> Any:
-    return build_model(
-        "mobilenet_v1", alpha=0.05, resolution_px=32, classes=10, stride_plan="cifar", seed=1
+    return build_variant(
+        make_variant("mobilenet_v1", alpha=0.05, resolution_px=32, classes=10, stride_plan="cifar"),
+        seed=1,
     )
 
 

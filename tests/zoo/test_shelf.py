@@ -10,10 +10,9 @@ import numpy as np
 import pytest
 
 from mobilenet_tf.errors import MtfError, UsageError
-from mobilenet_tf.models.options import Options
 from mobilenet_tf.models.variant import make_variant
 from mobilenet_tf.pipeline.plan import make_plan
-from mobilenet_tf.recipe import load_recipe
+from mobilenet_tf.recipe import Options, load_recipe
 from mobilenet_tf.runs.folder import RunFolder
 from mobilenet_tf.runs.names import recipe_variant
 from mobilenet_tf.zoo import shelf as zoo
