@@ -35,18 +35,20 @@ def command(
 
     RECIPE may also be a folder with one folder of images for each class, or with train/,
     validation/ and test/ that hold those; a CSV file (path,label[,split]); or tfds:NAME, an
-    image-classification set of tensorflow-datasets. Batches and epochs follow the number of images
-    (recipe: folder).
+    image-classification set of tensorflow-datasets. Training starts from ImageNet's weights where
+    they can be had; batches and epochs follow the number of images (recipes: transfer, and folder
+    from scratch).
 
     \b
     Example:
       mtf run
       mtf run cifar10 --set model.alpha=0.25 --out artifacts/cifar10_quarter
       mtf run flowers/
-      mtf run flowers/ --weights imagenet
+      mtf run flowers/ --weights mobilenet_2_5_224_tf_no_top.h5
       mtf run tfds:oxford_flowers102
     """
-    from mobilenet_tf.data.photographs import choose_recipe, is_source, open_source, settle_source
+    from mobilenet_tf.data.photographs import is_source, name_source, open_source
+    from mobilenet_tf.pipeline.own_images import start_recipe
     from mobilenet_tf.pipeline.plan import Rerun, make_plan
     from mobilenet_tf.pipeline.runner import run_pipeline
     from mobilenet_tf.recipe import load_recipe, replace_settings
@@ -56,10 +58,13 @@ def command(
         recipe = str(given.get("data.path", "quickstart"))
     own = is_source(recipe) and not RunFolder(Path(recipe)).has_recipe()
     with terminal.set_up(quiet=work.quiet, as_json=work.as_json):  # it may download images, weights
-        start = choose_recipe(open_source(recipe, work.data_dir)) if own else load_recipe(recipe)
-        settings = settle_source(replace_settings(start, given), work.data_dir)
-        name = settings.data.name if own or "data.path" in given else Path(recipe).stem
+        path = str(open_source(recipe, work.data_dir)) if own else given.get("data.path")
+        name = name_source(Path(path)) if path else Path(recipe).stem
         run = RunFolder(out or Path("artifacts") / name)
+        if own and path:
+            settings = start_recipe(Path(path), given, run)
+        else:
+            settings = replace_settings(load_recipe(recipe), given)
         plan = make_plan(run, settings, data_dir=work.data_dir)
     again = ["mtf", "run", recipe]
     again += [word for key in given for word in ("--set", f"{key}={format_value(given[key])}")]

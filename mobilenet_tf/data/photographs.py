@@ -35,8 +35,10 @@ from mobilenet_tf.recipe import Recipe, load_recipe, recipe_names, replace_setti
 
 log = logging.getLogger(__name__)
 TRAINING_MARGIN = 1.15
-PASSED_IMAGES = 150_000  # that a training from scratch sees, whatever the number of images
-EPOCHS_MIN, EPOCHS_MAX = 15, 80
+COURSES = {  # recipe -> images that pass in training, however many there are; fewest, most epochs
+    "folder": (150_000, 15, 80),
+    "transfer": (60_000, 6, 40),
+}
 
 
 @dataclass(frozen=True)
@@ -103,44 +105,41 @@ def settle_source(recipe: Recipe, data_dir: Path | None) -> Recipe:
     if recipe.data.classes or not (recipe.data.path or named.startswith(PREFIX)):
         return recipe
     source = open_source(named, data_dir)
-    stem = source.parent.name if source.name == TABLE else source.stem
-    noted = {
-        "name": re.sub(r"[^a-z0-9]+", "_", stem.lower()).strip("_") or "images",
-        "path": str(source),
-        "classes": index_images(source).classes,
-    }
+    classes = index_images(source).classes
+    noted = {"name": name_source(source), "path": str(source), "classes": classes}
     return structs.replace(recipe, data=structs.replace(recipe.data, **noted))
 
 
-def choose_recipe(source: Path) -> Recipe:
-    """Return the recipe `folder` for images, its batches and epochs following their number.
+def name_source(source: Path) -> str:
+    """Return what a dataset and its run are called: as the folder or the CSV file is."""
+    source = source.resolve()
+    named = source.parent.name if source.name == TABLE else source.stem
+    return re.sub(r"[^a-z0-9]+", "_", named.lower()).strip("_") or "images"
 
-    Few images need many passes in small batches; learning rates follow the batch size.
 
-    Raises:
-        UsageError: the folder is not laid out as `folder.index_images` wants it.
+def choose_recipe(index: ImageIndex, *, transfer: bool) -> Recipe:
+    """Return the recipe `transfer`, or `folder`, its batches and epochs following the images.
+
+    Few images need many passes in small batches; learning rates follow the batch size, Adam's its
+    root.
     """
-    index = index_images(source)
     count = len(index.rows(TRAIN))
     for part in (VALIDATION, TEST):
         if not index.has(part):
             held_out = round(default_share(len(index.rows(TRAIN))) * len(index.rows(TRAIN)))
             count -= max(held_out, len(index.classes))
     batch_size = next((size for size in (64, 32, 16, 8) if count >= 8 * size), 2)
-    epochs = min(max(PASSED_IMAGES // max(count, 1), EPOCHS_MIN), EPOCHS_MAX)
-    start = load_recipe("folder")
-    return replace_settings(
-        start,
-        {
-            "data.path": str(source),
-            "train.batch_size": batch_size,
-            "train.learning_rate": start.train.learning_rate * batch_size / start.train.batch_size,
-            "train.epochs": epochs,
-            "qat.batch_size": batch_size,
-            "qat.learning_rate": start.qat.learning_rate * batch_size / start.qat.batch_size,
-            "qat.epochs": max(2, epochs // 10),
-        },
-    )
+    name = "transfer" if transfer else "folder"
+    passed, fewest, most = COURSES[name]
+    epochs = min(max(passed // max(count, 1), fewest), most)
+    start = load_recipe(name)
+    chosen: dict[str, float] = {"train.epochs": epochs, "qat.epochs": max(2, epochs // 10)}
+    for section, fit in (("train", start.train), ("qat", start.qat)):
+        share = batch_size / fit.batch_size
+        slower = share if fit.optimizer == "sgd" else share**0.5
+        chosen[f"{section}.batch_size"] = batch_size
+        chosen[f"{section}.learning_rate"] = fit.learning_rate * slower
+    return replace_settings(start, chosen)
 
 
 def open_photographs(recipe: Recipe, data_dir: Path | None) -> Photographs:

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from mobilenet_tf.errors import UsageError
+from mobilenet_tf.models.published import IMAGENET
 from mobilenet_tf.pipeline.freshness import State, check_state, find_stale_input
 from mobilenet_tf.pipeline.origins import TEACHER, WEIGHTS
 from mobilenet_tf.pipeline.plan import Plan, Rerun
@@ -32,6 +33,8 @@ def run_pipeline(plan: Plan, rerun: Rerun = Rerun()) -> dict[str, StageResult[An
 
     An unfinished stage is continued, whatever `rerun.resume` says.
     """
+    if plan.recipe.data.path or plan.origins:
+        log.info("%s: %s, %s", plan.run.name, plan.variant.name, _describe_start(plan))
     done: dict[str, StageResult[Any]] = {}
     wanted = [stage for stage in STAGES if is_wanted(stage, plan.recipe)]
     if len(wanted) < len(STAGES):
@@ -49,6 +52,15 @@ def run_pipeline(plan: Plan, rerun: Rerun = Rerun()) -> dict[str, StageResult[An
         log.info("%s: done in %s", label, format_duration(done[stage.name].wall_time_s))
     plan.run.save_recipe(plan.recipe)
     return done
+
+
+def _describe_start(plan: Plan) -> str:
+    """Say where training starts from."""
+    weights, origin = plan.recipe.train.weights, plan.origins.get(WEIGHTS)
+    if origin is None:
+        return "from random weights"
+    what = "ImageNet weights" if weights == IMAGENET else f"the weights of {weights}"
+    return f"from {what} ({origin.path})" if str(origin.path) != weights else f"from {what}"
 
 
 def run_one(stage: str, plan: Plan, rerun: Rerun = Rerun()) -> StageResult[Any]:  # noqa: B008  # frozen

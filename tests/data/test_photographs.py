@@ -264,10 +264,15 @@ def test_batches_and_epochs_follow_the_number_of_images(tmp_path: Path) -> None:
             (root / name).mkdir(parents=True)
             for number in range(count):
                 (root / name / f"{number}.jpg").touch()
-        recipe = choose_recipe(root)
-        assert recipe.data.path == str(root)
-        chosen.append((recipe.train.batch_size, recipe.train.epochs, recipe.qat.batch_size))
-    assert chosen == [(2, 80, 2), (16, 80, 16), (64, 46, 64)]
+        for transfer in (False, True):
+            recipe = choose_recipe(index_images(root), transfer=transfer)
+            fit = recipe.train
+            assert (fit.optimizer, fit.head_first) == (
+                ("adamw", True) if transfer else ("sgd", False)
+            )
+            chosen.append((fit.batch_size, fit.epochs, recipe.qat.batch_size))
+    assert chosen[::2] == [(2, 80, 2), (16, 80, 16), (64, 46, 64)]
+    assert chosen[1::2] == [(2, 40, 2), (16, 40, 16), (64, 18, 64)]
 
 
 def test_a_folder_of_images_is_told_from_a_recipe(
