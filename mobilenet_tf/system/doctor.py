@@ -80,8 +80,7 @@ def examine(
         "LiteRT": check_interpreter,
         "variables": check_variables,
         "cpu": check_cpu,
-        "memory": check_memory,
-        "disk": lambda: check_disk(out),
+        "room": lambda: check_room(out),
         "datasets": lambda: check_datasets(datasets, data_dir or Path.cwd(), answers),
     }
     checks: list[Check] = []
@@ -202,16 +201,12 @@ def check_cpu() -> Iterator[Check]:
     yield Check("gpu", "ok", "an NVIDIA driver is here" if driver else "none, and none is needed")
 
 
-def check_memory() -> Iterator[Check]:
-    """Compare the free memory with what training on CIFAR-10 needs."""
-    free, total = memory_bytes()
-    yield _check_free("memory", "memory", free, f" of {total / GIB:.1f}")
-
-
-def check_disk(out: Path) -> Iterator[Check]:
-    """Check that runs and temporary files can be written and have room."""
+def check_room(out: Path) -> Iterator[Check]:
+    """Check that runs and temporary files have room, and training on CIFAR-10 its memory."""
     yield _check_folder("runs", out)
     yield _check_folder("temporary files", Path(tempfile.gettempdir()))
+    free, total = memory_bytes()
+    yield _check_free("memory", "memory", free, f" of {total / GIB:.1f}")
 
 
 def check_datasets(

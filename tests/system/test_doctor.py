@@ -169,7 +169,7 @@ def test_containers_limit_cores_and_memory(monkeypatch: Patch, tmp_path: Path) -
     (tmp_path / "memory.current").write_text(f"{60 << 20}\n")
     assert hardware.usable_cores() == 1
     assert hardware.memory_bytes() == (4 << 20, 64 << 20)
-    assert find(doctor.check_memory(), "memory").level == "problem"
+    assert find(doctor.check_room(tmp_path), "memory").level == "problem"
     (tmp_path / "cpu.max").write_text("max 100000\n")
     (tmp_path / "memory.max").write_text("max\n")
     assert hardware.usable_cores() >= 1
@@ -180,12 +180,12 @@ def test_containers_limit_cores_and_memory(monkeypatch: Patch, tmp_path: Path) -
 def test_room_on_the_disk(monkeypatch: Patch, tmp_path: Path, free_gib: float, level: str) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=free_gib * 2**30))
     out = tmp_path / "not" / "yet" / "there"
-    assert find(doctor.check_disk(out), f"runs in {out}").level == level
+    assert find(doctor.check_room(out), f"runs in {out}").level == level
 
 
 def test_an_out_below_a_file_is_a_problem(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    check, _ = doctor.check_disk(tmp_path / "file" / "runs")
+    check, *_ = doctor.check_room(tmp_path / "file" / "runs")
     assert check.level == "problem"
     assert str(tmp_path / "file") in check.detail
 
