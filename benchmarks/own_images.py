@@ -30,7 +30,7 @@ from mobilenet_tf.data.pipeline import make_training_batches
 from mobilenet_tf.data.splits import Split
 from mobilenet_tf.data.stored import store_images
 from mobilenet_tf.pipeline.networks import build_float_model
-from mobilenet_tf.recipe import AugmentationSettings
+from mobilenet_tf.recipe import AugmentationSettings, replace_settings
 from mobilenet_tf.training.trainer import Trainer
 from train_step import make_timed, make_timed_pipeline, take_turns
 
@@ -47,7 +47,8 @@ def main() -> None:
 @click.option("--rounds", default=12, show_default=True)
 def speed(folder: Path, rounds: int) -> None:
     """Compare the input pipeline of FOLDER with a training step."""
-    recipe = settle_source(choose_recipe(folder), None)
+    recipe = choose_recipe(index_images(folder), transfer=False)
+    recipe = settle_source(replace_settings(recipe, {"data.path": str(folder)}), None)
     split, _ = open_photographs(recipe, None).split(TRAIN)
     batches = iter(_make_batches(split, recipe.augmentation, 64, recipe.model.resolution_px, 1000))
     trainer = Trainer(build_float_model(recipe), recipe.train)
