@@ -73,19 +73,29 @@ def warp(images: Any, seed: Any, rotation_degrees: float, translation_share: flo
     batch, height, width, _ = images.shape
     unit = tf.random.stateless_uniform((3, batch), seed, -1.0, 1.0, alg="philox")
     angle = unit[0] * (rotation_degrees * math.pi / 180)
+    turn = rotation(angle, height, width)
+    turn[2] += unit[1] * (translation_share * width)
+    turn[5] += unit[2] * (translation_share * height)
+    return project(images, turn, fill_mode="REFLECT", size=(height, width))
+
+
+def rotation(angle: Any, height: int, width: int) -> list[Any]:
+    """Return the six numbers of a turn about the centre, from output to input pixels."""
     cos, sin = tf.cos(angle), tf.sin(angle)
-    # Where an output pixel (x, y) comes from: the inverse turn about the centre, then the move.
-    centre_x, centre_y = (width - 1) / 2, (height - 1) / 2
-    shift_x = unit[1] * (translation_share * width) + centre_x - cos * centre_x - sin * centre_y
-    shift_y = unit[2] * (translation_share * height) + centre_y + sin * centre_x - cos * centre_y
-    zeros = tf.zeros_like(cos)
+    x, y = (width - 1) / 2, (height - 1) / 2
+    return [cos, sin, x - cos * x - sin * y, -sin, cos, y + sin * x - cos * y]
+
+
+def project(images: Any, transform: list[Any], *, fill_mode: str, size: tuple[int, int]) -> Any:
+    """Return images uint8 seen through affine maps from output to input, six (B,) each."""
+    zeros = tf.zeros_like(transform[0])
     moved = tf.raw_ops.ImageProjectiveTransformV3(
         images=tf.cast(images, tf.float32),
-        transforms=tf.stack([cos, sin, shift_x, -sin, cos, shift_y, zeros, zeros], axis=1),
-        output_shape=tf.constant([height, width]),
-        fill_value=0.0,
+        transforms=tf.stack([*transform, zeros, zeros], axis=1),
+        output_shape=tf.constant(size),
+        fill_value=float(GREY),
         interpolation="BILINEAR",
-        fill_mode="REFLECT",
+        fill_mode=fill_mode,
     )
     return tf.saturate_cast(tf.round(moved), tf.uint8)
 

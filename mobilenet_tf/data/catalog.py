@@ -75,17 +75,8 @@ DATASETS: dict[str, DatasetInfo] = {
         DatasetInfo(
             name="cifar10",
             description="60,000 colour photographs of 10 kinds of animals and vehicles",
-            classes=(
-                "airplane",
-                "automobile",
-                "bird",
-                "cat",
-                "deer",
-                "dog",
-                "frog",
-                "horse",
-                "ship",
-                "truck",
+            classes=tuple(
+                "airplane automobile bird cat deer dog frog horse ship truck".split()  # noqa: SIM905
             ),
             image_shape=(32, 32, 3),
             train_count=50_000,
@@ -110,17 +101,10 @@ DATASETS: dict[str, DatasetInfo] = {
         DatasetInfo(
             name="synthetic",
             description="640 generated images of coloured shapes, for tests and first tries",
-            classes=(
-                "red_disc",
-                "red_stripes",
-                "yellow_disc",
-                "yellow_stripes",
-                "green_disc",
-                "green_stripes",
-                "blue_disc",
-                "blue_stripes",
-                "white_disc",
-                "white_stripes",
+            classes=tuple(
+                f"{colour}_{shape}"
+                for colour in ("red", "yellow", "green", "blue", "white")
+                for shape in ("disc", "stripes")
             ),
             image_shape=(32, 32, 3),
             train_count=512,

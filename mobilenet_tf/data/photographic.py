@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from mobilenet_tf.data.augmentation import GREY, within
+from mobilenet_tf.data.augmentation import GREY, project, rotation, within
 from mobilenet_tf.keras import tf
 
 _ASPECT_MAX = 4 / 3
@@ -35,7 +35,7 @@ def random_resized_crop(images: Any, seed: Any, scale: float, size_px: int) -> A
     zeros = tf.zeros_like(left)
     # where the centre of the output pixel (x, y) comes from, with half-pixel centres
     start_x, start_y = left + 0.5 * step_x - 0.5, top + 0.5 * step_y - 0.5
-    return _project(
+    return project(
         images,
         [step_x, zeros, start_x, zeros, step_y, start_y],
         fill_mode="NEAREST",
@@ -87,39 +87,18 @@ def erase(images: Any, seed: Any, probability: float) -> Any:
     return tf.where(square[..., tf.newaxis], tf.constant(GREY, tf.uint8), images)
 
 
-def _project(images: Any, transform: list[Any], *, fill_mode: str, size: tuple[int, int]) -> Any:
-    """Return images uint8 seen through affine maps from output to input, six (B,) each."""
-    zeros = tf.zeros_like(transform[0])
-    moved = tf.raw_ops.ImageProjectiveTransformV3(
-        images=tf.cast(images, tf.float32),
-        transforms=tf.stack([*transform, zeros, zeros], axis=1),
-        output_shape=tf.constant(size),
-        fill_value=float(GREY),
-        interpolation="BILINEAR",
-        fill_mode=fill_mode,
-    )
-    return tf.saturate_cast(tf.round(moved), tf.uint8)
-
-
 def _affine(build: Callable[[Any, Any, Any], list[Any]]) -> Callable[[Any, Any], Any]:
     """Return an operation from build(strength, height, width), the six numbers of a map."""
 
     def operate(images: Any, strength: Any) -> Any:
         height, width = images.shape[1:3]
-        numbers = build(tf.reshape(strength, (-1,)), float(height), float(width))
+        numbers = build(tf.reshape(strength, (-1,)), height, width)
         zeros = tf.zeros_like(tf.reshape(strength, (-1,)))
-        return _project(
+        return project(
             images, [zeros + n for n in numbers], fill_mode="CONSTANT", size=(height, width)
         )
 
     return operate
-
-
-def _rotation(strength: Any, height: float, width: float) -> list[Any]:
-    angle = strength * (135 * math.pi / 180)
-    cos, sin = tf.cos(angle), tf.sin(angle)
-    x, y = (width - 1) / 2, (height - 1) / 2
-    return [cos, sin, x - cos * x - sin * y, -sin, cos, y + sin * x - cos * y]
 
 
 def _grey(images: Any) -> Any:
@@ -163,7 +142,7 @@ _OPERATIONS: tuple[Callable[[Any, Any], Any], ...] = (
     _affine(lambda s, h, w: [1.0, 0.0, 0.0, 0.99 * s, 1.0, -0.99 * s * (w - 1) / 2]),
     _affine(lambda s, h, w: [1.0, 0.0, s * w / 7, 0.0, 1.0, 0.0]),  # 32 of 224 px
     _affine(lambda s, h, w: [1.0, 0.0, 0.0, 0.0, 1.0, s * h / 7]),
-    _affine(_rotation),
+    _affine(lambda s, h, w: rotation(s * (135 * math.pi / 180), h, w)),
     _blend(lambda images: 0.0),  # brightness
     _blend(_grey),  # colour
     _blend(lambda images: tf.reduce_mean(_grey(images), (1, 2), keepdims=True)),  # contrast
