@@ -17,7 +17,7 @@ import msgspec
 from mobilenet_tf.data.pipeline import resize_bytes
 from mobilenet_tf.data.sources import load_test_split
 from mobilenet_tf.evaluation.metrics import make_keras_predict_fn, predict_all
-from mobilenet_tf.evaluation.parity import compare_probabilities
+from mobilenet_tf.evaluation.paired import compare_probabilities
 from mobilenet_tf.evaluation.score import score_probabilities
 from mobilenet_tf.pipeline.networks import build_quantized_model
 from mobilenet_tf.runs.folder import RunFolder

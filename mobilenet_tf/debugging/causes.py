@@ -15,7 +15,7 @@ import numpy as np
 
 from mobilenet_tf.data.pipeline import normalise
 from mobilenet_tf.debugging.layers import FloatGraph, QuantizedLayer, ReadFile, split_batches
-from mobilenet_tf.evaluation.parity import OUTPUT_STEPS, compare_probabilities
+from mobilenet_tf.evaluation.paired import OUTPUT_STEPS, compare_probabilities
 from mobilenet_tf.keras import tf
 from mobilenet_tf.system.terminal import track
 from mobilenet_tf.tflite.constants import Constants

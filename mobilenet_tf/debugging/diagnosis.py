@@ -23,7 +23,7 @@ from mobilenet_tf.debugging.tables import plot_layers
 from mobilenet_tf.errors import MtfError, UsageError, suggest
 from mobilenet_tf.evaluation.latency import time_interleaved
 from mobilenet_tf.evaluation.metrics import evaluate, make_keras_predict_fn
-from mobilenet_tf.evaluation.parity import compare_probabilities
+from mobilenet_tf.evaluation.paired import compare_probabilities
 from mobilenet_tf.evaluation.predict import to_probabilities
 from mobilenet_tf.files import write_bytes, write_json, write_text
 from mobilenet_tf.pipeline.networks import build_float_model, build_quantized_model

@@ -21,13 +21,10 @@ def evaluate(
     split: Split,
     *,
     resolution_px: int | None = None,
-    batch_size: int = 250,
     label: str = "predicting",
 ) -> Score:
     """Return the metrics of `predict` over every image of `split`; see `predict_all`."""
-    probabilities = predict_all(
-        predict, split.images, resolution_px=resolution_px, batch_size=batch_size, label=label
-    )
+    probabilities = predict_all(predict, split.images, resolution_px=resolution_px, label=label)
     return score_probabilities(probabilities, split.labels)
 
 

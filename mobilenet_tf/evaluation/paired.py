@@ -1,4 +1,4 @@
-"""Two classifiers on the same images: which of them is right where, and the interval of that."""
+"""Two classifiers on the same images: how far they agree, which of them is right where."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from statistics import NormalDist
 from typing import TYPE_CHECKING
 
-from mobilenet_tf.runs.results import Paired
+from mobilenet_tf.runs.results import Paired, Parity
 
 if TYPE_CHECKING:
     import numpy as np
 
+OUTPUT_STEPS = 256  # an int8 probability has steps of 1/256
 BISECTIONS = 50  # of an interval of length 1: to 1e-15
 
 
@@ -25,6 +26,20 @@ def pair(right: np.ndarray, reference: np.ndarray, labels: np.ndarray, classes: 
     lost = np.bincount(labels[reference & ~right], minlength=classes)
     gained = np.bincount(labels[right & ~reference], minlength=classes)
     return Paired(lost=tuple(lost.tolist()), gained=tuple(gained.tolist()))
+
+
+def compare_probabilities(one: np.ndarray, other: np.ndarray) -> Parity:
+    """Return how far two sets of probabilities (N, C) for the same images differ.
+
+    Differences are in steps of an int8 output, 1/256 of probability.
+    """
+    difference = abs(one.astype("f8") - other.astype("f8")) * OUTPUT_STEPS
+    return Parity(
+        count=len(one),
+        top1_agreement=float((one.argmax(-1) == other.argmax(-1)).mean()),
+        largest_difference_steps=round(float(difference.max()), 3),
+        mean_difference_steps=round(float(difference.mean()), 5),
+    )
 
 
 @dataclass(frozen=True)

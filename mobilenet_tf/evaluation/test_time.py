@@ -29,7 +29,13 @@ def check_views(views: Sequence[str]) -> None:
 
 def count_views(views: Sequence[str]) -> int:
     """Return how often an image is looked at: once as it is, and in every combination."""
-    return (2 if "flip" in views else 1) * (4 if "rotate" in views else 1)
+    return len(_list_views(views))
+
+
+def _list_views(views: Sequence[str]) -> list[tuple[bool, int]]:
+    """Return every combination of a mirror image and quarter turns."""
+    mirrors = (False, True) if "flip" in views else (False,)
+    return [(mirror, turn) for mirror in mirrors for turn in range(4 if "rotate" in views else 1)]
 
 
 def augment_predictions(predict: PredictFn, views: Sequence[str]) -> PredictFn:
@@ -37,16 +43,12 @@ def augment_predictions(predict: PredictFn, views: Sequence[str]) -> PredictFn:
 
     "flip" mirrors left for right, "rotate" turns by 90, 180 and 270 degrees.
     """
-    mirrors = (False, True) if "flip" in views else (False,)
-    turns = range(4) if "rotate" in views else range(1)
 
     def predict_views(images: np.ndarray) -> np.ndarray:
         total: Any = 0.0
-        for mirrored in mirrors:
-            seen = images[:, :, ::-1] if mirrored else images
-            for turn in turns:
-                view = np.ascontiguousarray(np.rot90(seen, turn, axes=(1, 2)))
-                total = total + np.asarray(predict(view), np.float64)
+        for mirror, turn in _list_views(views):
+            view = np.rot90(images[:, :, ::-1] if mirror else images, turn, axes=(1, 2))
+            total = total + np.asarray(predict(np.ascontiguousarray(view)), np.float64)
         return np.asarray(total / count_views(views), np.float32)
 
     return predict_views

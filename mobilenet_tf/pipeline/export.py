@@ -9,7 +9,7 @@ from mobilenet_tf.data.pipeline import resize_bytes
 from mobilenet_tf.data.training import load_training_data
 from mobilenet_tf.errors import UsageError
 from mobilenet_tf.evaluation.metrics import make_keras_predict_fn, predict_all
-from mobilenet_tf.evaluation.parity import compare_probabilities
+from mobilenet_tf.evaluation.paired import compare_probabilities
 from mobilenet_tf.evaluation.predict import to_probabilities
 from mobilenet_tf.files import write_bytes
 from mobilenet_tf.pipeline.confidence import describe_confidence

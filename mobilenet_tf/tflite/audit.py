@@ -25,9 +25,13 @@ SIZE_KINDS = (
     "padding",
     "unknown",
 )
-FLOAT_TYPES = ("float16", "float32", "float64", "bfloat16")
 # The axis of a kernel that holds its output channels, by op.
 CHANNEL_AXES = {"CONV_2D": 0, "DEPTHWISE_CONV_2D": 3, "FULLY_CONNECTED": 0}
+_KINDS = {  # of the bytes of a table, else "graph"; constants have a kind each
+    "Metadata": "metadata",
+    "Model.description": "metadata",
+    "QuantizationParameters": "quantization",
+}
 _LONGEST_PADDING_BYTES = 15  # what aligns a vector to 16 bytes
 
 
@@ -48,7 +52,7 @@ class TensorInfo:
     @property
     def is_float(self) -> bool:
         """Whether its elements are floating-point numbers."""
-        return self.type in FLOAT_TYPES
+        return "float" in self.type
 
 
 @dataclass(frozen=True)
@@ -145,7 +149,8 @@ def audit(source: Source) -> Audit:
     tensors = tuple(
         _describe_tensor(model, index, tensor, kinds) for index, tensor in enumerate(graph.tensors)
     )
-    boundary, inner = _split_conversions(ops, tensors, inputs, outputs)
+    conversions = [op for op in ops if op.name in ("QUANTIZE", "DEQUANTIZE")]
+    boundary = [op for op in conversions if _is_boundary(op, tensors, inputs, outputs)]
     for entry in model.metadata or []:
         kinds[int(entry.buffer)] = "metadata"
     return Audit(
@@ -162,8 +167,8 @@ def audit(source: Source) -> Audit:
         info=get_info(model, content, name),
         custom_ops=tuple(op.name for op in ops if op.name.startswith("CUSTOM:")),
         unknown_ops=tuple(op.name for op in ops if op.name.startswith("UNKNOWN:")),
-        conversion_ops=inner,
-        boundary_ops=boundary,
+        conversion_ops=tuple(op for op in conversions if op not in boundary),
+        boundary_ops=tuple(boundary),
     )
 
 
@@ -214,24 +219,16 @@ def _describe_tensor(model: Any, index: int, tensor: Any, kinds: dict[int, str])
     )
 
 
-def _split_conversions(
-    ops: Sequence[OpInfo],
-    tensors: Sequence[TensorInfo],
-    inputs: Sequence[int],
-    outputs: Sequence[int],
-) -> tuple[tuple[OpInfo, ...], tuple[OpInfo, ...]]:
-    """Return the conversions at the graph's edge and those that stand inside it."""
-    boundary: list[OpInfo] = []
-    inner: list[OpInfo] = []
-    for op in ops:
-        if op.name not in ("QUANTIZE", "DEQUANTIZE"):
-            continue
-        types = (*op.input_types, *op.output_types)
-        at_input = op.inputs[0] in inputs and types in (("uint8", "int8"), ("float32", "int8"))
-        at_output = op.outputs[0] in outputs and types in (("int8", "uint8"), ("int8", "float32"))
-        unpacks = types == ("float16", "float32") and tensors[op.inputs[0]].size_bytes > 0
-        (boundary if at_input or at_output or unpacks else inner).append(op)
-    return tuple(boundary), tuple(inner)
+def _is_boundary(
+    op: OpInfo, tensors: Sequence[TensorInfo], inputs: Sequence[int], outputs: Sequence[int]
+) -> bool:
+    """Tell whether a conversion stands at the graph's edge or unpacks a constant."""
+    ends = (*op.input_types, *op.output_types)
+    if ends == ("float16", "float32"):
+        return tensors[op.inputs[0]].size_bytes > 0
+    if op.inputs[0] in inputs and ends in (("uint8", "int8"), ("float32", "int8")):
+        return True
+    return op.outputs[0] in outputs and ends in (("int8", "uint8"), ("int8", "float32"))
 
 
 def _describe_signature(entry: Any) -> SignatureInfo:
@@ -250,8 +247,11 @@ def _count_bytes(
     """
     owners = np.full(len(content), -1, dtype=np.int8)
     for region in regions:
+        kind = _KINDS.get(region.owner, "graph")
+        if region.owner == "Buffer.data":
+            kind = buffer_kinds.get(region.index, "constants")
         stretch = owners[region.start : region.end]
-        stretch[stretch < 0] = SIZE_KINDS.index(_find_kind(region, buffer_kinds))
+        stretch[stretch < 0] = SIZE_KINDS.index(kind)
     free = np.flatnonzero(owners < 0)
     for run in np.split(free, np.flatnonzero(np.diff(free) > 1) + 1):
         if len(run):
@@ -261,11 +261,3 @@ def _count_bytes(
             owners[run] = SIZE_KINDS.index("padding" if is_padding else "unknown")
     counts = np.bincount(owners, minlength=len(SIZE_KINDS))
     return {kind: int(count) for kind, count in zip(SIZE_KINDS, counts, strict=True)}
-
-
-def _find_kind(region: Region, buffer_kinds: dict[int, str]) -> str:
-    if region.owner == "Buffer.data":
-        return buffer_kinds.get(region.index, "constants")
-    if region.owner in ("Metadata", "Model.description"):
-        return "metadata"
-    return "quantization" if region.owner == "QuantizationParameters" else "graph"

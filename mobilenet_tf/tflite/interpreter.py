@@ -92,7 +92,11 @@ class Classifier:
         Raises:
             UsageError: the images are not uint8 or not of the model's size.
         """
-        return self.dequantize(self.predict_raw(images, batch_size=batch_size))
+        scores = self.predict_raw(images, batch_size=batch_size)
+        if self.output_type == "float32":
+            return scores
+        steps = scores.astype(np.float32) - self.output_zero_point
+        return steps * np.float32(self.output_scale)
 
     def predict_raw(self, images: np.ndarray, *, batch_size: int = BATCH_SIZE) -> np.ndarray:
         """Return the (N, C) scores of uint8 (N, H, W, 3) images as the file gives them.
@@ -103,25 +107,7 @@ class Classifier:
         Raises:
             UsageError: the images are not uint8 or not of the model's size.
         """
-        if images.ndim != 4:
-            raise UsageError(
-                f"images have shape {images.shape}; {self._name} takes"
-                f" (N, {', '.join(map(str, self.input_shape))})"
-            )
-        self._check_images(images.dtype, images.shape[1:])
-        batch = self.resize_batch(min(batch_size, max(len(images), 1)))
-        scores = np.empty((len(images), len(self.classes)), dtype=self.output_type)
-        for start in range(0, len(images), batch):
-            part = images[start : start + batch]
-            filling = np.zeros((batch - len(part), *self.input_shape), dtype=np.uint8)
-            self._interpreter.set_tensor(
-                self._image_at, self.map_bytes(np.concatenate([part, filling]))
-            )
-            self._interpreter.invoke()
-            scores[start : start + len(part)] = self._interpreter.get_tensor(self._scores_at)[
-                : len(part)
-            ]
-        return scores
+        return self._run(images, [self._scores_at], batch_size)[0]
 
     def load_image(self, image: np.ndarray) -> None:
         """Put one uint8 (H, W, 3) image into the interpreter, ready for `invoke`.
@@ -129,9 +115,8 @@ class Classifier:
         Raises:
             UsageError: the image is not uint8 or not of the model's size.
         """
-        self._check_images(image.dtype, image.shape)
-        batch = self.resize_batch(1)
-        images = np.broadcast_to(image, (batch, *image.shape))
+        self._check_images(image[np.newaxis])
+        images = np.broadcast_to(image, (self.resize_batch(1), *image.shape))
         self._interpreter.set_tensor(self._image_at, self.map_bytes(images))
 
     def invoke(self) -> None:
@@ -146,16 +131,23 @@ class Classifier:
         Raises:
             UsageError: the images are not uint8 or not of the model's size.
         """
-        self._check_images(images.dtype, images.shape[1:])
-        batch = self.resize_batch(len(images))
-        parts: dict[int, list[np.ndarray]] = {number: [] for number in numbers}
-        for start in range(0, len(images), batch):
+        return dict(zip(numbers, self._run(images, numbers, len(images)), strict=True))
+
+    def _run(self, images: np.ndarray, numbers: Sequence[int], batch_size: int) -> list[np.ndarray]:
+        """Return tensors of all images by number; the last batch is padded."""
+        self._check_images(images)
+        batch = self.resize_batch(min(batch_size, max(len(images), 1)))
+        parts: list[list[np.ndarray]] = [[] for _ in numbers]
+        for start in range(0, max(len(images), 1), batch):
             part = images[start : start + batch]
-            self._interpreter.set_tensor(self._image_at, self.map_bytes(part))
+            filling = np.zeros((batch - len(part), *self.input_shape), dtype=np.uint8)
+            self._interpreter.set_tensor(
+                self._image_at, self.map_bytes(np.concatenate([part, filling]))
+            )
             self._interpreter.invoke()
-            for number, values in parts.items():
-                values.append(self._interpreter.get_tensor(number))
-        return {number: np.concatenate(values) for number, values in parts.items()}
+            for number, values in zip(numbers, parts, strict=True):
+                values.append(self._interpreter.get_tensor(number)[: len(part)])
+        return [np.concatenate(values) for values in parts]
 
     def map_bytes(self, images: np.ndarray) -> np.ndarray:
         """Return image bytes as the file's input: normalised, byte - 128, or the byte."""
@@ -164,13 +156,6 @@ class Classifier:
         if self.input_type == "int8":
             return (images ^ 0x80).view(np.int8)  # flipping the top bit subtracts 128
         return images
-
-    def dequantize(self, scores: np.ndarray) -> np.ndarray:
-        """Return raw scores as float32 real values: scale * (score - zero point)."""
-        if self.output_type == "float32":
-            return scores
-        steps = scores.astype(np.float32) - self.output_zero_point
-        return steps * np.float32(self.output_scale)
 
     def _check_signature(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """Return the details of the one image input and the one score output."""
@@ -196,13 +181,14 @@ class Classifier:
                 )
         return image, scores
 
-    def _check_images(self, dtype: np.dtype, shape: tuple[int, ...]) -> None:
-        if dtype != np.uint8:
-            raise UsageError(f"images are {dtype}; give uint8 bytes, not normalised values")
-        if shape != self.input_shape:
+    def _check_images(self, images: np.ndarray) -> None:
+        if images.dtype != np.uint8:
+            raise UsageError(f"images are {images.dtype}; give uint8 bytes, not normalised values")
+        if images.shape[1:] != self.input_shape:
+            wanted = ", ".join(map(str, self.input_shape))
             raise UsageError(
-                f"an image has shape {shape} and {self._name} takes {self.input_shape};"
-                " resize it first"
+                f"images have shape {images.shape} and {self._name} takes (N, {wanted}); resize"
+                " them first"
             )
 
     def resize_batch(self, batch: int) -> int:

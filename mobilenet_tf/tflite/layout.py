@@ -10,7 +10,6 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
 
 FILE_IDENTIFIER = b"TFL3"
 _LARGEST_FILE_BYTES = 2**31  # flatbuffer offsets are 32 bits, of which one is the sign
@@ -34,66 +33,34 @@ class Region:
     index: int
 
 
-class _Field(NamedTuple):
-    """How a field that is not inline is stored: `what` is a table's name or bytes an element."""
-
-    storage: str  # "table", "tables" (a vector of them), "scalars" (a vector) or "string"
-    what: str | int = 0
-
-
 # Fields whose bytes count for themselves instead of for their table.
 _OWN_NAMES = {("Buffer", 0): "Buffer.data", ("Model", 3): "Model.description"}
 
-_INTS = _Field("scalars", 4)
-_BYTES = _Field("scalars", 1)
-_STRING = _Field("string")
-
-# Field numbers are the positions in schema.fbs; scalars stored inline need no entry.
-_TABLES: dict[str, dict[int, _Field]] = {
+# What a field holds by its position in schema.fbs, and in its notation: a "Table", a vector of
+# "[Table]", a "string"; a number is a vector of scalars of so many bytes. Scalars stored inline
+# need no entry.
+_TABLES: dict[str, dict[int, str | int]] = {
     "Model": {
-        1: _Field("tables", "OperatorCode"),
-        2: _Field("tables", "SubGraph"),
-        3: _STRING,
-        4: _Field("tables", "Buffer"),
-        5: _INTS,
-        6: _Field("tables", "Metadata"),
-        7: _Field("tables", "SignatureDef"),
+        1: "[OperatorCode]",
+        2: "[SubGraph]",
+        3: "string",
+        4: "[Buffer]",
+        5: 4,
+        6: "[Metadata]",
+        7: "[SignatureDef]",
     },
-    "OperatorCode": {1: _STRING},
-    "SubGraph": {
-        0: _Field("tables", "Tensor"),
-        1: _INTS,
-        2: _INTS,
-        3: _Field("tables", "Operator"),
-        4: _STRING,
-    },
-    "Tensor": {
-        0: _INTS,
-        3: _STRING,
-        4: _Field("table", "QuantizationParameters"),
-        7: _INTS,
-    },
-    "QuantizationParameters": {0: _INTS, 1: _INTS, 2: _INTS, 3: _Field("scalars", 8)},
-    "Operator": {
-        1: _INTS,
-        2: _INTS,
-        4: _Field("table", "Options"),
-        5: _BYTES,
-        7: _BYTES,
-        8: _INTS,
-        12: _Field("table", "Options"),
-    },
+    "OperatorCode": {1: "string"},
+    "SubGraph": {0: "[Tensor]", 1: 4, 2: 4, 3: "[Operator]", 4: "string"},
+    "Tensor": {0: 4, 3: "string", 4: "QuantizationParameters", 7: 4},
+    "QuantizationParameters": {0: 4, 1: 4, 2: 4, 3: 8},
+    "Operator": {1: 4, 2: 4, 4: "Options", 5: 1, 7: 1, 8: 4, 12: "Options"},
     "Options": {},
-    "ReshapeOptions": {0: _INTS},
-    "SqueezeOptions": {0: _INTS},
-    "Buffer": {0: _BYTES},
-    "Metadata": {0: _STRING},
-    "SignatureDef": {
-        0: _Field("tables", "TensorMap"),
-        1: _Field("tables", "TensorMap"),
-        2: _STRING,
-    },
-    "TensorMap": {0: _STRING},
+    "ReshapeOptions": {0: 4},
+    "SqueezeOptions": {0: 4},
+    "Buffer": {0: 1},
+    "Metadata": {0: "string"},
+    "SignatureDef": {0: "[TensorMap]", 1: "[TensorMap]", 2: "string"},
+    "TensorMap": {0: "string"},
 }
 # BuiltinOptions union tags of the options that own a vector; all others are scalars only.
 _OPTIONS_WITH_VECTORS = {17: "ReshapeOptions", 30: "SqueezeOptions"}
@@ -110,7 +77,8 @@ def walk(content: bytes) -> Iterator[Region]:
     if len(content) >= _LARGEST_FILE_BYTES:
         raise LayoutError("it is larger than 2 GiB")
     yield Region(0, 8, "Header", 0)
-    yield from _Walker(content).table(_Walker(content).offset(0), "Model", 0)
+    walker = _Walker(content)
+    yield from walker.table(walker.offset(0), "Model", 0)
 
 
 class _Walker:
@@ -153,25 +121,23 @@ class _Walker:
 
         tag_at = position(3) if name == "Operator" else None
         options = _OPTIONS_WITH_VECTORS.get(self.number("<B", tag_at) if tag_at else 0)
-        for number, field in _TABLES[name].items():
+        for number, kind in _TABLES[name].items():
             at = position(number)
             if at is None:
                 continue
-            if field.what == "Options" and number == 4 and options:
-                field = _Field("table", options)  # noqa: PLW2901  # the union's tag narrows it
+            if number == 4 and kind == "Options" and options:
+                kind = options  # noqa: PLW2901  # the union's tag narrows it
             owner = _OWN_NAMES.get((name, number), name)
-            yield from self.field(self.offset(at), field, owner, index)
+            yield from self.field(self.offset(at), kind, owner, index)
 
-    def field(self, start: int, field: _Field, owner: str, index: int) -> Iterator[Region]:
-        if field.storage == "table":
-            yield from self.table(start, str(field.what), index)
+    def field(self, start: int, kind: str | int, owner: str, index: int) -> Iterator[Region]:
+        if kind in _TABLES:
+            yield from self.table(start, str(kind), index)
             return
         count = self.number("<I", start)
-        width = field.what if isinstance(field.what, int) else 4
-        if field.storage == "string":
-            width = 1
-        terminator = 1 if field.storage == "string" else 0
+        terminator = 1 if kind == "string" else 0
+        width = kind if isinstance(kind, int) else 1 if kind == "string" else 4
         yield self.region(start, start + 4 + count * width + terminator, owner, index)
-        if field.storage == "tables":
+        if isinstance(kind, str) and kind != "string":
             for child in range(count):
-                yield from self.table(self.offset(start + 4 + 4 * child), str(field.what), child)
+                yield from self.table(self.offset(start + 4 + 4 * child), kind[1:-1], child)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from pathlib import Path
@@ -40,8 +39,8 @@ def measure_peak_memory(path: str | Path, *, threads: int = 1) -> int:
             f"running {path} {_INVOCATIONS} times took over {_TIME_LIMIT_S} s"
         ) from error
     try:
-        return int(json.loads(done.stdout)["peak_memory_bytes"])
-    except (ValueError, KeyError, TypeError) as error:
+        return int(done.stdout)
+    except ValueError as error:
         last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
         raise MtfError(f"cannot measure the memory of {path}: {last}") from error
 
@@ -64,15 +63,19 @@ def _read_peak_bytes(process: Any) -> int:
     return int(getattr(process.memory_info(), "peak_wset", 0))
 
 
-def _measure(path: str, threads: int) -> int:
-    """Return this process's peak growth over loading and running a file, in bytes."""
+def main() -> None:
+    """Print by how many bytes this process grows at most over loading and running a file.
+
+    The command line has the file and the number of threads.
+    """
     import numpy as np
 
     from mobilenet_tf.tflite.interpreter import load_interpreter
 
+    path, threads = sys.argv[1:]
     process = psutil.Process()
     before, peak_before = process.memory_info().rss, _read_peak_bytes(process)
-    interpreter = load_interpreter(path, threads)
+    interpreter = load_interpreter(path, int(threads))
     seen = [process.memory_info().rss]
     details = interpreter.get_input_details()[0]
     image = np.zeros(details["shape"], dtype=details["dtype"])
@@ -82,10 +85,4 @@ def _measure(path: str, threads: int) -> int:
         seen.append(process.memory_info().rss)
     peak = _read_peak_bytes(process)
     # An import may have peaked higher than all of this; then the samples are what is known.
-    return max(*seen, peak if peak > peak_before else 0) - before
-
-
-def main() -> None:
-    """Print {"peak_memory_bytes": …} of the file and the threads that the command line names."""
-    path, threads = sys.argv[1:]
-    print(json.dumps({"peak_memory_bytes": _measure(path, int(threads))}))
+    print(max(*seen, peak if peak > peak_before else 0) - before)

@@ -11,8 +11,6 @@ from typing import Any
 from mobilenet_tf.tflite import schema
 from mobilenet_tf.tflite.audit import CHANNEL_AXES
 
-_WRAPPER = ("QuantizeWrapperV2", "quant_")  # tfmot's, and what it puts before a layer's name
-
 
 def name_tensors(file: Any, model: Any) -> None:
     """Rename the tensors of a parsed file, in place, after the layers of its Keras model.
@@ -20,11 +18,8 @@ def name_tensors(file: Any, model: Any) -> None:
     A tensor whose name tells no layer keeps it, and so do the graph's input and output.
     """
     layers = {layer.name: _plain_name(layer) for layer in model.layers}
-    kernels = {
-        _plain_name(layer)
-        for layer in model.layers
-        if any("kernel" in weight.name for weight in layer.weights)
-    }
+    with_kernel = (x for x in model.layers if any("kernel" in w.name for w in x.weights))
+    kernels = {layers[layer.name] for layer in with_kernel}
     graph = file.subgraphs[0]
     taken = {schema.decode(graph.tensors[index].name) for index in (*graph.inputs, *graph.outputs)}
     named = {*graph.inputs, *graph.outputs}
@@ -34,8 +29,7 @@ def name_tensors(file: Any, model: Any) -> None:
         if not produced:
             continue
         owner = next((layer for layer in produced if layer in kernels), produced[0])
-        code = file.operatorCodes[op.opcodeIndex].builtinCode
-        has_kernel = schema.BUILTIN_OPERATORS.get(code, "") in CHANNEL_AXES
+        has_kernel = schema.op_name(file, op) in CHANNEL_AXES
         roles = ["kernel", "bias"] if has_kernel else ["constant"]
         wanted = [(i, f"{owner}/{role}") for i, role in zip(constants, roles, strict=False)]
         wanted += [(i, produced[0]) for i in op.outputs]
@@ -47,9 +41,9 @@ def name_tensors(file: Any, model: Any) -> None:
 
 
 def _plain_name(layer: Any) -> str:
-    kind, prefix = _WRAPPER
-    name = str(layer.name)
-    return name.removeprefix(prefix) if type(layer).__name__ == kind else name
+    """Return a layer's name without what tfmot puts before it."""
+    wrapped = type(layer).__name__ == "QuantizeWrapperV2"
+    return str(layer.name).removeprefix("quant_" if wrapped else "")
 
 
 def _layers_in(name: Any, layers: dict[str, str]) -> list[str]:

@@ -5,7 +5,7 @@ import pytest
 
 from mobilenet_tf.data.pipeline import normalise
 from mobilenet_tf.data.sources import Split
-from mobilenet_tf.evaluation.metrics import evaluate, make_keras_predict_fn, predict_all
+from mobilenet_tf.evaluation.metrics import make_keras_predict_fn, predict_all
 from mobilenet_tf.evaluation.score import score_probabilities
 from mobilenet_tf.keras import keras
 
@@ -66,7 +66,7 @@ def test_the_last_batch_is_padded_and_every_image_counts_once(count: int) -> Non
         sizes.append(len(images))
         return read_the_label(images)
 
-    score = evaluate(predict, split, batch_size=8)
+    score = score_probabilities(predict_all(predict, split.images, batch_size=8), split.labels)
     assert set(sizes) == {8}
     assert score.count == count == np.sum(score.confusion)
     assert score.top1 == pytest.approx((count - 1) / count)
