@@ -11,7 +11,7 @@ from mobilenet_tf.cli import options
 from mobilenet_tf.system import terminal
 
 if TYPE_CHECKING:
-    from mobilenet_tf.debugging.findings import Diagnosis
+    from mobilenet_tf.debugging.diagnosis import Diagnosis
 
 
 @click.command(short_help="Say which layers of RUN lose accuracy in int8, and what to do.")
@@ -61,7 +61,7 @@ def command(
     """
     import msgspec
 
-    from mobilenet_tf.debugging.diagnosis import Request, diagnose_run
+    from mobilenet_tf.debugging.diagnosis import diagnose_run
     from mobilenet_tf.runs.folder import RunFolder
     from mobilenet_tf.runs.provenance import describe_command
 
@@ -70,7 +70,12 @@ def command(
     with terminal.set_up(as_json=as_json):
         with options.resumable(describe_command), folder.lock(recipe):
             found = diagnose_run(
-                folder, recipe, Request(quantization, images, kept), data_dir=data_dir
+                folder,
+                recipe,
+                quantization=quantization,
+                count=images,
+                kept_names=kept,
+                data_dir=data_dir,
             )
         if as_json:
             terminal.echo_json(msgspec.to_builtins(found))
@@ -79,7 +84,7 @@ def command(
 
 
 def _echo(run: Path, found: Diagnosis) -> None:
-    from mobilenet_tf.debugging.tables import format_cost, format_layers, format_parity
+    from mobilenet_tf.debugging.wording import format_cost, format_layers, format_parity
 
     terminal.echo(f"\n{found.advice}\n\n{format_layers(found.layers)}")
     if found.parity is not None:

@@ -9,50 +9,20 @@ small channels beside a large one.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import reduce
 from typing import Any
 
 import numpy as np
 
-from mobilenet_tf.data.pipeline import normalise
-from mobilenet_tf.errors import UsageError
-from mobilenet_tf.keras import tf
+from mobilenet_tf.debugging.alignment import Alignment, QuantizedLayer
 from mobilenet_tf.quantization.folding import read_kernel
-from mobilenet_tf.quantization.qat import WRAPPER_PREFIX, plain_name
 from mobilenet_tf.system.terminal import track
 
 LEVELS = 256
 HIGHEST_DB = 120.0  # where nothing differs
-_BATCH_VALUES = 1 << 23  # activations held at a time: 32 MB as float32
-_LARGEST_BATCH = 50
-
-
-@dataclass(frozen=True)
-class QuantizedLayer:
-    """One op of an int8 file and its Keras layers.
-
-    `name` is the layer with the kernel (the output layer where there is none), `output` the layer
-    whose output the op's tensor holds, `sources` the layers that it reads.
-    """
-
-    name: str
-    output: str
-    sources: tuple[str, ...]
-    op_index: int
-    op_name: str
-    tensor: int
-    scale: float
-    zero_point: int
-
-    def to_real(self, levels: np.ndarray) -> np.ndarray:
-        """Return int8 levels of the output as float32 real values."""
-        return (levels.astype(np.float32) - self.zero_point) * np.float32(self.scale)
-
-    def to_levels(self, values: np.ndarray) -> np.ndarray:
-        """Return real values as int32 levels of the output, not clipped to int8."""
-        levels: np.ndarray = np.rint(values / self.scale).astype(np.int32) + self.zero_point
-        return levels
+Measured = tuple[dict[str, float], dict[str, Any]]  # sums and peaks over a batch
 
 
 @dataclass(frozen=True)
@@ -81,184 +51,90 @@ class LayerFidelity:
     output_spread: float | None
 
 
-ReadFile = Callable[[np.ndarray], Mapping[int, np.ndarray]]
-"""Bytes (N, R, R, 3) uint8 -> the file's int8 tensors by number, each (N, …)."""
-
-
-def compare_layers(
-    model: Any, layers: Sequence[QuantizedLayer], read_file: ReadFile, images: np.ndarray
-) -> list[LayerFidelity]:
+def compare_layers(alignment: Alignment, images: np.ndarray) -> list[LayerFidelity]:
     """Return how faithful each layer is over images (N, R, R, 3) uint8, the worst first.
 
-    `model` is the float functional network, batch normalisation folded, (N, R, R, 3) to logits.
+    The network is the float one, batch normalisation folded.
 
     Raises:
         UsageError: there is no image.
     """
-    graph = FloatGraph(model)
-    tallies = {layer.output: _Tally() for layer in layers}
-    for batch in track(split_batches(graph, layers, images), "layers"):
-        _compare_batch(graph, layers, tallies, batch, read_file(batch))
-    described = [_describe(layer, tallies[layer.output], graph) for layer in layers]
+    graph = alignment.graph
+    measured: dict[str, list[Measured]] = {layer.output: [] for layer in alignment.layers}
+    for batch in track(alignment.split_batches(images), "layers"):
+        levels, given = alignment.read(batch)
+        known = {graph.input: given[graph.input]}
+        logits = graph.compute(graph.output, known).numpy()
+        for layer in alignment.layers:
+            name = layer.output
+            own, real = graph.compute_alone(layer, given), known[name].numpy()
+            change = graph.replace(name, real + (given[name] - own), known) - logits
+            sums, peaks = _measure(layer, levels[name], real, own)
+            sums |= {"logits": _energy(logits), "logits_noise": _energy(change)}
+            measured[name].append((sums, peaks))
+    described = [
+        _describe(each, measure_kernel_spread(graph.layers[each.name]), measured[each.output])
+        for each in alignment.layers
+    ]
     return sorted(
         described, key=lambda layer: math.inf if layer.effect_db is None else layer.effect_db
     )
 
 
-def split_batches(
-    graph: FloatGraph, layers: Sequence[QuantizedLayer], images: np.ndarray
-) -> list[np.ndarray]:
-    """Return the images in batches whose activations fit into memory.
-
-    Raises:
-        UsageError: there is no image.
-    """
-    if not len(images):
-        raise UsageError("there is no image to compare on; give at least one")
-    values = sum(math.prod(graph.layers[layer.output].output_shape[1:]) for layer in layers)
-    size = max(1, min(_LARGEST_BATCH, _BATCH_VALUES // values))
-    return [images[start : start + size] for start in range(0, len(images), size)]
-
-
-class FloatGraph:
-    """A functional model whose layers' outputs can be read or replaced, by their float names."""
-
-    def __init__(self, model: Any) -> None:
-        self.layers = {plain_name(layer): layer for layer in model.layers}
-        self.sources = {plain_name(layer): _source_names(layer) for layer in model.layers}
-        self.input = str(model.input_names[0])
-        self.output = str(model.output_names[0]).removeprefix(WRAPPER_PREFIX)
-
-    def compute(self, name: str, known: dict[str, Any]) -> Any:
-        """Return a layer's output from those in `known`, and add to them what is computed."""
-        if name not in known:
-            inputs = [self.compute(source, known) for source in self.sources[name]]
-            layer = self.layers[name]
-            known[name] = layer(inputs if len(inputs) > 1 else inputs[0], training=False)
-        return known[name]
-
-    def compute_alone(self, layer: QuantizedLayer, given: Mapping[str, np.ndarray]) -> np.ndarray:
-        """Return the output of an op's layers on `given` inputs."""
-        inputs = {source: tf.constant(given[source]) for source in layer.sources}
-        output: np.ndarray = self.compute(layer.output, inputs).numpy()
-        return output
-
-    def replace(self, name: str, value: np.ndarray, known: Mapping[str, Any]) -> np.ndarray:
-        """Return the logits with a layer's output replaced, the rest as in `known`."""
-        dependents = {name}
-        for layer, sources in self.sources.items():  # a model lists its layers in their order
-            if dependents.intersection(sources):
-                dependents.add(layer)
-        values = {name: value for name, value in known.items() if name not in dependents}
-        values[name] = tf.constant(value)
-        logits: np.ndarray = self.compute(self.output, values).numpy()
-        return logits
-
-    def list_group(self, layer: QuantizedLayer) -> Iterator[str]:
-        """Yield the Keras layers of an op, its output's first."""
-        waiting = [layer.output]
-        while waiting:
-            name = waiting.pop()
-            if name in layer.sources or name == self.input:
-                continue
-            yield name
-            waiting += self.sources[name]
-
-
-def _source_names(layer: Any) -> tuple[str, ...]:
-    if not layer.inbound_nodes or type(layer).__name__ == "InputLayer":
-        return ()
-    inputs = layer.input if isinstance(layer.input, list) else [layer.input]
-    return tuple(plain_name(tensor._keras_history.layer) for tensor in inputs)
-
-
-@dataclass
-class _Tally:
-    """Sums over images, in float64."""
-
-    signal: float = 0.0
-    noise: float = 0.0
-    power: float = 0.0
-    product: float = 0.0
-    own_signal: float = 0.0
-    own_noise: float = 0.0
-    rounding_noise: float = 0.0
-    logits_signal: float = 0.0
-    logits_noise: float = 0.0
-    largest: float = 0.0
-    own_largest: float = 0.0
-    saturated: int = 0
-    count: int = 0
-    lowest_level: int = LEVELS
-    highest_level: int = -LEVELS
-    channel_peaks: np.ndarray = field(default_factory=lambda: np.zeros(1))
-
-
-def _compare_batch(
-    graph: FloatGraph,
-    layers: Sequence[QuantizedLayer],
-    tallies: dict[str, _Tally],
-    images: np.ndarray,
-    tensors: Mapping[int, np.ndarray],
-) -> None:
-    scaled: Any = normalise(tf.constant(images))
-    known = {graph.input: scaled}
-    logits = graph.compute(graph.output, known).numpy()
-    given = {layer.output: layer.to_real(tensors[layer.tensor]) for layer in layers}
-    given[graph.input] = scaled.numpy()
-    for layer in layers:
-        tally, levels = tallies[layer.output], tensors[layer.tensor]
-        real, got = known[layer.output].numpy(), given[layer.output]
-        own = graph.compute_alone(layer, given)
-        _add_errors(tally, layer, real, got, own)
-        tally.lowest_level = min(tally.lowest_level, int(levels.min()))
-        tally.highest_level = max(tally.highest_level, int(levels.max()))
-        disturbed = graph.replace(layer.output, real + (got - own), known)
-        tally.logits_signal += _energy(logits)
-        tally.logits_noise += _energy(disturbed - logits)
-
-
-def _add_errors(
-    tally: _Tally, layer: QuantizedLayer, real: np.ndarray, got: np.ndarray, own: np.ndarray
-) -> None:
-    tally.signal += _energy(real)
-    tally.power += _energy(got)
-    tally.product += float(np.multiply(real, got, dtype=np.float64).sum())
-    tally.noise += _energy(got - real)
-    tally.own_signal += _energy(own)
-    tally.own_noise += _energy(got - own)
-    levels = layer.to_levels(own)
-    nearest = np.clip(levels, -128, 127)
-    tally.rounding_noise += _energy(layer.to_real(nearest) - own)
-    tally.saturated += int((levels != nearest).sum())
-    tally.count += levels.size
-    tally.largest = max(tally.largest, float(np.abs(got - real).max()) / layer.scale)
-    tally.own_largest = max(tally.own_largest, float(np.abs(got - own).max()) / layer.scale)
-    peaks = np.abs(real).max(axis=tuple(range(real.ndim - 1)))
-    tally.channel_peaks = np.maximum(tally.channel_peaks, peaks)
+def _measure(
+    layer: QuantizedLayer, levels: np.ndarray, real: np.ndarray, own: np.ndarray
+) -> Measured:
+    """Return what adds up over images, energies and counts, and what only the largest of counts."""
+    got, wanted = layer.to_real(levels), layer.to_levels(own)
+    nearest = np.clip(wanted, -128, 127)
+    sums = {
+        "signal": _energy(real),
+        "noise": _energy(got - real),
+        "power": _energy(got),
+        "product": float(np.multiply(real, got, dtype=np.float64).sum()),
+        "own_signal": _energy(own),
+        "own_noise": _energy(got - own),
+        "rounding_noise": _energy(layer.to_real(nearest) - own),
+        "saturated": int((wanted != nearest).sum()),
+        "count": wanted.size,
+    }
+    peaks = {
+        "error": np.abs(got - real).max() / layer.scale,
+        "own_error": np.abs(got - own).max() / layer.scale,
+        "level": int(levels.max()),
+        "negative_level": -int(levels.min()),
+        "channels": np.abs(real).max(axis=tuple(range(real.ndim - 1))),
+    }
+    return sums, peaks
 
 
 def _energy(values: np.ndarray) -> float:
     return float(np.square(values, dtype=np.float64).sum())
 
 
-def _describe(layer: QuantizedLayer, tally: _Tally, graph: FloatGraph) -> LayerFidelity:
-    lengths = math.sqrt(tally.signal * tally.power)
+def _describe(
+    layer: QuantizedLayer, kernel_spread: float | None, measured: Sequence[Measured]
+) -> LayerFidelity:
+    first_sums, first_peaks = measured[0]
+    sums = {key: sum(each[key] for each, _ in measured) for key in first_sums}
+    peaks = {key: reduce(np.maximum, [each[key] for _, each in measured]) for key in first_peaks}
+    lengths = math.sqrt(sums["signal"] * sums["power"])
+    rounding, own_noise = sums["rounding_noise"], sums["own_noise"]
     return LayerFidelity(
         name=layer.name,
         output=layer.output,
         op_name=layer.op_name,
-        effect_db=to_decibels(tally.logits_signal, tally.logits_noise),
-        own_snr_db=to_decibels(tally.own_signal, tally.own_noise),
-        snr_db=to_decibels(tally.signal, tally.noise),
-        cosine=min(1.0, tally.product / lengths) if lengths else None,
-        saturated_share=tally.saturated / tally.count,
-        range_used_share=(tally.highest_level - tally.lowest_level + 1) / LEVELS,
-        largest_error_steps=round(tally.largest, 2),
-        own_largest_error_steps=round(tally.own_largest, 2),
-        rounding_share=min(1.0, tally.rounding_noise / tally.own_noise) if tally.own_noise else 0.0,
-        kernel_spread=measure_kernel_spread(graph.layers[layer.name]),
-        output_spread=_measure_spread(tally.channel_peaks),
+        effect_db=to_decibels(sums["logits"], sums["logits_noise"]),
+        own_snr_db=to_decibels(sums["own_signal"], own_noise),
+        snr_db=to_decibels(sums["signal"], sums["noise"]),
+        cosine=min(1.0, sums["product"] / lengths) if lengths else None,
+        saturated_share=sums["saturated"] / sums["count"],
+        range_used_share=int(peaks["level"] + peaks["negative_level"] + 1) / LEVELS,
+        largest_error_steps=round(float(peaks["error"]), 2),
+        own_largest_error_steps=round(float(peaks["own_error"]), 2),
+        rounding_share=min(1.0, rounding / own_noise) if own_noise else 0.0,
+        kernel_spread=kernel_spread,
+        output_spread=_measure_spread(peaks["channels"]),
     )
 
 

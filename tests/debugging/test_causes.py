@@ -1,15 +1,13 @@
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from mobilenet_tf.data.sources import load_training_split
+from mobilenet_tf.debugging.alignment import Alignment
 from mobilenet_tf.debugging.causes import Cause, LayerDifference, explain_difference
-from mobilenet_tf.debugging.diagnosis import find_layers, make_reader
-from mobilenet_tf.debugging.layers import FloatGraph
 from mobilenet_tf.errors import UsageError
 from mobilenet_tf.quantization.qat import calibrate, quantize_model
 from mobilenet_tf.tflite.audit import audit
@@ -40,18 +38,11 @@ def made(build_settled: Any, images: np.ndarray) -> tuple[Any, list[np.ndarray],
 
 def explain(
     model: Any, content: bytes, images: np.ndarray, **options: Any
-) -> tuple[dict[str, Cause], list[LayerDifference]]:
-    layers = find_layers(audit(content), FloatGraph(model), Path("a file"))
-    constants = read_constants(content)
-    causes, differences = explain_difference(
-        model,
-        {each.name: constants[each.op_index] for each in layers if each.op_index in constants},
-        layers,
-        make_reader(content, layers, **options),
-        images=images,
-        expected=Classifier.load(content, **options).predict(images),
-    )
-    return {cause.name: cause for cause in causes}, differences
+) -> tuple[dict[str, Cause], tuple[LayerDifference, ...]]:
+    expected = Classifier.load(content, **options).predict(images)
+    alignment = Alignment(content, model, Classifier.load(content, keep_tensors=True, **options))
+    found = explain_difference(alignment, read_constants(content), images, expected)
+    return {cause.name: cause for cause in found.causes}, found.layers
 
 
 @pytest.mark.parametrize("reference_kernels", [False, True])
@@ -111,13 +102,5 @@ def weights_of(content: bytes) -> dict[str, np.ndarray]:
 
 def test_no_image_is_refused(made: tuple[Any, list[np.ndarray], bytes], images: np.ndarray) -> None:
     model, _, content = made
-    layers = find_layers(audit(content), FloatGraph(model), Path("a file"))
     with pytest.raises(UsageError, match="no image"):
-        explain_difference(
-            model,
-            {},
-            layers,
-            make_reader(content, layers),
-            images=images[:0],
-            expected=np.zeros((0, 10)),
-        )
+        explain_difference(Alignment(content, model), {}, images[:0], np.zeros((0, 10)))

@@ -1,23 +1,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from mobilenet_tf.data.sources import load_training_split
-from mobilenet_tf.debugging import diagnosis
-from mobilenet_tf.debugging.advice import advise
+from mobilenet_tf.debugging.alignment import Alignment
+from mobilenet_tf.debugging.diagnosis import rewrite
 from mobilenet_tf.debugging.layers import (
     HIGHEST_DB,
-    FloatGraph,
     LayerFidelity,
     compare_layers,
     measure_kernel_spread,
     to_decibels,
 )
+from mobilenet_tf.debugging.wording import advise
 from mobilenet_tf.errors import MtfError, UsageError
 from mobilenet_tf.evaluation.metrics import make_keras_predict_fn
 from mobilenet_tf.keras import keras
@@ -77,13 +76,11 @@ def convert_ptq(model: Any, images: np.ndarray, **options: Any) -> bytes:
 
 
 def rank(model: Any, content: bytes, images: np.ndarray) -> list[LayerFidelity]:
-    layers = diagnosis.find_layers(audit(content), FloatGraph(model), Path("a file"))
-    return compare_layers(model, layers, diagnosis.make_reader(content, layers), images)
+    return compare_layers(Alignment(content, model), images)
 
 
 def explain(model: Any, content: bytes, ranked: list[LayerFidelity]) -> str:
-    layers = diagnosis.find_layers(audit(content), FloatGraph(model), Path("a file"))
-    return advise(ranked, layers, float_top1=0.9, file_top1=0.8)
+    return advise(ranked, Alignment(content, model).layers, float_top1=0.9, file_top1=0.8)
 
 
 def mean_difference(model: Any, content: bytes, images: np.ndarray) -> float:
@@ -92,9 +89,8 @@ def mean_difference(model: Any, content: bytes, images: np.ndarray) -> float:
 
 
 def keep(model: Any, content: bytes, *names: str) -> bytes:
-    graph = FloatGraph(model)
-    layers = diagnosis.find_layers(audit(content), graph, Path("a file"))
-    return diagnosis.rewrite(content, diagnosis.find_named(layers, graph, names), model)
+    alignment = Alignment(content, model)
+    return rewrite(content, alignment.find_layers(names), alignment.graph)
 
 
 @pytest.fixture(scope="module")
@@ -219,7 +215,7 @@ def test_all_layers_in_float_are_the_float_network(
     sound: tuple[Any, bytes], images: np.ndarray
 ) -> None:
     model, content = sound
-    layers = diagnosis.find_layers(audit(content), FloatGraph(model), Path("a file"))
+    layers = Alignment(content, model).layers
     mixed = keep(model, content, *(layer.name for layer in layers))
     logits = model((images.astype(np.float32) - 128) / 128).numpy()
     classifier = Classifier.load(mixed, keep_tensors=True)
@@ -249,19 +245,18 @@ def test_other_inputs_and_outputs_are_read_as_well(
 
 def test_names_lead_to_ops_and_an_unknown_one_to_the_nearest(sound: tuple[Any, bytes]) -> None:
     model, content = sound
-    graph = FloatGraph(model)
-    layers = diagnosis.find_layers(audit(content), graph, Path("a file"))
-    found = diagnosis.find_named(layers, graph, ["conv_pw_3", "conv1_relu", "conv1"])
+    alignment = Alignment(content, model)
+    found = alignment.find_layers(["conv_pw_3", "conv1_relu", "conv1"])
     assert [layer.name for layer in found] == ["conv1", "conv_pw_3"]
     with pytest.raises(UsageError, match=r"'conv_pw_33'.*did you mean 'conv_pw_3'"):
-        diagnosis.find_named(layers, graph, ["conv_pw_33"])
+        alignment.find_layers(["conv_pw_33"])
 
 
 def test_a_file_without_layer_names_says_what_to_do(sound: tuple[Any, bytes]) -> None:
     _, content = sound
-    stranger = FloatGraph(keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)]))
+    stranger = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
     with pytest.raises(MtfError, match=r"named after no Keras layer.*export it again"):
-        diagnosis.find_layers(audit(content), stranger, Path("a file"))
+        Alignment(content, stranger)
 
 
 def test_a_constant_of_another_shape_is_refused(sound: tuple[Any, bytes]) -> None:
