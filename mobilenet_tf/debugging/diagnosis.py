@@ -146,7 +146,7 @@ def diagnose_run(
         keep_float=_write_mixed(path, kept, model, recipe, split) if kept else None,
     )
     ratios = {layer.name: (layer.effect_db, layer.own_snr_db, layer.snr_db) for layer in ranked}
-    rows = [(layer.name, ratios[layer.name]) for layer in layers]
+    rows = {layer.name: ratios[layer.name] for layer in layers}  # in the network's order
     write_json(folder / f"{found.quantization}.json", found)
     write_text(folder / f"{found.quantization}.svg", plot_layers(path.stem, rows, ranked[0].name))
     return found

@@ -16,12 +16,12 @@ from mobilenet_tf.report.evaluation import (
     pair_table,
     shorten_path,
 )
-from mobilenet_tf.report.figure import FLOAT, INT8, MUTED, SHADE, render_figure
-from mobilenet_tf.report.plots import Plot, plot_matrix
+from mobilenet_tf.report.figure import FLOAT, HOLLOW, INT8, MUTED, SHADE, Plot, make_plot
+from mobilenet_tf.report.plots import plot_matrix
 from mobilenet_tf.report.templates import render
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from matplotlib.axes import Axes
 
 PAIRS_SHOWN = 12
 
@@ -53,8 +53,7 @@ def plot_reliability(evaluation: Evaluation) -> Plot:
     points = [(100 * (b.confidence or 0), 100 * (b.accuracy or 0)) for b in bins]
     most = max(each.count for each in bins)
 
-    def draw(figure: Figure) -> None:
-        axes = figure.subplots()
+    def draw(axes: Axes) -> None:
         axes.set(title="right, %", xlabel="confidence, %", xlim=(0, 100), ylim=(0, 102))
         for number, each in enumerate(evaluation.reliability):
             if each.count:
@@ -65,12 +64,11 @@ def plot_reliability(evaluation: Evaluation) -> Plot:
         axes.plot(*zip(*points, strict=True), color=FLOAT, marker="o", markersize=5)
 
     told = "; ".join(f"{sure:.0f} % sure, {right:.0f} % right" for sure, right in points)
-    title = "Reliability"
     caption = (
         "Dashed: right as often as it is sure. Above it the model is too modest, below it too sure."
         " Darker bars hold more images."
     )
-    return Plot(title, render_figure(draw, f"{title}: {told}"), caption)
+    return make_plot("Reliability", draw, told, caption)
 
 
 def plot_coverage(evaluation: Evaluation) -> Plot:
@@ -79,18 +77,14 @@ def plot_coverage(evaluation: Evaluation) -> Plot:
     shares = [100 * each.coverage for each in curve]
     right = [100 * each.accuracy for each in curve]
 
-    def draw(figure: Figure) -> None:
-        axes = figure.subplots()
+    def draw(axes: Axes) -> None:
         axes.set(title="right, %", xlabel="surest images, % of all", xlim=(0, 101))
         axes.plot(shares, right, color=FLOAT, marker="o" if len(curve) == 1 else None)
         if threshold is not None and threshold.accuracy is not None:
-            axes.plot(
-                100 * threshold.coverage, 100 * threshold.accuracy, marker="o", markersize=9,
-                color=INT8, fillstyle="none", markeredgewidth=1.75, linestyle="none",
-            )  # fmt: skip
+            point = (100 * threshold.coverage, 100 * threshold.accuracy)
+            axes.plot(*point, marker="o", color=INT8, **HOLLOW)
         axes.margins(y=0.12)
 
     told = f"{right[-1]:.1f} % of all are right, {right[0]:.1f} % of the surest {shares[0]:.1f} %"
-    title = "Coverage against accuracy"
     caption = "" if threshold is None else f"Ring: the threshold, {threshold.value:.4g}."
-    return Plot(title, render_figure(draw, f"{title}: {told}"), caption)
+    return make_plot("Coverage against accuracy", draw, told, caption)

@@ -9,20 +9,24 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from html import escape
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mobilenet_tf.system.terminal import escape as escape_control
 
 if TYPE_CHECKING:
     import markupsafe
-    from matplotlib.figure import Figure
+    from matplotlib.axes import Axes
 
 WIDTH_PX, HEIGHT_PX = 420.0, 300.0
 NAMES = ("ink", "muted", "line", "panel", "float", "int8", "shade", "on-shade", "page")
 # the colours that stand in for CSS variables while matplotlib draws
 COLORS = {name: f"#{number:02x}{number:02x}{number:02x}" for number, name in enumerate(NAMES, 1)}
 INK, MUTED, LINE, PANEL, FLOAT, INT8, SHADE, ON_SHADE, PAGE = COLORS.values()
+HOLLOW: dict[str, Any] = {
+    "fillstyle": "none", "markersize": 9, "markeredgewidth": 1.75, "linestyle": "none",
+}  # fmt: skip
 RC = {
     "svg.fonttype": "none", "svg.hashsalt": "mobilenet-tf", "path.simplify": False,
     "font.size": 12, "font.family": "DejaVu Sans", "text.color": INK, "text.parse_math": False,
@@ -37,15 +41,36 @@ RC = {
 }  # fmt: skip
 
 
-def render_figure(
-    draw: Callable[[Figure], None],
+@dataclass(frozen=True)
+class Plot:
+    """A plot: its heading, its SVG and the caption below."""
+
+    title: str
+    svg: markupsafe.Markup
+    caption: str = ""
+
+
+def make_plot(
+    title: str,
+    draw: Callable[[Axes], None],
+    told: str,
+    caption: str = "",
+    *,
+    height_px: float = HEIGHT_PX,
+) -> Plot:
+    """Return the plot of what `draw` puts on axes; `told` says it in words."""
+    return Plot(title, render_svg(draw, f"{title}: {told}", height_px=height_px), caption)
+
+
+def render_svg(
+    draw: Callable[[Axes], None],
     told: str,
     *,
     width_px: float = WIDTH_PX,
     height_px: float = HEIGHT_PX,
     page: bool = False,
 ) -> markupsafe.Markup:
-    """Return what `draw` puts on a figure as SVG; `told` says it in words."""
+    """Return what `draw` puts on axes as SVG; `page` gives it a page's background."""
     import markupsafe
     from matplotlib import rc_context
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -56,7 +81,7 @@ def render_figure(
         FigureCanvasAgg(figure)  # measures text
         if page:
             figure.set_facecolor(PAGE)
-        draw(figure)
+        draw(figure.subplots())
         file = io.StringIO()
         figure.savefig(file, format="svg", metadata={"Date": None})
     return markupsafe.Markup(_clean(file.getvalue(), told))  # noqa: S704  # matplotlib escapes

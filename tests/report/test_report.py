@@ -259,7 +259,7 @@ def test_a_full_matrix_of_a_hundred_classes_stays_small(make_record, with_int8):
 
 
 def test_layers_are_a_file_of_their_own():
-    svg = plots.plot_layers("net", [("<a>", (1.0, 2.0, None)), ("b", (3.0, None, 4.0))], "b")
+    svg = plots.plot_layers("net", {"<a>": (1.0, 2.0, None), "b": (3.0, None, 4.0)}, "b")
     assert ElementTree.fromstring(svg).get("aria-label")  # noqa: S314
     assert "--page:" in svg
 
