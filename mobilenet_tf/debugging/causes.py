@@ -113,7 +113,7 @@ def explain_difference(
                 moved = _softmax(graph.replace(name, shifted, known))
             measured[name].append(
                 (
-                    np.count_nonzero(difference),
+                    int(np.count_nonzero(difference)),
                     difference.size,
                     int(np.abs(difference).max()),
                     float(np.abs(moved - plain).sum(dtype=np.float64)) * OUTPUT_STEPS,
