@@ -6,12 +6,12 @@ from pathlib import Path
 
 import click
 
-from mobilenet_tf.cli.options import FolderPath, json_option
+from mobilenet_tf.cli.options import PATH, FolderPath, json_option, labels_option
 from mobilenet_tf.system import terminal
 
 
 @click.command(short_help="Write a web, Android or iOS app around a MODEL.")
-@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("model", type=PATH)
 @click.option(
     "--for",
     "platform",
@@ -24,14 +24,9 @@ from mobilenet_tf.system import terminal
 @click.option(
     "--package",
     default="com.example.classifier",
-    show_default=True,
     help="Android package and iOS bundle.",
 )
-@click.option(
-    "--labels",
-    type=click.Path(path_type=Path),
-    help="Text file with a class a line, for a model that does not name its own.",
-)
+@labels_option
 @click.option("--overwrite", is_flag=True, help="Replace files of the app that were edited, too.")
 @json_option
 def command(

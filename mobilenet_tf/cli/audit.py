@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mobilenet_tf.cli.options import json_option
+from mobilenet_tf.cli.options import PATH, json_option
 from mobilenet_tf.errors import MtfError, UsageError
 from mobilenet_tf.recipe import QUANTIZATIONS
 from mobilenet_tf.report.tables import text_table
@@ -23,7 +23,7 @@ CLASSES_SHOWN = 10
 
 
 @click.command(short_help="Show what a .tflite FILE holds, byte by byte.")
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=PATH)
 @click.option(
     "--quantization",
     type=click.Choice(QUANTIZATIONS),

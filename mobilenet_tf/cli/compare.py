@@ -42,8 +42,6 @@ def command(runs: tuple[Path, ...], markdown: bool, html: Path | None, as_json: 
       mtf compare artifacts/cifar10* --markdown
       mtf compare artifacts/cifar10* --html comparison.html
     """
-    import msgspec
-
     from mobilenet_tf.files import write_text
     from mobilenet_tf.pipeline.comparison import describe_benchmark
     from mobilenet_tf.report.comparison import comparison_table
@@ -65,7 +63,7 @@ def command(runs: tuple[Path, ...], markdown: bool, html: Path | None, as_json: 
     if html is not None:
         write_text(html, render_comparison(table))
     if as_json:
-        terminal.echo_json(msgspec.to_builtins(rows))
+        terminal.echo_json(rows)
     else:
         text = format_table(table.columns, table.rows, "markdown" if markdown else "text")
         terminal.echo(f"{text}\n\n{table.note}")

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from mobilenet_tf.cli.options import Group, json_option, verbosity
+from mobilenet_tf.cli.options import PATH, Group, json_option, verbosity
 from mobilenet_tf.errors import MtfError
+from mobilenet_tf.report.tables import format_table
+from mobilenet_tf.system import terminal
+from mobilenet_tf.system.terminal import escape
 
 if TYPE_CHECKING:
     from mobilenet_tf.data.check import DataCheck, Finding
@@ -31,7 +34,7 @@ def command() -> None:
 
 
 @command.command()
-@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("folder", type=PATH)
 @click.option(
     "--fix",
     is_flag=True,
@@ -61,13 +64,16 @@ def check(
       mtf data check flowers/ --html flowers.html
       mtf data check flowers/ --fix
     """
+    import msgspec
+
     from mobilenet_tf.data.check import check_images
     from mobilenet_tf.data.folder import index_images
+    from mobilenet_tf.data.repair import move_back
     from mobilenet_tf.data.survey import survey_images
-    from mobilenet_tf.system import terminal
 
     if undo:
-        _undo(folder)
+        for source, target in move_back(folder):
+            terminal.echo(escape(f"moved {source} back to {target}"))
         return
     with terminal.set_up(quiet=quiet, as_json=as_json):
         survey = survey_images(index_images(folder))
@@ -79,7 +85,8 @@ def check(
             write_text(html, render_data_check(result, survey))
     moved = _fix(folder, result) if fix else []
     if as_json:
-        terminal.echo_json(_describe(result, moved))
+        repair = {"must_be_repaired": result.must_be_repaired, "moved": moved}
+        terminal.echo_json(msgspec.structs.asdict(result) | repair)
     else:
         terminal.echo(_format(result, folder, moved))
         if html is not None:
@@ -100,22 +107,11 @@ def _fix(folder: Path, result: DataCheck) -> list[tuple[Path, Path]]:
     return [(folder, write_clean_csv(folder, result.removed))]
 
 
-def _undo(folder: Path) -> None:
-    from mobilenet_tf.data.repair import move_back
-    from mobilenet_tf.system import terminal
-
-    for source, target in move_back(folder):
-        terminal.echo(
-            f"moved {terminal.escape(str(source))} back to {terminal.escape(str(target))}"
-        )
-
-
 def _format(result: DataCheck, folder: Path, moved: list[tuple[Path, Path]]) -> str:
-    from mobilenet_tf.report.data_page import count_table
-    from mobilenet_tf.report.tables import format_table
-    from mobilenet_tf.system.terminal import escape
-
-    table = count_table(result)
+    parts = ("train", "validation", "test")
+    rows = [
+        (each.name, *(getattr(each, part) or None for part in parts)) for each in result.classes
+    ]
     sizes = [f"{w}x{h}" for w, h in (result.smallest_px, result.median_px, result.largest_px)]
     modes = ", ".join(f"{mode} {count:,}" for mode, count in result.modes.items())
     lines = [
@@ -128,9 +124,8 @@ def _format(result: DataCheck, folder: Path, moved: list[tuple[Path, Path]]) -> 
         lines += ["", *map(escape, _format_finding(finding))]
     if not result.findings:
         lines += ["", "nothing to do"]
-    for source, target in moved:
-        done = "moved" if folder.is_dir() else "wrote, from"
-        lines.append(f"{done} {escape(str(source))} to {escape(str(target))}")
+    done = "moved" if folder.is_dir() else "wrote, from"
+    lines += [escape(f"{done} {source} to {target}") for source, target in moved]
     if moved and folder.is_dir():
         lines.append(f"`mtf data check {folder} --undo` moves all of it back")
     return "\n".join(lines)
@@ -141,12 +136,3 @@ def _format_finding(finding: Finding) -> list[str]:
     lines += [f"    {'  =  '.join(group)}" for group in finding.groups[:_NAMED]]
     more = len(finding.groups) - _NAMED
     return lines + ([f"    and {more:,} more (--json lists all)"] if more > 0 else [])
-
-
-def _describe(result: DataCheck, moved: list[tuple[Path, Path]]) -> dict[str, Any]:
-    import msgspec
-
-    described: dict[str, Any] = msgspec.to_builtins(result)
-    described["must_be_repaired"] = result.must_be_repaired
-    described["moved"] = [[str(source), str(target)] for source, target in moved]
-    return described

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mobilenet_tf.cli.options import Group, data_dir_option, json_option
+from mobilenet_tf.cli.options import PATH, Group, data_dir_option, json_option
 from mobilenet_tf.report.tables import text_table
 from mobilenet_tf.system import terminal
 
@@ -49,7 +49,7 @@ def command(ctx: click.Context, data_dir: Path | None, as_json: bool) -> None:
 @click.argument("name")
 @click.option(
     "--data-dir",
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="Folder to prepare it in.  [default: TFDS_DATA_DIR, else ~/tensorflow_datasets]",
 )
 @json_option

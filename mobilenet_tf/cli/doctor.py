@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
-from mobilenet_tf.cli.options import data_dir_option, json_option
+from mobilenet_tf.cli.options import PATH, data_dir_option, json_option
 from mobilenet_tf.errors import MtfError
 from mobilenet_tf.system import terminal
 
-if TYPE_CHECKING:
-    from mobilenet_tf.system.doctor import Check
+STYLES = {"problem": "red", "warning": "yellow", "ok": ""}  # the worst first
 
 
 @click.command(short_help="Check whether this machine is ready.")
 @data_dir_option
 @click.option(
     "--out",
-    type=click.Path(path_type=Path),
+    type=PATH,
     default=Path("artifacts"),
-    show_default=True,
     help="Folder that runs will be written to.",
 )
 @click.option("--all", "everything", is_flag=True, help="Show what is fine, too.")
@@ -43,16 +39,17 @@ def command(*, data_dir: Path | None, out: Path, everything: bool, as_json: bool
 
     data_dir = data_dir or default_data_dir()
     checks = examine(list_datasets(data_dir), data_dir=data_dir, out=out)
-    by_level = {
-        level: [check for check in checks if check.level == level]
-        for level in ("problem", "warning", "ok")
-    }
-    problems, fine = by_level["problem"], by_level["ok"]
+    problems = [check for check in checks if check.level == "problem"]
+    fine = [check for check in checks if check.level == "ok"]
     if as_json:
-        terminal.echo_json({"ok": not problems, "checks": [asdict(check) for check in checks]})
+        terminal.echo_json({"ok": not problems, "checks": checks})
     else:
-        for check in (*problems, *by_level["warning"], *(fine if everything else ())):
-            _echo(check)
+        for check in sorted(checks, key=lambda check: list(STYLES).index(check.level)):
+            if check.level != "ok" or everything:
+                text = f"{check.level:<8} {check.name}: {check.detail}"
+                terminal.echo(text, style=STYLES[check.level])
+                if check.fix:
+                    terminal.echo(f"{'':8} fix: {check.fix}")
         rest = "everything else is fine" if len(fine) < len(checks) else "everything is fine"
         terminal.echo(f"{rest} ({len(fine)} checks)", style="green")
     if problems:
@@ -67,10 +64,3 @@ def list_datasets(data_dir: Path | None) -> list[tuple[str, bool, str]]:
 
     found = [find_dataset(name, data_dir) for name in DATASETS]
     return [(status.name, status.ready, status.detail) for status in found]
-
-
-def _echo(check: Check) -> None:
-    style = {"problem": "red", "warning": "yellow"}.get(check.level, "")
-    terminal.echo(f"{check.level:<8} {check.name}: {check.detail}", style=style)
-    if check.fix:
-        terminal.echo(f"{'':8} fix: {check.fix}")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mobilenet_tf.cli.completion import complete_zoo
-from mobilenet_tf.cli.options import csv_option, json_option, labels_option, verbosity
+from mobilenet_tf.cli.options import PATH, csv_option, json_option, labels_option, verbosity
 from mobilenet_tf.errors import MtfError, UsageError
 from mobilenet_tf.system import terminal
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 
 @click.command(short_help="Evaluate a .tflite MODEL on labelled images.")
-@click.argument("model", type=click.Path(path_type=Path), shell_complete=complete_zoo)
-@click.argument("images", metavar="[FOLDER]", type=click.Path(path_type=Path), required=False)
+@click.argument("model", type=PATH, shell_complete=complete_zoo)
+@click.argument("images", metavar="[FOLDER]", type=PATH, required=False)
 @click.option(
     "--part",
     type=click.Choice(["train", "validation", "test", "all"]),
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--unknown",
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="A folder of images, in any layout, that show none of the model's classes.",
 )
 @labels_option
@@ -103,9 +103,7 @@ def command(
 
             write_text(html, render_evaluation(evaluation, make_thumbnails(list_shown(evaluation))))
     if as_json:
-        import msgspec
-
-        terminal.echo_json(msgspec.to_builtins(evaluation))
+        terminal.echo_json(evaluation)
     elif as_csv:
         _write_rows(predictions)
     else:

@@ -55,7 +55,11 @@ class Verbs(Group):
 
 @click.command(
     cls=Verbs,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    context_settings={
+        "help_option_names": ["-h", "--help"],
+        "max_content_width": 100,
+        "show_default": True,
+    },
     epilog="Start with `mtf run`: the whole pipeline on embedded images, in a few minutes. Tab"
     " completion of commands, options, models, recipes and runs:"
     ' eval "$(_MTF_COMPLETE=bash_source mtf)", or zsh_source, fish_source.',

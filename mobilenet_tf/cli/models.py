@@ -45,7 +45,6 @@ HINT = (
     "--classes",
     type=click.IntRange(2, CLASSES_MAX),
     default=10,
-    show_default=True,
     help="Number of outputs; the papers' counts are for 1000.",
 )
 @click.option(
@@ -58,6 +57,7 @@ HINT = (
     "--block-count",
     type=int,
     default=0,
+    show_default=False,
     help="Only the first blocks between stem and head; leaves out models with fewer."
     "  [default: all]",
 )

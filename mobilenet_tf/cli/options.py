@@ -22,8 +22,7 @@ if TYPE_CHECKING:  # `mtf --help` loads neither
     from mobilenet_tf.runs.folder import RunFolder
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-
+PATH = click.Path(path_type=Path)
 FORMS = {"--json": "as_json", "--csv": "as_csv", "--markdown": "markdown"}  # of one answer
 
 
@@ -37,7 +36,7 @@ def check_form(ctx: click.Context, param: click.Parameter, value: bool) -> bool:
 
 data_dir_option = click.option(
     "--data-dir",
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="Folder of prepared datasets; it must hold the one asked for."
     "  [default: TFDS_DATA_DIR, else ~/tensorflow_datasets, downloading what is missing]",
 )
@@ -53,7 +52,7 @@ markdown_option = click.option(
 )
 labels_option = click.option(
     "--labels",
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="A text file that names the model's classes, one a line.  [default: the file's own]",
 )
 csv_option = click.option(
@@ -202,8 +201,6 @@ def run_stage(
     stage: str, run: RunFolder, recipe: Recipe, work: WorkOptions, following: str | None
 ) -> None:
     """Run one stage of a run, and print what came of it and the command that comes next."""
-    import msgspec
-
     from mobilenet_tf.pipeline.plan import Rerun, make_plan
     from mobilenet_tf.pipeline.runner import go_on_command, run_one
     from mobilenet_tf.system.duration import format_duration
@@ -213,7 +210,7 @@ def run_stage(
     with working(run, recipe, work, lambda: go_on_command(stage, plan)):
         result = run_one(stage, plan, Rerun(work.resume, work.overwrite, work.allow_changes))
     if work.as_json:
-        terminal.echo_json(msgspec.to_builtins(result))
+        terminal.echo_json(result)
         return
     if result.stage == "benchmark":
         echo_figures(plan)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mobilenet_tf.cli.options import csv_option, json_option, labels_option
+from mobilenet_tf.cli.options import PATH, csv_option, json_option, labels_option
 from mobilenet_tf.errors import MtfError
 from mobilenet_tf.system import terminal
 
@@ -21,10 +21,8 @@ STANDARD_INPUT = Path("-")
 
 
 @click.command(short_help="Say what a .tflite MODEL sees in images.")
-@click.argument("model", type=click.Path(path_type=Path))
-@click.argument(
-    "images", metavar="IMAGE...", type=click.Path(path_type=Path), nargs=-1, required=True
-)
+@click.argument("model", type=PATH)
+@click.argument("images", metavar="IMAGE...", type=PATH, nargs=-1, required=True)
 @click.option(
     "--top",
     type=click.IntRange(min=1),
@@ -35,7 +33,6 @@ STANDARD_INPUT = Path("-")
     "--threads",
     type=click.IntRange(1, 256),
     default=1,
-    show_default=True,
     help="Threads of the interpreter.",
 )
 @labels_option

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     "--images",
     type=click.IntRange(min=1),
     default=200,
-    show_default=True,
     help="Validation images (training ones where none are held out) to compare layers on.",
 )
 @click.option(
@@ -59,8 +58,6 @@ def command(
       mtf quant-debug artifacts/cifar10_v1_050_r32
       mtf quant-debug artifacts/digits --keep-float conv1 --keep-float conv_dw_1
     """
-    import msgspec
-
     from mobilenet_tf.debugging.diagnosis import diagnose_run
     from mobilenet_tf.runs.folder import RunFolder
     from mobilenet_tf.runs.provenance import describe_command
@@ -78,7 +75,7 @@ def command(
                 data_dir=data_dir,
             )
         if as_json:
-            terminal.echo_json(msgspec.to_builtins(found))
+            terminal.echo_json(found)
         else:
             _echo(run, found)
 

@@ -78,13 +78,11 @@ def command(
 
 def _echo(plan: Plan, as_json: bool) -> None:
     """Print what a finished run ends with: the table, where things are, what comes next."""
-    import msgspec
-
     from mobilenet_tf.pipeline.stages import describe_run
 
     record = describe_run(plan.run, plan.recipe)
     if as_json:
-        terminal.echo_json(msgspec.to_builtins(record))
+        terminal.echo_json(record)
         return
     assert record.stages.export is not None  # noqa: S101  # a finished run has all stages
     files = {file.quantization: file.file for file in record.stages.export.metrics.files}

@@ -8,25 +8,21 @@ from pathlib import Path
 
 import click
 
+from mobilenet_tf.cli.options import PATH, labels_option
 from mobilenet_tf.errors import MtfError
 from mobilenet_tf.system import terminal
 
 
 @click.command(short_help="Try a MODEL in the browser: camera, files, drop.")
-@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("model", type=PATH)
 @click.option(
     "--port",
     type=click.IntRange(0, 65535),
     default=8000,
-    show_default=True,
     help="Port on 127.0.0.1; 0 takes a free one.",
 )
-@click.option(
-    "--labels",
-    type=click.Path(path_type=Path),
-    help="Text file with a class a line, for a model that does not name its own.",
-)
-@click.option("--browser/--no-browser", default=True, show_default=True, help="Open the browser.")
+@labels_option
+@click.option("--browser/--no-browser", default=True, help="Open the browser.")
 def command(*, model: Path, port: int, labels: Path | None, browser: bool) -> None:
     """Serve the page of mtf app --for web on 127.0.0.1, for this machine alone; Ctrl-C ends it.
 

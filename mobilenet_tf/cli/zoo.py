@@ -75,14 +75,12 @@ def show(name: str, markdown: bool, as_json: bool) -> None:
       mtf zoo show cifar10_v1_050_r32
       mtf zoo show cifar10_v1_050_r32 --markdown
     """
-    import msgspec
-
     from mobilenet_tf.zoo.page import format_page, format_short_card
     from mobilenet_tf.zoo.shelf import load_card, zoo_folder
 
     card = load_card(name)
     if as_json:
-        terminal.echo_json(msgspec.to_builtins(card))
+        terminal.echo_json(card)
     elif markdown:
         terminal.echo(format_page(card).rstrip("\n"))
     else:
@@ -124,7 +122,6 @@ def verify(names: tuple[str, ...], as_json: bool) -> None:
     "--out",
     type=options.FolderPath(),
     default=Path("artifacts/zoo"),
-    show_default=True,
     help="Folder of the zoo.",
 )
 @options.data_dir_option
@@ -150,8 +147,6 @@ def add(
     Example:
       mtf zoo add artifacts/cifar10
     """
-    import msgspec
-
     from mobilenet_tf.runs.folder import RunFolder
     from mobilenet_tf.zoo.shelf import PAGE_FILE
 
@@ -161,7 +156,7 @@ def add(
     with terminal.set_up(quiet=quiet, as_json=as_json):
         card = ship_run(RunFolder(run), out, name=name, data_dir=data_dir, overwrite=overwrite)
         if as_json:
-            terminal.echo_json(msgspec.to_builtins(card))
+            terminal.echo_json(card)
         else:
             terminal.echo(f"Card: {out / card.name / PAGE_FILE}")
             terminal.echo(f"Next: git add {out / card.name}")

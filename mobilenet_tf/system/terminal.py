@@ -16,6 +16,8 @@ import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sized
 from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
+import msgspec
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress
@@ -58,7 +60,8 @@ def echo(text: str, *, err: bool = False, style: str = "") -> None:
 
 
 def echo_json(value: Any) -> None:
-    """Print `value` as JSON to standard output: exact, and free of what a terminal acts on."""
+    """Print `value`, records and paths too, as JSON: exact, and free of what a terminal acts on."""
+    value = msgspec.to_builtins(value, enc_hook=str)
     text = json.dumps(value, indent=2, ensure_ascii=False)
     for character in {c for c in text if c != "\n" and _is_control(c)}:
         units = character.encode("utf-16-be", "surrogatepass").hex()
