@@ -108,10 +108,9 @@ def _fix(folder: Path, result: DataCheck) -> list[tuple[Path, Path]]:
 
 
 def _format(result: DataCheck, folder: Path, moved: list[tuple[Path, Path]]) -> str:
-    parts = ("train", "validation", "test")
-    rows = [
-        (each.name, *(getattr(each, part) or None for part in parts)) for each in result.classes
-    ]
+    from mobilenet_tf.report.data_page import count_table
+
+    table = count_table(result)
     sizes = [f"{w}x{h}" for w, h in (result.smallest_px, result.median_px, result.largest_px)]
     modes = ", ".join(f"{mode} {count:,}" for mode, count in result.modes.items())
     lines = [
