@@ -70,7 +70,7 @@ def run(work: Work, seed: int | None = None) -> Outcome[QatMetrics]:
         validation_top1_before=before,
         calibration_outlier_count=calibration.outlier_count,
     )
-    if plan.run.load_stage("train", verify=False).metrics.temperature is not None:
+    if recipe.train.calibrate_confidence:  # as float training did
         metrics = calibrate_confidence("qat", deployed, data.validation, metrics)
     save_chosen(deployed, work.folder, plan, "int8_qat")
     return Outcome(metrics, data.fingerprints)
