@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mobilenet_tf.evaluation.images import Evaluation, Judged, Threshold
-from mobilenet_tf.report.tables import Column, Table, format_table, make_table
+from mobilenet_tf.report.tables import Column, Table, format_table, make_table, mistake_table
 from mobilenet_tf.report.units import accuracy_interval, fixed, plural
 
 NAMED = 5  # images and classes of each kind in a terminal
@@ -121,23 +121,7 @@ def class_table(evaluation: Evaluation) -> Table:
 def pair_table(evaluation: Evaluation, most: int = NAMED) -> Table:
     """Return the classes that are confused most often."""
     names = [figures.name for figures in evaluation.classes]
-    pairs = [
-        (count, names[true], names[predicted], count / sum(line))
-        for true, line in enumerate(evaluation.confusion)
-        for predicted, count in enumerate(line)
-        if true != predicted and count
-    ]
-    rows = sorted(pairs, key=lambda pair: -pair[0])[:most]
-    return Table(
-        "Most confused",
-        (
-            Column("true class", align="left"),
-            Column("predicted", align="left"),
-            Column("images"),
-            Column("% of the class"),
-        ),
-        tuple((true, other, f"{n:,}", f"{100 * share:.1f}") for n, true, other, share in rows),
-    )
+    return mistake_table("Most confused", names, evaluation.confusion, most)
 
 
 def coverage_table(evaluation: Evaluation) -> Table:

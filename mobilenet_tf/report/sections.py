@@ -6,7 +6,7 @@ from msgspec.structs import astuple
 
 from mobilenet_tf.evaluation.score import f1_by_class, mean_known
 from mobilenet_tf.report.summary import Summary
-from mobilenet_tf.report.tables import AUGMENTED, Column, Table, make_table
+from mobilenet_tf.report.tables import AUGMENTED, Column, Table, make_table, mistake_table
 from mobilenet_tf.report.units import fixed, ms_decimals, plural, signed
 
 LONG_TABLE_CLASSES = 20
@@ -106,26 +106,9 @@ def confusion_pairs(summary: Summary, limit: int = 5) -> Table | None:
     artifact = summary.best_artifact
     if artifact is None:
         return None
-    names = summary.classes
-    mistakes = [
-        (count, names[true], names[predicted], 100 * count / sum(line))
-        for true, line in enumerate(artifact.row.confusion)
-        for predicted, count in enumerate(line)
-        if true != predicted and count
-    ]
-    if not mistakes:
-        return None
-    rows = sorted(mistakes, key=lambda mistake: -mistake[0])[:limit]
-    return Table(
-        f"Most frequent mistakes of {artifact.label}",
-        (
-            Column("true class", align="left"),
-            Column("predicted", align="left"),
-            Column("images"),
-            Column("% of the class"),
-        ),
-        tuple((true, other, f"{count:,}", f"{share:.1f}") for count, true, other, share in rows),
-    )
+    title, confusion = f"Most frequent mistakes of {artifact.label}", artifact.row.confusion
+    table = mistake_table(title, summary.classes, confusion, limit)
+    return table if table.rows else None
 
 
 def trust_table(summary: Summary) -> Table | None:

@@ -56,6 +56,27 @@ def make_table(
     return Table(title, tuple(column for column, _ in shown), tuple(rows), note, emphasis)
 
 
+def mistake_table(
+    title: str, names: Sequence[str], confusion: Sequence[Sequence[int]], most: int
+) -> Table:
+    """Return the pairs of classes that are confused most often; `confusion[true][predicted]`."""
+    mistakes = [
+        (count, names[true], names[predicted], 100 * count / sum(line))
+        for true, line in enumerate(confusion)
+        for predicted, count in enumerate(line)
+        if true != predicted and count
+    ]
+    columns = (Column("true class", align="left"), Column("predicted", align="left"))
+    return Table(
+        title,
+        (*columns, Column("images"), Column("% of the class")),
+        tuple(
+            (true, other, f"{count:,}", f"{share:.1f}")
+            for count, true, other, share in sorted(mistakes, key=lambda row: -row[0])[:most]
+        ),
+    )
+
+
 def format_table(
     columns: Sequence[Column],
     rows: Sequence[Sequence[str]],
