@@ -98,7 +98,7 @@ def test_a_graph_that_cannot_be_resized_takes_its_own_batch(images: np.ndarray, 
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        (np.zeros((2, 8, 8, 3), np.uint8), r"shape \(8, 8, 3\).*resize"),
+        (np.zeros((2, 8, 8, 3), np.uint8), r"shape \(.*8, 8, 3\).*resize"),
         (np.zeros((SIDE_PX, SIDE_PX, 3), np.uint8), r"takes \(N, 16, 16, 3\)"),
         (np.zeros((2, SIDE_PX, SIDE_PX, 1), np.uint8), "resize"),
         (np.zeros((2, SIDE_PX, SIDE_PX, 3), np.float32), "images are float32; give uint8"),
