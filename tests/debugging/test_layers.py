@@ -273,7 +273,7 @@ def test_batches_do_not_change_the_figures(
     sound: tuple[Any, bytes], images: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = rank(*sound, images[:7])
-    monkeypatch.setattr("mobilenet_tf.debugging.layers._LARGEST_BATCH", 3)
+    monkeypatch.setattr("mobilenet_tf.debugging.alignment._LARGEST_BATCH", 3)
     for one, other in zip(whole, rank(*sound, images[:7]), strict=True):
         assert one.name == other.name
         assert one.own_snr_db == pytest.approx(other.own_snr_db, abs=0.02)
