@@ -120,7 +120,7 @@ def test_every_setting_has_a_sentence_and_every_number_two_ends(setting: Setting
 
 def test_every_default_as_toml_is_read_as_itself() -> None:
     defaults = {key: format_value(setting.default) for key, setting in all_settings().items()}
-    assert (defaults["deterministic"], defaults["export.io_type"]) == ("false", '"int8"')
+    assert (defaults["deterministic"], defaults["data.resize"]) == ("false", '"crop"')
     overrides = [f"{key}={default}" for key, default in defaults.items()]
     assert load_recipe("cifar10", overrides) == Recipe()
 

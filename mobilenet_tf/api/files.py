@@ -35,7 +35,7 @@ def export(
         quantization: "float32", "float16", "dynamic_range", "int8_ptq" or "int8_qat".
         classes: their names in the order of the output; by default their numbers.
         calibration: uint8 (N, H, W, 3) training images, for "int8_ptq".
-        io_type: type of input and output of int8 files, "int8" or "uint8".
+        io_type: type of input and output of int8 files: "int8", "uint8" or "float32".
         logits: leave out the softmax.
         resize: how images were made square for training: "crop" (the centre), "pad" (grey bars)
             or "stretch"; the file says so, and whoever uses it follows.

@@ -53,10 +53,10 @@ def command(
     """
     from mobilenet_tf.app.model import load_model
     from mobilenet_tf.app.project import build_app, check_package, parse_platforms, write_app
-    from mobilenet_tf.pipeline.evaluation import find_model
+    from mobilenet_tf.zoo.shelf import find_tflite
 
     check_package(package)
-    app_model = load_model(find_model(model), name=name, labels=labels)
+    app_model = load_model(find_tflite(model), name=name, labels=labels)
     out = out or Path(f"{app_model.slug}-app")
     files = {
         f"{one}/{path}" if platform == "all" else path: content

@@ -11,14 +11,13 @@ import click
 
 from mobilenet_tf.cli.options import PATH, json_option
 from mobilenet_tf.errors import MtfError, UsageError
-from mobilenet_tf.recipe import QUANTIZATIONS
+from mobilenet_tf.recipe import IO_TYPES, QUANTIZATIONS
 from mobilenet_tf.report.tables import text_table
 from mobilenet_tf.system import terminal
 
 if TYPE_CHECKING:
     from mobilenet_tf.tflite.audit import Audit
 
-IO_TYPES = ("int8", "uint8")
 CLASSES_SHOWN = 10
 
 
@@ -50,11 +49,11 @@ def command(
 ) -> None:
     """Show what a .tflite FILE holds, and check it against the expected format.
 
-    FILE can be the name of a model in mtf zoo.
+    FILE can be the folder of a run, or the name of a model in mtf zoo.
 
     Ops, tensor types, input and output, and every byte by kind. The expected format comes from
     the file's metadata, or from the options for other files; without either nothing is checked.
-    An int8 file, for one, has no float tensor, one scale a channel and bytes at both ends.
+    An int8 file, for one, has no float tensor inside and one scale a channel.
     The exit code is 1 when the file differs from the expected format.
 
     \b

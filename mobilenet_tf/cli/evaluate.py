@@ -74,11 +74,12 @@ def command(
     from mobilenet_tf.data.folder import list_images
     from mobilenet_tf.evaluation.images import describe_predictions, predict_index
     from mobilenet_tf.evaluation.predict import Predictor
-    from mobilenet_tf.pipeline.evaluation import choose_images, find_model
+    from mobilenet_tf.pipeline.evaluation import choose_images
     from mobilenet_tf.system.hardware import usable_cores
+    from mobilenet_tf.zoo.shelf import find_tflite
 
     with terminal.set_up(quiet=quiet, as_json=as_json or as_csv):
-        file = find_model(model)
+        file = find_tflite(model)
         predictor = Predictor(file, threads=usable_cores(), labels=labels)
         if predictor.warning:
             terminal.echo(f"warning: {predictor.warning}", err=True)

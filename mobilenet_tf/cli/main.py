@@ -19,6 +19,7 @@ VERBS = (  # in the order of the work
     "train",
     "qat",
     "export-tflite",
+    "convert",
     "audit",
     "benchmark",
     "quant-debug",

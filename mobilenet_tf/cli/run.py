@@ -11,7 +11,7 @@ import click
 from mobilenet_tf.cli import options
 from mobilenet_tf.cli.completion import complete_recipe
 from mobilenet_tf.cli.settings import set_option, setting_options
-from mobilenet_tf.recipe import QUANTIZATIONS, format_value, recipe_names
+from mobilenet_tf.recipe import format_value, recipe_names
 from mobilenet_tf.system import terminal
 
 if TYPE_CHECKING:
@@ -79,22 +79,22 @@ def command(
 def _echo(plan: Plan, as_json: bool) -> None:
     """Print what a finished run ends with: the table, where things are, what comes next."""
     from mobilenet_tf.pipeline.stages import describe_run
+    from mobilenet_tf.report.usage import RUNTIMES
 
     record = describe_run(plan.run, plan.recipe)
     if as_json:
         terminal.echo_json(record)
         return
     assert record.stages.export is not None  # noqa: S101  # a finished run has all stages
-    files = {file.quantization: file.file for file in record.stages.export.metrics.files}
-    for_app = next(files[name] for name in reversed(QUANTIZATIONS) if name in files)
-    file = plan.run.stage("export") / for_app
-    following = f"mtf predict {file} IMAGE"
+    best, folder = record.stages.export.metrics.best, plan.run.stage("export")
+    following = f"mtf predict {folder / best.file} IMAGE"
     if plan.dataset.recipe == "quickstart":  # a first try
         following = "mtf run cifar10"
     options.echo_figures(plan)
-    terminal.echo(f"File for the app: {file}")
-    terminal.echo(f"Report:           {plan.run.stage('report') / 'report.html'}")
-    terminal.echo(f"Next:             {following}")
+    for file in (best, *best.twins):
+        terminal.echo(f"{folder / file.file}\n    for {RUNTIMES[file.io_type]}")
+    terminal.echo(f"Report: {plan.run.stage('report') / 'report.html'}")
+    terminal.echo(f"Next:   {following}")
 
 
 command.help = (command.help or "").replace("RECIPES", ", ".join(recipe_names()))

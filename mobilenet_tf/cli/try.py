@@ -37,9 +37,9 @@ def command(*, model: Path, port: int, labels: Path | None, browser: bool) -> No
     from mobilenet_tf.app.model import load_model
     from mobilenet_tf.app.project import build_app
     from mobilenet_tf.app.server import make_server
-    from mobilenet_tf.pipeline.evaluation import find_model
+    from mobilenet_tf.zoo.shelf import find_tflite
 
-    files = build_app(load_model(find_model(model), labels=labels), "web")
+    files = build_app(load_model(find_tflite(model), labels=labels), "web")
     try:
         server = make_server(files, port)
     except OSError as error:

@@ -12,27 +12,6 @@ from mobilenet_tf.data.index import PARTS, TEST, TRAIN, VALIDATION, ImageIndex
 from mobilenet_tf.data.partition import SPLIT_FILE, restore_split
 from mobilenet_tf.errors import UsageError
 from mobilenet_tf.runs.folder import RunFolder
-from mobilenet_tf.runs.results import ExportMetrics
-from mobilenet_tf.zoo.shelf import find_tflite
-
-PREFERRED = ("int8_qat", "int8_ptq", "dynamic_range", "float16", "float32")
-
-
-def find_model(model: Path) -> Path:
-    """Return the `.tflite` file that is meant by a file, a model of the zoo, or a run's folder.
-
-    Raises:
-        UsageError: a run has exported nothing yet.
-        MtfError: the file is damaged.
-    """
-    run = RunFolder(model)
-    if not run.has_recipe():
-        return find_tflite(model)
-    if not run.is_finished("export"):
-        raise UsageError(f"{model} has no .tflite file yet; make it with mtf export-tflite {model}")
-    metrics: ExportMetrics = run.load_stage("export").metrics
-    best = min(metrics.files, key=lambda file: PREFERRED.index(file.quantization))
-    return run.stage("export") / best.file
 
 
 def choose_images(model: Path, images: Path | None, part: str | None) -> tuple[ImageIndex, str]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 from typing import Any
 
 from mobilenet_tf.data.pipeline import resize_bytes
 from mobilenet_tf.data.training import load_training_data
-from mobilenet_tf.errors import UsageError
+from mobilenet_tf.errors import MtfError, UsageError
 from mobilenet_tf.evaluation.metrics import make_keras_predict_fn, predict_all
 from mobilenet_tf.evaluation.paired import compare_probabilities
 from mobilenet_tf.evaluation.predict import to_probabilities
@@ -17,11 +18,15 @@ from mobilenet_tf.pipeline.networks import build_float_model, build_quantized_mo
 from mobilenet_tf.pipeline.plan import Plan
 from mobilenet_tf.pipeline.stages import Outcome, Work
 from mobilenet_tf.recipe import Quantization
-from mobilenet_tf.runs.names import tflite_io_type, tflite_name
-from mobilenet_tf.runs.results import ExportedFile, ExportMetrics
+from mobilenet_tf.runs.names import edges_name, tflite_name
+from mobilenet_tf.runs.results import ExportedFile, ExportMetrics, Twin
 from mobilenet_tf.system import terminal
+from mobilenet_tf.tflite.audit import audit
+from mobilenet_tf.tflite.contract import check_contract
 from mobilenet_tf.tflite.convert import convert
+from mobilenet_tf.tflite.edges import convert_edges
 from mobilenet_tf.tflite.interpreter import Classifier
+from mobilenet_tf.tflite.metadata import replace_metadata
 from mobilenet_tf.training.fine_tuning import Calibration, draw_calibration
 
 log = logging.getLogger(__name__)
@@ -32,7 +37,8 @@ def run(work: Work) -> Outcome[ExportMetrics]:
     """Write every `.tflite` file that the recipe asks for.
 
     A file is written only after its audit; each is then run beside the Keras model that it came
-    from, on validation images (on training ones where none are held out).
+    from, on validation images (on training ones where none are held out). An int8 file gets a
+    twin with uint8 input and output.
 
     Raises:
         UsageError: int8_qat alone, without quantization-aware training.
@@ -67,14 +73,18 @@ def run(work: Work) -> Outcome[ExportMetrics]:
         origin = "qat" if quantization == "int8_qat" else "train"
         content, threshold = describe_confidence(content, plan, origin, data.validation)
         write_bytes(path, content)
-        predicted = to_probabilities(Classifier.load(path))(images)
+        classifier = Classifier.load(content)
+        predicted = to_probabilities(classifier)(images)
         exported = ExportedFile(
             file=path.name,
             quantization=quantization,
-            io_type=tflite_io_type(recipe, quantization),
-            size_bytes=path.stat().st_size,
+            io_type=classifier.input_type,
+            size_bytes=len(content),
             parity=compare_probabilities(probabilities, predicted),
             threshold=threshold,
+            twins=(_write_twin(path, content, recipe.export.logits),)
+            if quantization.startswith("int8")
+            else (),
         )
         files.append(exported)
         log.info(
@@ -93,15 +103,26 @@ def run(work: Work) -> Outcome[ExportMetrics]:
     return Outcome(metrics, data.fingerprints)
 
 
+def _write_twin(path: Path, content: bytes, logits: bool) -> Twin:
+    """Write an int8 file for the runtimes that take bytes: uint8 in and out, the same scores."""
+    twin = convert_edges(content, "uint8")
+    if broken := check_contract(audit(twin), "int8_ptq", "uint8", logits):
+        raise MtfError(f"the uint8 file is not in its format: {'; '.join(broken)}")
+    name = edges_name(path.name, "uint8")
+    write_bytes(path.with_name(name), twin)
+    return Twin(file=name, io_type="uint8", size_bytes=len(twin))
+
+
 def _convert(model: Any, plan: Plan, quantization: Quantization, calibration: Calibration) -> bytes:
+    export = plan.recipe.export
     with terminal.bar(f"converting to {quantization}", None):
-        return convert(
+        content = convert(
             model,
             quantization=quantization,
             classes=plan.dataset.classes,
             description=f"{plan.variant.name} trained on {plan.dataset.name}",
-            io_type=plan.recipe.export.io_type,
-            logits=plan.recipe.export.logits,
+            logits=export.logits,
             resize=plan.recipe.data.resize,
             calibration_images=calibration.images,
         )
+    return replace_metadata(content, author=export.author, license=export.license)

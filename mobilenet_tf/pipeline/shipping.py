@@ -10,7 +10,7 @@ from typing import Any
 from mobilenet_tf.errors import MtfError, UsageError
 from mobilenet_tf.evaluation.metrics import make_keras_predict_fn
 from mobilenet_tf.evaluation.predict import to_probabilities
-from mobilenet_tf.files import hash_file
+from mobilenet_tf.files import hash_file, write_bytes
 from mobilenet_tf.models.weights import load_weights, round_weights
 from mobilenet_tf.pipeline.benchmark import score_on_test
 from mobilenet_tf.pipeline.freshness import check_state
@@ -21,8 +21,9 @@ from mobilenet_tf.pipeline.runner import resume_command
 from mobilenet_tf.pipeline.stages import find_stage
 from mobilenet_tf.recipe import Recipe
 from mobilenet_tf.runs.folder import RunFolder
-from mobilenet_tf.runs.names import default_run_name, weights_name
+from mobilenet_tf.runs.names import default_run_name, edges_name, weights_name
 from mobilenet_tf.runs.results import ExportMetrics, StageResult, TrainMetrics
+from mobilenet_tf.tflite.edges import convert_edges
 from mobilenet_tf.tflite.interpreter import Classifier
 from mobilenet_tf.zoo.packaging import Shipment, check_request, package
 from mobilenet_tf.zoo.shelf import START_FILE, Card, Check
@@ -62,14 +63,17 @@ def ship_run(
         log.info("zoo: measuring %s on the first %d of them", tflite.name, CHECKED_COUNT)
         predict = to_probabilities(Classifier.load(tflite))
         checked = score_on_test(predict, recipe, data_dir, count=CHECKED_COUNT)
+        twin = Path(work) / edges_name(tflite.name, "uint8")
+        write_bytes(twin, convert_edges(tflite.read_bytes(), "uint8", str(tflite)))
         start = find_start_file(recipe, results["train"])
         shipment = Shipment(
             name=name,
             recipe=recipe,
             results=results,
             tflite=tflite.name,
+            tflite_uint8=twin.name,
             weights=weights.name,
-            files={tflite.name: tflite, weights.name: weights}
+            files={tflite.name: tflite, twin.name: twin, weights.name: weights}
             | ({START_FILE: start} if start else {}),
             weights_top1=rounded.top1,
             check=Check(test_count=checked.count, top1=checked.top1),

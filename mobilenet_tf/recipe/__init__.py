@@ -10,6 +10,7 @@ from mobilenet_tf.recipe.loading import parse_recipe as parse_recipe
 from mobilenet_tf.recipe.loading import parse_value as parse_value
 from mobilenet_tf.recipe.loading import recipe_names as recipe_names
 from mobilenet_tf.recipe.sections import ACTIVATIONS as ACTIVATIONS
+from mobilenet_tf.recipe.sections import IO_TYPES as IO_TYPES
 from mobilenet_tf.recipe.sections import QUANTIZATIONS as QUANTIZATIONS
 from mobilenet_tf.recipe.sections import RESIZE_RULES as RESIZE_RULES
 from mobilenet_tf.recipe.sections import STRIDE_PLANS as STRIDE_PLANS
@@ -18,6 +19,7 @@ from mobilenet_tf.recipe.sections import AugmentationSettings as AugmentationSet
 from mobilenet_tf.recipe.sections import BenchmarkSettings as BenchmarkSettings
 from mobilenet_tf.recipe.sections import DataSettings as DataSettings
 from mobilenet_tf.recipe.sections import FitSettings as FitSettings
+from mobilenet_tf.recipe.sections import IoType as IoType
 from mobilenet_tf.recipe.sections import ModelSettings as ModelSettings
 from mobilenet_tf.recipe.sections import Options as Options
 from mobilenet_tf.recipe.sections import PrecisionName as PrecisionName

@@ -18,6 +18,8 @@ StridePlan = Literal["cifar", "imagenet"]
 STRIDE_PLANS: tuple[StridePlan, ...] = get_args(StridePlan)
 Quantization = Literal["float32", "float16", "dynamic_range", "int8_ptq", "int8_qat"]
 QUANTIZATIONS: tuple[Quantization, ...] = get_args(Quantization)
+IoType = Literal["int8", "uint8", "float32"]
+IO_TYPES: tuple[IoType, ...] = get_args(IoType)
 PrecisionName = Literal["auto", "float32", "bfloat16"]
 Schedule = Literal["one_cycle", "cosine", "step"]
 View = Literal["flip", "rotate"]
@@ -246,8 +248,6 @@ class ExportSettings(Settings, frozen=True, kw_only=True):
 
     quantizations: Annotated[tuple[Quantization, ...], Meta(max_length=16)] = QUANTIZATIONS
     """Files to write."""
-    io_type: Literal["int8", "uint8"] = "int8"
-    """Type of input and output of int8 files; MediaPipe and LiteRT.js need `uint8`."""
     logits: bool = False
     """Return logits: leave the final softmax out."""
     calibration_count: Count = 512
@@ -255,6 +255,10 @@ class ExportSettings(Settings, frozen=True, kw_only=True):
     accepted_accuracy: Annotated[float, Meta(ge=0, lt=1)] = 0.0
     """Store a threshold below which a prediction is unsure: on validation images this share of the
     others is right, and at least half of the mistakes are unsure; 0 stores none."""
+    author: Text = ""
+    """Who made the model, as the files' metadata say."""
+    license: Text = ""
+    """Licence of the model, as the files' metadata say."""
 
 
 class BenchmarkSettings(Settings, frozen=True, kw_only=True):

@@ -36,6 +36,7 @@ PARTS: dict[str, Any] = {  # what the templates of reports and cards call, by it
         plots.plot_confusion,
         usage.shown_file,
         usage.mapping_table,
+        usage.runtimes_table,
         usage.python_example,
         provenance.list_lacking,
         provenance.stages_table,

@@ -17,6 +17,11 @@ PROBABILITY_RULES = {
     "uint8": ("value / 256", "scale 1/256, zero point 0"),
     "float32": ("the value itself", "not quantized"),
 }
+RUNTIMES = {  # what takes which type of input and output
+    "int8": "LiteRT on Android, in C++ and in Python; TensorFlow Lite Micro",
+    "uint8": "MediaPipe, LiteRT.js, TensorFlowLiteSwift",
+    "float32": "GPUs in the browser",
+}
 SQUARES = {
     "crop": "cut to the largest centred square",
     "pad": "whole, between grey bars (128)",
@@ -57,6 +62,29 @@ def mapping_table(summary: Summary) -> Table | None:
         f"The image: turned upright as EXIF says, in RGB, {SQUARES[recipe.data.resize]}, resized to"
         f" {side} x {side} with antialiasing. byte: a channel of a pixel, 0 to 255. Signature:"
         " serving_default.",
+    )
+
+
+def runtimes_table(summary: Summary) -> Table | None:
+    """Return which file is for which runtime: the int8 one and its twins."""
+    row, export = shown_file(summary), summary.record.stages.export
+    files = (
+        [f for f in export.metrics.files if f.quantization == row.quantization]
+        if (row and export)
+        else []
+    )
+    if not files or not files[0].quantization.startswith("int8"):
+        return None
+    return Table(
+        "Which file for which runtime",
+        (
+            Column("file", align="left", code=True),
+            Column("input and output", align="left", code=True),
+            Column("for", align="left"),
+        ),
+        tuple((f.file, f.io_type, RUNTIMES[f.io_type]) for f in (files[0], *files[0].twins)),
+        "The same scores, byte for byte; the classes are in each. For GPUs in the browser: mtf"
+        f" convert {files[0].file} --io-type float32.",
     )
 
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from mobilenet_tf.data.catalog import recipe_dataset
 from mobilenet_tf.models.variant import Variant, make_variant
-from mobilenet_tf.recipe import Recipe
+from mobilenet_tf.recipe import IO_TYPES, Recipe
 
 
 def recipe_variant(recipe: Recipe) -> Variant:
@@ -30,15 +28,17 @@ def weights_name(recipe: Recipe, quantization: str) -> str:
     return f"{recipe_variant(recipe).name}_{quantization}.safetensors"
 
 
-def tflite_io_type(recipe: Recipe, quantization: str) -> Literal["float32", "int8", "uint8"]:
-    """Return the type of input and output of an exported file."""
-    return recipe.export.io_type if quantization.startswith("int8") else "float32"
-
-
 def tflite_name(recipe: Recipe, quantization: str) -> str:
-    """Return the name of an exported file: v1_050_r32_int8_qat.tflite, …_uint8.tflite."""
-    suffix = "_uint8" if tflite_io_type(recipe, quantization) == "uint8" else ""
-    return f"{recipe_variant(recipe).name}_{quantization}{suffix}.tflite"
+    """Return the name of an exported file: v1_050_r32_int8_qat.tflite."""
+    return f"{recipe_variant(recipe).name}_{quantization}.tflite"
+
+
+def edges_name(file: str, io_type: str) -> str:
+    """Return the name of an int8 file with other edges: v1_050_r32_int8_qat_uint8.tflite."""
+    stem = file.removesuffix(".tflite")
+    for other in IO_TYPES:
+        stem = stem.removesuffix(f"_{other}")
+    return f"{stem}.tflite" if io_type == "int8" else f"{stem}_{io_type}.tflite"
 
 
 def default_run_name(recipe: Recipe) -> str:

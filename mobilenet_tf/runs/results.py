@@ -15,7 +15,14 @@ from msgspec import Meta
 from mobilenet_tf import __version__
 from mobilenet_tf.errors import MtfError
 from mobilenet_tf.files import hash_file, read_json, write_json
-from mobilenet_tf.recipe import PrecisionName, Quantization, Recipe, ResizeRule
+from mobilenet_tf.recipe import (
+    QUANTIZATIONS,
+    IoType,
+    PrecisionName,
+    Quantization,
+    Recipe,
+    ResizeRule,
+)
 
 RESULT_FILE = "result.json"
 MISTAKES_FILE = "mistakes.json"  # of a benchmark
@@ -159,15 +166,21 @@ class Accepted(Record, frozen=True, kw_only=True):
     accuracy: Share
 
 
-class ExportedFile(Record, frozen=True, kw_only=True):
-    """A `.tflite` file, and how close it is to the Keras model that it came from."""
+class Twin(Record, frozen=True, kw_only=True):
+    """The same network with another type of input and output: the same scores."""
 
     file: str
-    quantization: Quantization
-    io_type: Literal["float32", "int8", "uint8"]
+    io_type: IoType
     size_bytes: Count
+
+
+class ExportedFile(Twin, frozen=True, kw_only=True):
+    """A `.tflite` file, and how close it is to the Keras model that it came from."""
+
+    quantization: Quantization
     parity: Parity
     threshold: Accepted | None = None  # below it a prediction is unsure; on validation images
+    twins: tuple[Twin, ...] = ()
 
 
 class ExportMetrics(Record, frozen=True, kw_only=True):
@@ -177,6 +190,11 @@ class ExportMetrics(Record, frozen=True, kw_only=True):
     calibration_count: Count
     calibration: str  # the split that the ranges come from
     calibration_outlier_count: Count = 0
+
+    @property
+    def best(self) -> ExportedFile:
+        """The file for an app: int8 after quantization-aware training, or what comes closest."""
+        return max(self.files, key=lambda file: QUANTIZATIONS.index(file.quantization))
 
 
 class Paired(Record, frozen=True, kw_only=True):
@@ -203,7 +221,7 @@ class BenchmarkedModel(Record, frozen=True, kw_only=True):
     stage: Literal["train", "qat", "export"]
     format: Literal["keras", "tflite"]
     quantization: Quantization
-    io_type: Literal["float32", "int8", "uint8"]
+    io_type: IoType
     file: str | None
     size_bytes: Count
     parameters: Count

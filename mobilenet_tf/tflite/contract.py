@@ -6,10 +6,9 @@ import math
 from collections.abc import Iterator
 
 from mobilenet_tf.errors import UsageError, suggest
-from mobilenet_tf.recipe import QUANTIZATIONS
+from mobilenet_tf.recipe import IO_TYPES, QUANTIZATIONS
 from mobilenet_tf.tflite import standard
 from mobilenet_tf.tflite.audit import CHANNEL_AXES, Audit, OpInfo, TensorInfo
-from mobilenet_tf.tflite.edges import IO_TYPES
 from mobilenet_tf.tflite.metadata import LABELS_FILE, make_labels
 
 _SIGNATURE = "serving_default"
@@ -78,8 +77,6 @@ def _check_metadata(found: Audit) -> Iterator[str]:
     classes, count = found.metadata.classes, found.tensors[found.outputs[0]].shape[-1]
     if len(classes) != count:
         yield f"the metadata names {len(classes)} classes for {count} outputs"
-    if standard.ENTRY not in found.info.documents:
-        return  # written by an earlier version
     if found.info.labels != make_labels(classes):
         yield f"there is no {standard.ENTRY} that names the same classes"
     if found.attached != (LABELS_FILE,):

@@ -14,12 +14,12 @@ from mobilenet_tf import __version__
 from mobilenet_tf.errors import MtfError, UsageError, suggest
 from mobilenet_tf.keras import keras, tf
 from mobilenet_tf.models.outputs import check_logits, check_model
-from mobilenet_tf.recipe import QUANTIZATIONS, RESIZE_RULES, ResizeRule
+from mobilenet_tf.recipe import IO_TYPES, QUANTIZATIONS, RESIZE_RULES, ResizeRule
 from mobilenet_tf.system.quiet import quiet_stderr
 from mobilenet_tf.tflite import schema
 from mobilenet_tf.tflite.audit import audit
 from mobilenet_tf.tflite.contract import check_contract
-from mobilenet_tf.tflite.edges import IO_TYPES, set_edges
+from mobilenet_tf.tflite.edges import set_edges
 from mobilenet_tf.tflite.metadata import Metadata, pack_with_metadata
 from mobilenet_tf.tflite.naming import name_tensors
 

@@ -6,20 +6,19 @@ of the zero point, so that the same image gives the same scores, byte for byte.
 
 from __future__ import annotations
 
-from typing import Any, Literal, get_args
+from typing import Any
 
 import msgspec
 import numpy as np
 
 from mobilenet_tf.errors import MtfError, UsageError, suggest
+from mobilenet_tf.recipe import IO_TYPES
 from mobilenet_tf.tflite import schema
 from mobilenet_tf.tflite.attached import attach, read_attached
 from mobilenet_tf.tflite.layout import LayoutError
 from mobilenet_tf.tflite.metadata import get_metadata, pack_with_metadata
 from mobilenet_tf.tflite.schema import tables
 
-IoType = Literal["int8", "uint8", "float32"]
-IO_TYPES: tuple[IoType, ...] = get_args(IoType)
 _SHIFT = {"int8": -128, "uint8": 0}  # a zero point less that of uint8
 
 

@@ -46,14 +46,15 @@ _ROOTED_PATH = re.compile(r"(?<![\w.:/\\-])(?:~|[A-Za-z]:)?(?:[/\\][\w.@+-]+)+")
 class Shipment:
     """Everything that becomes a model of the zoo.
 
-    `files` maps `tflite`, `weights` (rounded to float16) and, where the run started from a file,
-    `START_FILE` to what they are copied from; they gave `weights_top1` and `check`.
+    `files` maps `tflite`, `tflite_uint8`, `weights` (rounded to float16) and, where the run started
+    from a file, `START_FILE` to what they are copied from; they gave `weights_top1` and `check`.
     """
 
     name: str
     recipe: Recipe
     results: Mapping[str, StageResult[Any]]
     tflite: str
+    tflite_uint8: str
     weights: str
     files: Mapping[str, Path]
     weights_top1: float
@@ -86,6 +87,7 @@ def package(shipment: Shipment, zoo: Path, *, overwrite: bool) -> Card:
                 stride_plan=recipe.model.stride_plan,
                 dataset=recipe.data.name,
                 tflite=shipment.tflite,
+                tflite_uint8=shipment.tflite_uint8,
                 weights=shipment.weights,
                 files=record_files(folder),
                 weights_top1=shipment.weights_top1,

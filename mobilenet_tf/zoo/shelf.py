@@ -4,6 +4,7 @@
 <name>/card.md               the same as a page
 <name>/recipe.toml           the recipe in full, for making it again
 <name>/<…>.tflite            the int8 file after QAT
+<name>/<…>_uint8.tflite      the same with uint8 input and output
 <name>/<…>.safetensors       the float network's weights, for Keras and for fine-tuning
 <name>/start.safetensors     the weights that it was trained from, where those were a file
 """
@@ -55,6 +56,7 @@ class Card(Record, frozen=True, kw_only=True):
     stride_plan: str
     dataset: str
     tflite: FileName
+    tflite_uint8: FileName
     weights: FileName
     files: Annotated[dict[FileName, FileRecord], Meta(min_length=1)]
     weights_top1: Share
@@ -133,7 +135,11 @@ def _find_faults(card: Card, name: str) -> Iterator[str]:
     ):
         if stated != meant:
             yield f"{stated!r} is not the {meant!r} of the recipe - at `$.{field}`"
-    for field, file in (("tflite", card.tflite), ("weights", card.weights)):
+    for field, file in (
+        ("tflite", card.tflite),
+        ("tflite_uint8", card.tflite_uint8),
+        ("weights", card.weights),
+    ):
         if file not in card.files:
             yield f"{file!r} is not among the files - at `$.{field}`"
     for stage in card.stages.__struct_fields__:
@@ -174,13 +180,21 @@ def check_file(card: Card, name: str) -> Path:
 
 
 def find_tflite(model: Path) -> Path:
-    """Return `model` itself, or the `.tflite` file of the model of the zoo that it names.
+    """Return `model` itself, or the `.tflite` file of the run or of the model of the zoo it names.
 
-    A file of that name comes first; a folder, as a run's, does not.
+    A file or a run of that name comes first.
 
     Raises:
-        MtfError: the zoo's file is not what its card says.
+        UsageError: a run has exported nothing yet.
+        MtfError: the file is not what its run or its card says.
     """
+    run = RunFolder(model)
+    if run.has_recipe():
+        if not run.is_finished("export"):
+            again = f"make it with mtf export-tflite {model}"
+            raise UsageError(f"{model} has no .tflite file yet; {again}")
+        metrics: results.ExportMetrics = run.load_stage("export").metrics
+        return run.stage("export") / metrics.best.file
     if str(model) not in model_names() or model.is_file():
         return model
     card = load_card(str(model))

@@ -11,6 +11,7 @@ from mobilenet_tf.cli import options
 from mobilenet_tf.cli.main import run_command
 from mobilenet_tf.runs.folder import RunFolder
 from mobilenet_tf.tflite.interpreter import Classifier
+from mobilenet_tf.zoo.shelf import find_tflite
 
 
 def export(*arguments: object) -> int:
@@ -50,7 +51,6 @@ def test_a_recipe_made_by_another_version(
     ("arguments", "named"),
     [
         (["--quantization", "int8"], "export.quantizations"),
-        (["--io-type", "float32"], "export.io_type"),
         (["--calibration-count", "0"], "export.calibration_count"),
         (["--quantization", "float32", "--quantization", "float32"], "export.quantizations"),
         (["--quantization", "ptq", "--quantization", "int8_ptq"], "export.quantizations"),
@@ -61,7 +61,7 @@ def test_a_wrong_option_is_named(
 ) -> None:
     assert export(finished_run, *arguments) == 2
     assert named in capsys.readouterr().err
-    assert RunFolder(finished_run).load_recipe().export.io_type == "int8"
+    assert RunFolder(finished_run).load_recipe().export.calibration_count == 32
 
 
 def test_short_names_stand_for_the_int8_quantizations(
@@ -85,20 +85,24 @@ def test_a_run_without_qat_gives_what_it_can_and_says_what_not(
     shutil.rmtree(finished_run / "export")
     assert export(finished_run, "--quantization", "int8_qat") == 2
     assert "run mtf qat, or export int8_ptq" in capfd.readouterr().err
-    asked = ["--quantization", "ptq", "--quantization", "qat", "--io-type", "uint8"]
+    asked = ["--quantization", "ptq", "--quantization", "qat", "--license", "CC0-1.0"]
     assert export(finished_run, *asked, "--logits", "--json") == 0
     said = capfd.readouterr()
     result = json.loads(said.out)
     assert "int8_qat left out" in said.err
     assert result["inputs"].keys() == {"train"}
     (file,) = result["metrics"]["files"]
-    assert file["file"] == "v1_005_r32_int8_ptq_uint8.tflite"
-    assert file["io_type"] == "uint8"
+    assert (file["file"], file["io_type"]) == ("v1_005_r32_int8_ptq.tflite", "int8")
+    (twin,) = file["twins"]
+    assert (twin["file"], twin["io_type"]) == ("v1_005_r32_int8_ptq_uint8.tflite", "uint8")
+    for each in (file, twin):
+        assert result["files"][each["file"]]["size_bytes"] == each["size_bytes"]
     assert file["parity"]["count"] == 64
     assert result["metrics"]["calibration_count"] == 32
-    classifier = Classifier.load(finished_run / "export" / file["file"])
+    assert find_tflite(finished_run) == finished_run / "export" / file["file"]
+    classifier = Classifier.load(finished_run / "export" / twin["file"])
     assert classifier.input_type == "uint8"
-    assert classifier.info.output == "logits"
+    assert (classifier.info.output, classifier.info.license) == ("logits", "CC0-1.0")
     scores = classifier.predict(np.zeros((1, 32, 32, 3), np.uint8))
     assert scores.shape == (1, 10)
 

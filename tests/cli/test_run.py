@@ -129,7 +129,8 @@ def test_again_skips_everything_and_says_so(
     assert run_command(["run", *tiny_options, "--out", str(finished_run)]) == 0
     said = capfd.readouterr().out
     assert said.count("): skipped (same settings, same inputs, files intact)") == len(STAGES)
-    assert str(finished_run / "export" / "v1_005_r32_int8_qat.tflite") in said
+    for file in ("v1_005_r32_int8_qat.tflite", "v1_005_r32_int8_qat_uint8.tflite"):
+        assert str(finished_run / "export" / file) in said
     assert str(finished_run / "report" / "report.html") in said
     assert "mtf run cifar10" in said
     assert files_of(finished_run) == before

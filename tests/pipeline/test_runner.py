@@ -45,7 +45,7 @@ def test_everything_runs_once_and_the_second_time_says_what_it_skips(bench: Any)
         ("train.epochs=13", ALL),
         ("augmentation.cutout_px=4", ALL),
         ("qat.learning_rate=0.5", ALL[1:]),
-        ("export.io_type=uint8", ALL[2:]),
+        ("export.license=CC0-1.0", ALL[2:]),
         ("benchmark.threads=2", ALL[3:]),
     ],
 )
@@ -269,7 +269,7 @@ def test_a_continuation_that_fails_at_once_leaves_what_it_found(bench: Any) -> N
 def test_the_recipe_on_disk_is_that_of_what_is_there(stage: str, bench: Any) -> None:
     bench.pipeline()
     recipe = bench.run.load_recipe()
-    bench.set("qat.learning_rate=0.5", "export.io_type=uint8")
+    bench.set("qat.learning_rate=0.5", "export.logits=true")
     bench.failing = "at once"
     with pytest.raises(MtfError):
         bench.one(stage, overwrite=True)

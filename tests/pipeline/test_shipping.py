@@ -37,8 +37,9 @@ def test_a_finished_run_becomes_a_model(
     assert [path.name for path in out.iterdir()] == [NAME]
     assert (folder / zoo.PAGE_FILE).read_text("utf-8") == format_page(card)
 
-    exported = finished_run / "export" / card.tflite
-    assert zoo.check_file(card, card.tflite).read_bytes() == exported.read_bytes()
+    for file in (card.tflite, card.tflite_uint8):
+        exported = finished_run / "export" / file
+        assert zoo.check_file(card, file).read_bytes() == exported.read_bytes()
     rounded, _ = read_weights(zoo.check_file(card, card.weights))
     trained, _ = read_weights(finished_run / "train" / "v1_005_r32_float32.safetensors")
     assert rounded.keys() == trained.keys()
