@@ -6,13 +6,13 @@ import logging
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from filelock import FileLock
 
 from mobilenet_tf.errors import MtfError
 from mobilenet_tf.pipeline import runner
@@ -21,6 +21,7 @@ from mobilenet_tf.pipeline.stages import Outcome, Stage, Work
 from mobilenet_tf.recipe import load_recipe
 from mobilenet_tf.runs import results
 from mobilenet_tf.runs.folder import CHECKPOINT_FILE, WORKING_FILES, RunFolder
+from mobilenet_tf.runs.provenance import describe_versions
 from mobilenet_tf.runs.results import (
     METRICS,
     BenchmarkMetrics,
@@ -30,13 +31,14 @@ from mobilenet_tf.runs.results import (
     ReportMetrics,
     StageResult,
 )
+from mobilenet_tf.system.child import python_command
 
 ROOT = Path(__file__).resolve().parent.parent
-COMMAND = [sys.executable, "-c", "from mobilenet_tf.cli.main import main; main()"]
 TINY = (  # the smallest run that goes through every stage
     "data.name=synthetic",
     "data.validation_count=64",
     "model.alpha=0.05",
+    "model.block_count=2",
     "augmentation.crop_padding_px=2",
     "train.epochs=2",
     "train.batch_size=64",
@@ -48,7 +50,52 @@ TINY = (  # the smallest run that goes through every stage
     "benchmark.latency_warmup_runs=1",
 )
 
-Mtf = Callable[..., subprocess.CompletedProcess[str]]
+TRAPS = ("psutil", "numpy", "tensorflow", "tf_keras", "rich", "msgspec", "ai_edge_litert", "json")
+TRAPPED_PACKAGES = ("mobilenet_tf", "mobilenet_tf/tflite", "mobilenet_tf/system")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Start what takes longest first, so that no process waits for another at the end."""
+
+    def order(item: pytest.Item) -> tuple[bool, bool]:
+        run = "finished_run" in getattr(item, "fixturenames", ())
+        return item.get_closest_marker("slow") is None, not run
+
+    items.sort(key=order)
+
+
+class Trapped:
+    """A folder full of modules that leave a mark when they are executed."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        for name in TRAPPED_PACKAGES:
+            (folder / name).mkdir(parents=True)
+        mark = f"open({str(folder / 'MARK')!r}, 'a').write(__file__ + '\\n')\n"
+        packages = [f"{name}/__init__" for name in TRAPPED_PACKAGES]
+        for name in (*TRAPS, *packages, "mobilenet_tf/tflite/memory", "sitecustomize"):
+            (folder / f"{name}.py").write_text(mark)
+
+    def executed(self) -> str:
+        mark = self.folder / "MARK"
+        return mark.read_text() if mark.exists() else ""
+
+    def mtf(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run `mtf` here, in a process of its own, like a user."""
+        code = "sys.argv[0] = 'mtf'; from mobilenet_tf.cli.main import main; main()"
+        return subprocess.run(
+            python_command(code, *arguments),
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            timeout=900,
+            check=False,
+        )
+
+
+@pytest.fixture
+def trapped(tmp_path: Path) -> Trapped:
+    return Trapped(tmp_path / "trapped")
 
 
 @pytest.fixture(scope="session")
@@ -62,45 +109,36 @@ def cifar10_dir() -> Path:
 
 
 @pytest.fixture(scope="session")
-def mtf() -> Mtf:
-    """Return a function that runs `mtf` in a process of its own, like a user."""
-
-    def run(
-        *arguments: object, cwd: Path | None = None, timeout_s: float = 900, **environment: str
-    ):
-        return subprocess.run(
-            [*COMMAND, *map(str, arguments)],
-            cwd=cwd,
-            env={**os.environ, **environment},
-            capture_output=True,
-            text=True,
-            timeout=timeout_s,
-            check=False,
-        )
-
-    return run
-
-
-@pytest.fixture(scope="session")
 def tiny_options() -> list[str]:
     """Return the --set options of the smallest whole run."""
     return [word for setting in TINY for word in ("--set", setting)]
 
 
 @pytest.fixture(scope="session")
-def _finished_run(
-    mtf: Mtf, tiny_options: list[str], tmp_path_factory: pytest.TempPathFactory
-) -> Path:
-    folder = tmp_path_factory.mktemp("finished") / "tiny"
-    done = mtf("run", *tiny_options, "--out", folder)
-    assert done.returncode == 0, done.stderr
-    return folder
+def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder that all processes of this session share."""
+    folder = tmp_path_factory.getbasetemp()
+    return folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
+
+
+@pytest.fixture(scope="session")
+def shared_run(tiny_options: list[str], shared_folder: Path) -> Path:
+    """Return a finished tiny run, made once for all processes; nobody may change it.
+
+    Its folder is full of traps (`Trapped`), which no stage may have executed.
+    """
+    home = shared_folder / "finished"
+    with FileLock(shared_folder / "finished.lock"):
+        if not home.exists():
+            done = Trapped(home).mtf("run", *tiny_options, "--out", "tiny")
+            assert done.returncode == 0, done.stderr
+    return home / "tiny"
 
 
 @pytest.fixture
-def finished_run(_finished_run: Path, tmp_path: Path) -> Path:
+def finished_run(shared_run: Path, tmp_path: Path) -> Path:
     """Return a copy of a finished tiny run, for the test to change as it likes."""
-    return Path(shutil.copytree(_finished_run, tmp_path / "run"))
+    return Path(shutil.copytree(shared_run, tmp_path / "run"))
 
 
 @pytest.fixture(scope="session")
@@ -109,11 +147,17 @@ def build_settled() -> Callable[..., Any]:
 
     from mobilenet_tf.models.keras_builder import build_variant
     from mobilenet_tf.models.variant import make_variant
+    from mobilenet_tf.recipe import Options
 
-    def build(images: np.ndarray, alpha: float = 0.1) -> Any:
+    def build(images: np.ndarray, alpha: float = 0.1, block_count: int = 7) -> Any:
         network = build_variant(
             make_variant(
-                "mobilenet_v1", alpha=alpha, resolution_px=32, classes=10, stride_plan="cifar"
+                "mobilenet_v1",
+                alpha=alpha,
+                resolution_px=32,
+                classes=10,
+                stride_plan="cifar",
+                options=Options(block_count=block_count),
             ),
             seed=3,
             batch_norm_momentum=0.0,
@@ -183,7 +227,7 @@ def make_result(stage: str, folder: Path, **changes: Any) -> StageResult[Any]:
         "stage": stage,
         "settings": {},
         "inputs": {},
-        "versions": {},
+        "versions": describe_versions(),
         "commit": None,
         "machine": Machine(),
         "command": "mtf",

@@ -13,6 +13,7 @@ import pytest
 
 import mobilenet_tf as mtf
 from mobilenet_tf.errors import MtfError, UsageError
+from mobilenet_tf.models.options import Options
 from mobilenet_tf.models.weights import weight_variables
 
 PUBLIC = sorted(set(mtf.__all__) - {"__version__"})
@@ -21,6 +22,7 @@ SHIPPED = "cifar10_v1_025_r32"
 
 def small(**changes: Any) -> Any:
     settings: dict[str, Any] = {"alpha": 0.1, "resolution": 32, "classes": 10, "seed": 1}
+    settings["options"] = Options(block_count=2)
     return mtf.create_model("mobilenet_v1", **{**settings, **changes})
 
 
@@ -70,7 +72,8 @@ def test_models_are_listed_by_pattern() -> None:
 @pytest.mark.parametrize("name", mtf.list_models())
 def test_every_family_is_built_by_name(name: str) -> None:
     alpha = None if name == "alexnet" else 0.35
-    model = mtf.create_model(name, alpha=alpha, resolution=64, classes=3)
+    options = Options() if name == "alexnet" else Options(block_count=1)
+    model = mtf.create_model(name, alpha=alpha, resolution=64, classes=3, options=options)
     assert model.input_shape == (None, 64, 64, 3)
     assert model.output_shape == (None, 3)
 

@@ -92,7 +92,7 @@ def test_a_wrong_option_is_named(
 def test_a_damaged_file_is_not_measured(
     finished_run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    file = finished_run / "export" / "v1_005_r32_int8_ptq.tflite"
+    file = finished_run / "export" / "v1_005_r32_b2_int8_ptq.tflite"
     file.write_bytes(file.read_bytes()[:1000])
     assert run_command(["benchmark", str(finished_run), "--overwrite"]) == 1
     said = capsys.readouterr().err

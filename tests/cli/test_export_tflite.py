@@ -92,9 +92,9 @@ def test_a_run_without_qat_gives_what_it_can_and_says_what_not(
     assert "int8_qat left out" in said.err
     assert result["inputs"].keys() == {"train"}
     (file,) = result["metrics"]["files"]
-    assert (file["file"], file["io_type"]) == ("v1_005_r32_int8_ptq.tflite", "int8")
+    assert (file["file"], file["io_type"]) == ("v1_005_r32_b2_int8_ptq.tflite", "int8")
     (twin,) = file["twins"]
-    assert (twin["file"], twin["io_type"]) == ("v1_005_r32_int8_ptq_uint8.tflite", "uint8")
+    assert (twin["file"], twin["io_type"]) == ("v1_005_r32_b2_int8_ptq_uint8.tflite", "uint8")
     for each in (file, twin):
         assert result["files"][each["file"]]["size_bytes"] == each["size_bytes"]
     assert file["parity"]["count"] == 64

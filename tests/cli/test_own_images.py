@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -104,11 +103,15 @@ def test_a_folder_that_cannot_be_trained_on_leaves_no_run(
 
 @pytest.mark.slow
 def test_a_folder_becomes_a_file_that_needs_the_folder_no_more(
-    flowers: Path, mtf: Callable, tmp_path: Path
+    flowers: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     settings = {
         "model.resolution_px": 32,
         "model.alpha": 0.05,
+        "model.block_count": 1,
         "data.resize": "pad",
         "train.epochs": 1,
         "qat.epochs": 1,
@@ -116,20 +119,23 @@ def test_a_folder_becomes_a_file_that_needs_the_folder_no_more(
         "benchmark.latency_runs": 2,
     }
     chosen = [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
-    run = ("run", "flowers", *chosen, "--data-dir", tmp_path / "cache")
-    done = mtf(*run, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert "skipped" in mtf(*run, cwd=tmp_path).stdout
+    run = ["run", "flowers", *chosen, "--data-dir", str(tmp_path / "cache")]
+    monkeypatch.chdir(tmp_path)
+    assert run_command(run) == 0
+    assert "skipped" not in capsys.readouterr().out
+    assert run_command(run) == 0
+    assert "skipped" in capsys.readouterr().out
     folder = tmp_path / "artifacts" / "flowers"
     split = (folder / "train/split.csv").read_text("utf-8")
     assert split.count(",train\n") == 18
     assert split.count(",validation\n") == split.count(",test\n") == 6
 
-    evaluated = json.loads(mtf("evaluate", folder, "--json", cwd=tmp_path).stdout)
+    assert run_command(["evaluate", str(folder), "--json"]) == 0
+    evaluated = json.loads(capsys.readouterr().out)
     assert (evaluated["count"], evaluated["part"]) == (12, "validation and test")
     image = shutil.copy(flowers / CLASSES[0] / "0.png", tmp_path / "one.png")
     shutil.rmtree(flowers)
-    assert mtf("report", folder, "--overwrite", cwd=tmp_path).returncode == 0
+    assert run_command(["report", str(folder), "--overwrite"]) == 0
     page = (folder / "report/report.html").read_text("utf-8")
     assert "<td><script>" not in page
     mistakes = load_mistakes(folder / "benchmark")
@@ -148,5 +154,7 @@ def test_a_folder_becomes_a_file_that_needs_the_folder_no_more(
     assert metadata is not None
     assert (metadata.classes, metadata.resize) == (IN_ORDER, "pad")
     assert metadata.temperature == report["stages"]["qat"]["metrics"]["temperature"] > 0
-    predicted = json.loads(mtf("predict", file, image, "--json").stdout)
+    capsys.readouterr()
+    assert run_command(["predict", str(file), str(image), "--json"]) == 0
+    predicted = json.loads(capsys.readouterr().out)
     assert predicted["images"][0]["classes"][0]["name"] in CLASSES

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from mobilenet_tf.cli import options
 from mobilenet_tf.cli.main import run_command
+from mobilenet_tf.recipe import load_recipe
 from mobilenet_tf.runs.folder import CHECKPOINT_FILE, RunFolder
 
 
@@ -64,7 +66,7 @@ def test_a_wrong_option_is_named_and_changes_nothing(
 def test_damaged_float_weights_are_not_built_on(
     finished_run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    weights = finished_run / "train" / "v1_005_r32_float32.safetensors"
+    weights = finished_run / "train" / "v1_005_r32_b2_float32.safetensors"
     weights.write_bytes(weights.read_bytes()[:-100])
     assert qat(finished_run, "--overwrite") == 1
     said = capsys.readouterr().err
@@ -88,30 +90,37 @@ def test_done_again_with_other_settings_only_when_asked(
     train = run.digest("train")
     assert qat(finished_run) == 0
     assert "qat: up to date" in capfd.readouterr().out
-    assert qat(finished_run, "--learning-rate", "0.02") == 2
+    other = ("--learning-rate", "0.02", "--distill", "--temperature", "4")
+    assert qat(finished_run, *other) == 2
     assert "qat.learning_rate: 0.002 there, 0.02 asked" in capfd.readouterr().err
-    assert qat(finished_run, "--learning-rate", "0.02", "--overwrite", "--json") == 0
-    result = json.loads(capfd.readouterr().out)
-    assert result["settings"]["qat"]["learning_rate"] == 0.02
+    assert qat(finished_run, *other, "--overwrite", "--json") == 0
+    said = capfd.readouterr()
+    assert "the float network teaches, at temperature 4" in said.err
+    result = json.loads(said.out)
+    settings = result["settings"]["qat"]
+    assert settings["learning_rate"] == 0.02
+    assert (settings["distill_share"], settings["distill_temperature"]) == (0.5, 4.0)
     assert result["inputs"] == {"train": train}
     assert len(list((finished_run / "previous").glob("qat-*"))) == 1
     assert not (run.stage("qat") / CHECKPOINT_FILE).exists()
     assert run.load_recipe().qat.learning_rate == 0.02
 
 
-@pytest.mark.slow
-def test_distillation_is_an_option(finished_run: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    assert qat(finished_run, "--distill", "--temperature", "4", "--overwrite", "--json") == 0
-    said = capfd.readouterr()
-    assert "the float network teaches, at temperature 4" in said.err
-    settings = json.loads(said.out)["settings"]["qat"]
-    assert (settings["distill_share"], settings["distill_temperature"]) == (0.5, 4.0)
-    recipe = finished_run / "recipe.json"
-    held = json.loads(recipe.read_text())
-    held["qat"]["distill_share"] = 0.3
-    recipe.write_text(json.dumps(held))
-    assert qat(finished_run, "--temperature", "2", "--overwrite", "--json") == 0  # it distils
-    settings = json.loads(capfd.readouterr().out)["settings"]["qat"]
-    assert (settings["distill_share"], settings["distill_temperature"]) == (0.3, 2.0)
-    assert qat(finished_run, "--no-distill", "--overwrite") == 0
-    assert "teaches" not in capfd.readouterr().out
+@pytest.mark.parametrize(
+    ("held", "arguments", "given"),
+    [
+        (0.0, [], {}),
+        (0.0, ["--distill"], {"qat.distill_share": 0.5}),
+        (0.3, ["--distill"], {"qat.distill_share": 0.3}),
+        (0.3, ["--temperature", "2"], {"qat.distill_temperature": 2.0}),
+        (0.3, ["--no-distill"], {"qat.distill_share": 0.0}),
+    ],
+)
+def test_distillation_is_an_option(
+    held: float, arguments: list[str], given: dict[str, float], tmp_path: Path, monkeypatch
+) -> None:
+    RunFolder(tmp_path / "run").claim(load_recipe("quickstart", (f"qat.distill_share={held}",)))
+    seen: list[dict[str, float]] = []
+    monkeypatch.setattr(options, "run_verb", lambda *call, **_: seen.append(call[2]))
+    assert qat(tmp_path / "run", *arguments) == 0
+    assert seen == [given]

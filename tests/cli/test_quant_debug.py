@@ -12,8 +12,8 @@ from mobilenet_tf.runs.results import record_files
 from mobilenet_tf.tflite.audit import audit
 
 STAGES = ("train", "qat", "export", "benchmark", "report")
-PTQ = "v1_005_r32_int8_ptq"
-QAT = "v1_005_r32_int8_qat"
+PTQ = "v1_005_r32_b2_int8_ptq"
+QAT = "v1_005_r32_b2_int8_qat"
 
 
 @pytest.mark.slow
@@ -24,7 +24,7 @@ def test_a_finished_run_is_explained_and_left_as_it_is(
     recipe = (finished_run / "recipe.json").read_bytes()
     assert run_command(["quant-debug", str(finished_run), "--images", "20"]) == 0
     said = capsys.readouterr().out
-    assert f"{QAT}.tflite, 29 layers, 20 validation images" in said
+    assert f"{QAT}.tflite, 7 layers, 20 validation images" in said
     assert before == {stage: record_files(finished_run / stage, leave_out=()) for stage in STAGES}
     assert (finished_run / "recipe.json").read_bytes() == recipe
 
@@ -33,19 +33,19 @@ def test_a_finished_run_is_explained_and_left_as_it_is(
     found = json.loads((folder / "int8_qat.json").read_text())
     assert found["compared_count"] == 20
     assert found["accuracy_count"] == 64
-    assert len(found["layers"]) == 29
+    assert len(found["layers"]) == 7
     assert said.splitlines()[2] == found["advice"], "the verdict comes first"
     assert "Fake-quantized model against the file, 20 images" in said
     for kernels in ("xnnpack", "reference"):
         names = [cause["name"] for cause in found["parity"][kernels]["causes"]]
         assert names == ["as trained", "kernels", "biases", "rounding", "pooling", "softmax"]
-        assert len(found["parity"][kernels]["layers"]) == 29
+        assert len(found["parity"][kernels]["layers"]) == 7
     svg = ElementTree.parse(folder / "int8_qat.svg").getroot()  # noqa: S314  # our own
     assert svg.tag == "{http://www.w3.org/2000/svg}svg"
     texts = [element.text for element in svg.iter("{http://www.w3.org/2000/svg}text")]
     rows = [text for text in texts if text in {layer["name"] for layer in found["layers"]}]
     assert rows[:3] == ["conv1", "conv_dw_1", "conv_pw_1"]  # the network's order
-    assert len(rows) == 29
+    assert len(rows) == 7
 
 
 @pytest.mark.slow

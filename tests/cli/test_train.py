@@ -12,7 +12,7 @@ from mobilenet_tf.recipe import Recipe
 from mobilenet_tf.runs.folder import PRECISION_FILE, RunFolder
 
 TINY = ["--dataset", "synthetic", "--alpha", "0.05", "--validation", "64", "--epochs", "1"]
-TINY += ["--batch-size", "64"]
+TINY += ["--batch-size", "64", "--block-count", "2"]
 
 
 def train(*arguments: object) -> int:
@@ -70,7 +70,7 @@ def test_a_full_disk_ends_in_a_sentence_and_the_next_try_goes_on(
 ) -> None:
     resource = pytest.importorskip("resource", reason="needs POSIX resource limits")
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, hard))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (8_000, hard))
     try:
         code = train(*TINY, "--out", tmp_path / "run")
     finally:
@@ -88,7 +88,10 @@ def test_a_full_disk_ends_in_a_sentence_and_the_next_try_goes_on(
     result = json.loads(capsys.readouterr().out)
     assert result["stage"] == "train"
     assert result["metrics"]["selection"] == "validation"
-    assert run.load_stage("train").files.keys() >= {"history.csv", "v1_005_r32_float32.safetensors"}
+    assert run.load_stage("train").files.keys() >= {
+        "history.csv",
+        "v1_005_r32_b2_float32.safetensors",
+    }
 
 
 @pytest.mark.slow
@@ -162,10 +165,10 @@ def test_a_finished_run_teaches_another_and_the_result_names_its_weights(
     assert train(*options, "--teacher", finished_run, "--out", student, "--json") == 0
     said = capsys.readouterr()
     result = json.loads(said.out)
-    assert f"v1_005_r32 of {finished_run} teaches, at temperature 2" in said.err
+    assert f"v1_005_r32_b2 of {finished_run} teaches, at temperature 2" in said.err
     assert "held out" not in said.err  # the same split
     assert " 16 px " in said.err
-    weights = finished_run / "train" / "v1_005_r32_float32.safetensors"
+    weights = finished_run / "train" / "v1_005_r32_b2_float32.safetensors"
     assert result["inputs"] == {"teacher": hash_file(weights)}
     metrics = result["metrics"]
     assert metrics["recalibration_count"] == 64

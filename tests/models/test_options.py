@@ -94,9 +94,9 @@ def test_a_cut_network_without_a_place_for_an_option_refuses_it(
 
 
 def test_dropout_is_the_tables_unless_given() -> None:
-    rates = {name: build(name).get_layer("dropout").rate for name in ("mobilenet_v2", "alexnet")}
-    assert rates == {"mobilenet_v2": 0.001, "alexnet": 0.5}
-    assert build("alexnet").get_layer("fc7_dropout").rate == 0.5
+    assert build("mobilenet_v2", block_count=1).get_layer("dropout").rate == 0.001
+    alexnet = build("alexnet")
+    assert {alexnet.get_layer(name).rate for name in ("dropout", "fc7_dropout")} == {0.5}
 
 
 def test_without_squeeze_and_excitation_is_no_change_where_there_is_none() -> None:
@@ -130,15 +130,15 @@ def test_names_tell_options_apart() -> None:
 
 
 def test_an_activation_replaces_all_of_a_network() -> None:
-    model = build("mobilenet_v3_small", activation="relu6", squeeze_excitation="off")
+    model = build("mobilenet_v3_small", activation="relu6", squeeze_excitation="off", block_count=4)
     kinds = {type(layer).__name__ for layer in model.layers}
     assert not kinds & {"Multiply", "Shift", "Scale"}
     relus = [layer for layer in model.layers if isinstance(layer, keras.layers.ReLU)]
     assert {float(layer.max_value) for layer in relus} == {6.0}
-    swished = build("mobilenet_v2", activation="hard_swish")
+    swished = build("mobilenet_v2", activation="hard_swish", block_count=4)
     inside = [layer.name for layer in swished.layers if isinstance(layer, keras.layers.ReLU)]
     assert all(name.endswith("_hard_swish_relu6") for name in inside)
-    assert sum(isinstance(layer, keras.layers.Multiply) for layer in swished.layers) == 35
+    assert sum(isinstance(layer, keras.layers.Multiply) for layer in swished.layers) == 9
 
 
 @pytest.mark.parametrize(
@@ -149,7 +149,7 @@ def test_an_activation_replaces_all_of_a_network() -> None:
     ],
 )
 def test_activations_are_the_papers_functions(name: str, function: Any) -> None:
-    model = build("mobilenet_v2", activation=name)
+    model = build("mobilenet_v2", activation=name, block_count=1)
     before, after = model.get_layer("bn_Conv1"), model.get_layer(f"Conv1_{name}")
     activation = keras.Model(before.output, after.output)
     given = np.random.default_rng(0).normal(0, 3, (1, *before.output.shape[1:])).astype(np.float32)
@@ -157,22 +157,25 @@ def test_activations_are_the_papers_functions(name: str, function: Any) -> None:
 
 
 def test_squeeze_and_excitation_is_where_it_is_asked_for() -> None:
-    def count(model: Any) -> int:
-        return sum(layer.name.endswith("_squeeze_excite_Mul") for layer in model.layers)
+    def count(name: str, **options: Any) -> int:
+        layers = count_variant_costs(variant(name, **options)).layers
+        return sum(layer.name.endswith("_squeeze_excite_Conv") for layer in layers)
 
-    assert count(build("mobilenet_v3_small")) == 9
-    assert count(build("mobilenet_v3_small", squeeze_excitation="on")) == 11
-    assert count(build("mobilenet_v2", squeeze_excitation="on")) == 17
-    assert count(build("mobilenet_v4_conv_small", squeeze_excitation="on")) == 12
+    assert count("mobilenet_v3_small") == 9
+    assert count("mobilenet_v3_small", squeeze_excitation="on") == 11
+    assert count("mobilenet_v2", squeeze_excitation="on") == 17
+    assert count("mobilenet_v4_conv_small", squeeze_excitation="on") == 12
+    gated = build("mobilenet_v3_small", squeeze_excitation="on", block_count=1)
+    assert [n for n in (layer.name for layer in gated.layers) if n.endswith("_excite_Mul")]
 
 
 def test_stochastic_depth_grows_with_depth_and_keeps_whole_samples() -> None:
-    model = build("mobilenet_v2", stochastic_depth=0.2)
+    model = build("mobilenet_v2", stochastic_depth=0.2, block_count=7)
     drops = [layer for layer in model.layers if isinstance(layer, StochasticDepth)]
     rates = [layer.rate for layer in drops]
     assert len(drops) == sum(isinstance(layer, keras.layers.Add) for layer in model.layers)
     assert rates == sorted(rates)
-    assert rates[-1] == pytest.approx(0.2 * 16 / 17)  # the 17th has no residual connection
+    assert rates[-1] == pytest.approx(0.2 * 6 / 7)  # the 7th has no residual connection
     assert len({layer.seed for layer in drops}) == len(drops)
     layer = StochasticDepth(0.5, seed=3)
     kept = layer(tf.ones((400, 2, 2, 3)), training=True).numpy()
@@ -191,7 +194,7 @@ def test_the_hidden_head_layer_and_both_dropouts() -> None:
             resolution_px=16,
             classes=4,
             stride_plan="cifar",
-            options=Options(head_units=48, head_dropout=0.15),
+            options=Options(head_units=48, head_dropout=0.15, block_count=2),
         ),
         dropout=0.3,
     )

@@ -33,7 +33,7 @@ def tiny(weights: object = "", data: str = "synthetic", **model: Any) -> Recipe:
     content = {
         "data": {"name": data, "validation_count": 64},
         "augmentation": {"flip": False},
-        "model": {"alpha": 0.05, "resolution_px": 16} | model,
+        "model": {"alpha": 0.05, "resolution_px": 16, "block_count": 2} | model,
         "train": {"epochs": 1, "batch_size": 128, "learning_rate": 1e-9, "weights": str(weights)},
     }
     return parse_recipe(content, "the test")
@@ -88,7 +88,7 @@ def test_other_classes_get_a_new_classifier(trained: Path, data: str, tmp_path: 
     assert set(begin(model, recipe, tmp_path).at_random) == set(CLASSIFIER)
     tensors, _ = read_weights(trained)
     taken = shares(model, tensors)
-    assert {"conv1/kernel", "conv_dw_1/depthwise_kernel", "conv_pw_13/kernel"} <= taken
+    assert {"conv1/kernel", "conv_dw_1/depthwise_kernel", "conv_pw_2/kernel"} <= taken
     for name in CLASSIFIER:
         np.testing.assert_array_equal(
             weight_variables(model)[name].numpy(), weight_variables(fresh)[name].numpy()
@@ -108,15 +108,17 @@ def test_without_weights_nothing_happens(tmp_path: Path) -> None:
 
 
 def test_names_of_the_zoo_are_found() -> None:
-    model = {key: getattr(CARD.recipe.model, key) for key in ("alpha", "resolution_px")}
+    model = {
+        key: getattr(CARD.recipe.model, key) for key in ("alpha", "resolution_px", "block_count")
+    }
     file = zoo.zoo_folder() / CARD.name / CARD.weights
     assert find_start(tiny("cifar10", **model)) == file
     assert find_start(tiny(CARD.name, **(model | {"resolution_px": 64}))) == file
     theirs = f"they have model.alpha {model['alpha']}, and this run has 0.05"
     with pytest.raises(UsageError, match=re.escape(theirs)):
-        find_start(tiny(CARD.name))
+        find_start(tiny(CARD.name, block_count=0))
     with pytest.raises(UsageError, match="no cifar10 weights for v1_005_r16"):
-        find_start(tiny("cifar10"))
+        find_start(tiny("cifar10", block_count=0))
     with pytest.raises(UsageError, match="did you mean 'cifar10'"):
         find_start(tiny("cifar1"))
 
@@ -125,7 +127,7 @@ def test_training_starts_from_them_and_records_it(trained: Path, tmp_path: Path)
     outcome = train.run(Work(plan_of(tiny(trained)), tmp_path, {}))
     assert outcome.metrics.start.at_random == ()
     before, _ = read_weights(trained)
-    after, _ = read_weights(tmp_path / "v1_005_r16_float32.safetensors")
+    after, _ = read_weights(tmp_path / "v1_005_r16_b2_float32.safetensors")
     np.testing.assert_allclose(after["conv1/kernel"], before["conv1/kernel"], atol=1e-6)
 
 
@@ -165,10 +167,11 @@ def test_a_hundred_classes_are_trained(tmp_path: Path, monkeypatch: pytest.Monke
     images = np.random.default_rng(0).integers(0, 256, (400, 32, 32, 3), np.uint8)
     split = Split(images, labels)
     monkeypatch.setattr("mobilenet_tf.data.training.load_training_split", lambda *_: split)
-    settings = ("data.validation_count=100", "train.epochs=2", "train.batch_size=50")
+    settings = ("data.validation_count=100", "train.epochs=1", "train.batch_size=50")
+    settings += ("model.block_count=1",)
     recipe = load_recipe("cifar100_v1_010", settings)
     metrics = train.run(Work(plan_of(recipe), tmp_path, {})).metrics
     assert (metrics.train_count, metrics.validation_count) == (300, 100)
     assert metrics.steps_per_epoch == 6
-    tensors, _ = read_weights(tmp_path / "v1_010_r32_float32.safetensors")
+    tensors, _ = read_weights(tmp_path / "v1_010_r32_b1_float32.safetensors")
     assert tensors["conv_preds/kernel"].shape[-1] == 100

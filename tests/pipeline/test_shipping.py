@@ -18,7 +18,7 @@ from mobilenet_tf.zoo import shelf as zoo
 from mobilenet_tf.zoo.page import format_page
 from mobilenet_tf.zoo.shelf import CARD_FILE
 
-NAME = "synthetic_v1_005_r32"
+NAME = "synthetic_v1_005_r32_b2"
 pytestmark = pytest.mark.slow
 
 
@@ -41,7 +41,7 @@ def test_a_finished_run_becomes_a_model(
         exported = finished_run / "export" / file
         assert zoo.check_file(card, file).read_bytes() == exported.read_bytes()
     rounded, _ = read_weights(zoo.check_file(card, card.weights))
-    trained, _ = read_weights(finished_run / "train" / "v1_005_r32_float32.safetensors")
+    trained, _ = read_weights(finished_run / "train" / "v1_005_r32_b2_float32.safetensors")
     assert rounded.keys() == trained.keys()
     for name, tensor in rounded.items():
         np.testing.assert_array_equal(tensor, trained[name].astype(np.float16))
@@ -71,7 +71,7 @@ def test_the_weights_file_that_a_run_started_from_ships_with_it(
     finished_run: Path, tmp_path: Path
 ) -> None:
     run, file = RunFolder(finished_run), tmp_path / "mine.safetensors"
-    shutil.copy(finished_run / "train" / "v1_005_r32_float32.safetensors", file)
+    shutil.copy(finished_run / "train" / "v1_005_r32_b2_float32.safetensors", file)
     recipe = run.load_recipe()
     begun = msgspec.structs.replace(recipe.train, weights=str(file))
     recipe = msgspec.structs.replace(recipe, train=begun)
@@ -105,7 +105,7 @@ def test_what_is_not_finished_is_refused(finished_run: Path, tmp_path: Path) -> 
         ship(finished_run, out)
     result.write_text(content)
 
-    file = finished_run / "export" / "v1_005_r32_int8_qat.tflite"
+    file = finished_run / "export" / "v1_005_r32_b2_int8_qat.tflite"
     file.write_bytes(file.read_bytes() + b"!")
     with pytest.raises(MtfError, match="is damaged"):
         ship(finished_run, out)

@@ -20,15 +20,24 @@ ALL = ["train", "qat", "export", "benchmark", "report"]
 
 
 @pytest.fixture
+def _no_networks(monkeypatch: pytest.MonkeyPatch) -> None:
+    from mobilenet_tf.pipeline import train
+
+    monkeypatch.setattr(train, "build_float_model", lambda *_: None)
+    monkeypatch.setattr(train, "fold_batch_norm", lambda model: model)
+
+
+@pytest.fixture
 def make_teacher(make_result: Any) -> Callable[..., RunFolder]:
     """Return a function that makes the folder of a run whose float training has finished."""
 
-    def make(path: Path, weights: bytes, *overrides: str) -> RunFolder:
+    def make(path: Path, weights: bytes, *overrides: str, **changes: Any) -> RunFolder:
         run, recipe = RunFolder(path), load_recipe("quickstart", overrides)
         run.claim(recipe)
         run.begin("train", StageSettings(settings={}, inputs={}))
         (run.partial("train") / weights_name(recipe, "float32")).write_bytes(weights)
-        results.save_result(make_result("train", run.partial("train")), run.partial("train"))
+        result = make_result("train", run.partial("train"), **changes)
+        results.save_result(result, run.partial("train"))
         run.commit("train")
         return run
 
@@ -114,3 +123,21 @@ def test_damaged_teachers_are_not_learned_from(bench: Any, make_teacher: Any) ->
     bench.set(f"train.teacher={teacher.path}")
     with pytest.raises(MtfError, match="is damaged"):
         bench.one("train")
+
+
+@pytest.mark.usefixtures("_no_networks")
+@pytest.mark.parametrize(
+    ("seen", "held_out", "said"), [("these", 1, 1), ("others", 1, 2), ("others", 0, 1)]
+)
+def test_a_warning_says_that_a_teacher_saw_validation_images(
+    seen: str, held_out: int, said: int, bench: Any, make_teacher: Any
+) -> None:
+    from mobilenet_tf.data.training import TrainingData
+    from mobilenet_tf.pipeline.train import load_teacher
+
+    teacher = make_teacher(bench.run.path.parent / "teacher", b"one", data={"train": seen})
+    bench.set(f"train.teacher={teacher.path}")
+    images: Any = object()
+    data = TrainingData(images, images if held_out else None, {"train": "these"})
+    assert load_teacher(bench.plan(), data) is not None
+    assert len(bench.messages) == said  # who teaches, and the warning

@@ -48,13 +48,13 @@ FAMILY = [  # converting takes the longer the more ops there are: a row of each 
     ("mobilenet_v2", (0, 1, 2, 8, 9, 10), Options(), {"ADD"}),
     (
         "mobilenet_v3_small",
-        (0, 1, 2, 4, 5, 12, 13, 14, 15),
+        (0, 1, 4, 5, 12, 13, 14, 15),
         Options(),
         {"ADD", "MUL"},
     ),
     (
         "mobilenet_v4_conv_small",
-        (0, 1, 3, 4, 8, 16, 17, 18),
+        (0, 1, 3, 4, 16, 17, 18),
         EVERYTHING,
         {"ADD", "LOGISTIC", "MUL"},
     ),
@@ -66,7 +66,7 @@ FAMILY = [  # converting takes the longer the more ops there are: a row of each 
     ),
     (
         "mobilenet_v3_large_minimalistic",
-        (0, 1, 2, 4, 5, 16, 17, 18, 19),
+        (0, 1, 2, 16, 17, 18, 19),
         Options(),
         {"ADD"},
     ),

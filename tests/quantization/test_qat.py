@@ -35,7 +35,7 @@ def images() -> np.ndarray:
 @pytest.fixture(scope="module")
 def model(build_settled: Any, images: np.ndarray) -> Any:
     """A small network whose batch-norm statistics are those of its own activations."""
-    return build_settled(images, alpha=0.25)
+    return build_settled(images, alpha=0.25, block_count=4)
 
 
 def grid_steps(kernel: np.ndarray) -> np.ndarray:
@@ -184,9 +184,9 @@ def test_the_file_computes_what_the_fake_quantized_network_does(
     expected = make_keras_predict_fn(quantized)(images)
     fast = Classifier.load(content).predict(images)
     reference = Classifier.load(content, reference_kernels=True).predict(images)
-    between_kernels = np.abs(fast - reference).mean()
-    assert np.abs(expected - fast).mean() < 1.2 * between_kernels
-    assert np.abs(expected - reference).mean() < 1.2 * between_kernels
+    largest = 1.2 * np.abs(fast - reference).mean() + 0.3 / 256  # a quarter step from rounding
+    assert np.abs(expected - fast).mean() < largest
+    assert np.abs(expected - reference).mean() < largest
 
 
 def test_every_activation_has_a_quantizer_and_biases_have_none(model: Any) -> None:

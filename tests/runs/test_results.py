@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from mobilenet_tf import __version__
 from mobilenet_tf.errors import MtfError
 from mobilenet_tf.runs import provenance
 from mobilenet_tf.runs.results import (
-    FileRecord,
-    Machine,
     StageResult,
     TrainMetrics,
     load_result,
@@ -23,48 +22,25 @@ from mobilenet_tf.runs.results import (
 from mobilenet_tf.system import hardware
 
 
-def make_result(**changes: Any) -> StageResult[TrainMetrics]:
-    values: dict[str, Any] = {
-        "stage": "train",
-        "settings": {"seed": 1},
-        "inputs": {},
-        "versions": provenance.describe_versions(),
-        "commit": None,
-        "machine": Machine(cores=2),
-        "command": "mtf train",
-        "data": {"train": "abc"},
-        "metrics": TrainMetrics(
-            parameters=10,
-            train_count=100,
-            validation_count=0,
-            best_epoch=3,
-            selection="last epoch",
-            validation_top1=None,
-            epochs_done=3,
-            stopped_early=False,
-            steps_per_epoch=2,
-            images_per_s=12.5,
-            fit_time_s=1.25,
-        ),
-        "files": {"a.bin": FileRecord(sha256="0" * 64, size_bytes=2)},
-        "started_at": "2026-01-01T00:00:00+00:00",
-        "wall_time_s": 1.5,
-    }
-    return StageResult(**(values | changes))
-
-
-def test_a_result_comes_back_as_it_was_written(tmp_path: Path) -> None:
-    result = make_result()
+@pytest.fixture
+def result(make_result: Any, tmp_path: Path) -> StageResult[TrainMetrics]:
+    """Return the result of a stage of one file, and save it in `tmp_path`."""
+    (tmp_path / "a.bin").write_bytes(b"12")
+    result: StageResult[TrainMetrics] = make_result("train", tmp_path)
     save_result(result, tmp_path)
+    return result
+
+
+def test_a_result_comes_back_as_it_was_written(result: StageResult, tmp_path: Path) -> None:
     assert load_result(tmp_path, "train") == result
     text = (tmp_path / "result.json").read_text("utf-8")
     assert text.endswith("}\n")
     assert json.loads(text)["metrics"]["validation_top1"] is None
 
 
+@pytest.mark.usefixtures("result")
 @pytest.mark.parametrize("keep", [0, 1, 100, -3])
 def test_a_truncated_result_is_damaged(keep: int, tmp_path: Path) -> None:
-    save_result(make_result(), tmp_path)
     file = tmp_path / "result.json"
     file.write_bytes(file.read_bytes()[:keep])
     with pytest.raises(MtfError, match=r"result\.json is damaged .*make that stage again"):
@@ -81,6 +57,7 @@ def test_a_result_that_is_something_else_is_damaged(content: str, tmp_path: Path
         load_result(tmp_path, "train")
 
 
+@pytest.mark.usefixtures("result")
 @pytest.mark.parametrize(
     ("path", "value"),
     [
@@ -96,7 +73,6 @@ def test_a_result_that_is_something_else_is_damaged(content: str, tmp_path: Path
     ],
 )
 def test_an_edited_field_is_refused_by_name(path: str, value: object, tmp_path: Path) -> None:
-    save_result(make_result(), tmp_path)
     file = tmp_path / "result.json"
     content = json.loads(file.read_text())
     section, keys = content, path.replace("a.bin", "a_bin").split(".")
@@ -108,8 +84,10 @@ def test_an_edited_field_is_refused_by_name(path: str, value: object, tmp_path: 
         load_result(tmp_path, "train")
 
 
-def test_a_result_of_another_series_is_refused_by_its_version(tmp_path: Path) -> None:
-    save_result(make_result(versions={"mobilenet_tf": "0.0.7"}), tmp_path)
+def test_a_result_of_another_series_is_refused_by_its_version(
+    result: StageResult, tmp_path: Path
+) -> None:
+    save_result(replace(result, versions={"mobilenet_tf": "0.0.7"}), tmp_path)
     with pytest.raises(MtfError) as caught:
         load_result(tmp_path, "train")
     message = str(caught.value)
@@ -119,9 +97,11 @@ def test_a_result_of_another_series_is_refused_by_its_version(tmp_path: Path) ->
     assert "damaged" not in message
 
 
-def test_a_result_of_another_patch_release_stays_readable(tmp_path: Path) -> None:
+def test_a_result_of_another_patch_release_stays_readable(
+    result: StageResult, tmp_path: Path
+) -> None:
     patch = ".".join([*__version__.split(".")[:2], "99"])
-    save_result(make_result(versions={"mobilenet_tf": patch}), tmp_path)
+    save_result(replace(result, versions={"mobilenet_tf": patch}), tmp_path)
     assert load_result(tmp_path, "train").versions["mobilenet_tf"] == patch
 
 
