@@ -13,8 +13,8 @@ import pytest
 
 import mobilenet_tf as mtf
 from mobilenet_tf.errors import MtfError, UsageError
-from mobilenet_tf.models.options import Options
 from mobilenet_tf.models.weights import weight_variables
+from mobilenet_tf.recipe import Options
 
 PUBLIC = sorted(set(mtf.__all__) - {"__version__"})
 SHIPPED = "cifar10_v1_025_r32"

@@ -158,7 +158,7 @@ def test_activations_are_the_papers_functions(name: str, function: Any) -> None:
 
 def test_squeeze_and_excitation_is_where_it_is_asked_for() -> None:
     def count(name: str, **options: Any) -> int:
-        layers = count_variant_costs(variant(name, **options)).layers
+        layers = count_costs(variant(name, **options)).layers
         return sum(layer.name.endswith("_squeeze_excite_Conv") for layer in layers)
 
     assert count("mobilenet_v3_small") == 9
