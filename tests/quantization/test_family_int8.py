@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from mobilenet_tf.debugging import diagnosis
-from mobilenet_tf.debugging.layers import FloatGraph, compare_layers
+from mobilenet_tf.debugging.alignment import Alignment, FloatGraph
+from mobilenet_tf.debugging.layers import compare_layers
 from mobilenet_tf.evaluation.metrics import make_keras_predict_fn
 from mobilenet_tf.keras import keras, tf
 from mobilenet_tf.models.catalog import model_table
@@ -189,11 +189,12 @@ def test_branches_are_told_apart_and_kept_in_float(
         description="a test",
         calibration_images=images,
     )
-    layers = diagnosis.find_layers(audit(content), FloatGraph(model), Path("a file"))
+    alignment = Alignment(content, model)
+    layers = alignment.layers
     assert any(len(layer.sources) == 2 for layer in layers)
-    ranked = compare_layers(model, layers, diagnosis.make_reader(content, layers), images[:4])
+    ranked = compare_layers(alignment, images[:4])
     assert sorted(layer.name for layer in ranked) == sorted(layer.name for layer in layers)
-    mixed = diagnosis.rewrite(content, layers, model)
+    mixed = diagnosis.rewrite(content, layers, alignment.graph)
     scores = Classifier.load(mixed).predict(images[:4])
     expected = make_keras_predict_fn(model)(images[:4])
     assert np.abs(scores - expected).max() < 2 / 256  # the softmax is int8 as before
