@@ -80,7 +80,7 @@ def test_people_read_what_is_inside(capsys: Capture, files: dict[str, Path]) -> 
 @pytest.mark.parametrize(
     ("name", "options", "violation"),
     [
-        ("float32", ["--quantization", "int8_ptq"], "the input is float32 instead of int8"),
+        ("float32", ["--quantization", "int8_ptq"], "has the float32 tensor"),
         ("int8", ["--io-type", "uint8"], "the input is int8 instead of uint8"),
         ("int8", ["--logits"], "SOFTMAX ends the graph where logits were asked for"),
         ("logits", ["--probabilities"], "no signature serving_default"),

@@ -13,6 +13,7 @@ from mobilenet_tf.cli.main import run_command
 from mobilenet_tf.models.cost import count_costs
 from mobilenet_tf.models.variant import make_variant
 from mobilenet_tf.pipeline.comparison import describe_benchmark
+from mobilenet_tf.recipe import Options
 from mobilenet_tf.report.comparison import comparison_table
 from mobilenet_tf.runs.folder import RunFolder
 
@@ -46,7 +47,14 @@ def test_runs_stand_side_by_side(finished_run: Path, tmp_path: Path, capsys: Cap
     rows = json.loads(capsys.readouterr().out)
     assert [row["run"] for row in rows] == ["run", "other"]
     cost = count_costs(
-        make_variant("mobilenet_v1", alpha=0.05, resolution_px=32, classes=10, stride_plan="cifar")
+        make_variant(
+            "mobilenet_v1",
+            alpha=0.05,
+            resolution_px=32,
+            classes=10,
+            stride_plan="cifar",
+            options=Options(block_count=2),
+        )
     )
     metrics = json.loads((finished_run / "benchmark" / "result.json").read_text())["metrics"]
     file = metrics["rows"][-1]

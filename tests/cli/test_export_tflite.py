@@ -98,7 +98,7 @@ def test_a_run_without_qat_gives_what_it_can_and_says_what_not(
     for each in (file, twin):
         assert result["files"][each["file"]]["size_bytes"] == each["size_bytes"]
     assert file["parity"]["count"] == 64
-    assert result["metrics"]["calibration_count"] == 32
+    assert 16 < result["metrics"]["calibration_count"] <= 32  # outliers are left out
     assert find_tflite(finished_run) == finished_run / "export" / file["file"]
     classifier = Classifier.load(finished_run / "export" / twin["file"])
     assert classifier.input_type == "uint8"

@@ -143,7 +143,7 @@ def test_a_folder_becomes_a_file_that_needs_the_folder_no_more(
     assert all(mistake.image.startswith(f"{mistake.label}/") for mistake in mistakes)
     report = json.loads((folder / "report/report.json").read_text("utf-8"))
     assert tuple(report["classes"]) == IN_ORDER
-    (file,) = (folder / "export").glob("*.tflite")
+    (file,) = (folder / "export").glob("*_int8_qat.tflite")
     tried = report["stages"]["benchmark"]["metrics"]["preparations"]
     assert (tried["rule"], tried["image_count"], tried["turned_count"]) == ("pad", 6, 0)
     assert set(tried["top1"]) == {"crop", "pad", "stretch", "sideways", "bgr"}

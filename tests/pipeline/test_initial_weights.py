@@ -142,7 +142,7 @@ def test_a_new_classifier_is_fitted_once_before_the_first_epoch(
     assert (start.source, set(start.at_random)) == (str(trained), set(CLASSIFIER))
     assert start.head_top1 == outcome.metrics.validation_top1  # the rate is next to none
     before, _ = read_weights(trained)
-    after, _ = read_weights(tmp_path / "v1_005_r16_float32.safetensors")
+    after, _ = read_weights(tmp_path / "v1_005_r16_b2_float32.safetensors")
     np.testing.assert_array_equal(after["conv1_bn/moving_mean"], before["conv1_bn/moving_mean"])
     assert has_begun(tmp_path)
     assert fit_new_head(None, plan_of(recipe), None, tmp_path, start) == start
