@@ -11,6 +11,7 @@ from typing import Any
 
 from mobilenet_tf.app.selftest import make_selftest
 from mobilenet_tf.errors import UsageError
+from mobilenet_tf.evaluation.labels import read_labels
 from mobilenet_tf.recipe import ResizeRule
 from mobilenet_tf.tflite import schema
 from mobilenet_tf.tflite.edges import convert_edges
@@ -102,14 +103,10 @@ def load_model(path: Path, *, name: str | None = None, labels: Path | None = Non
     """
     content, _ = schema.read_content(path)
     info = read_info(content)
-    classes = info.classes if labels is None else read_labels(labels)
     count = len(Classifier.load(content).classes)
+    classes = info.classes if labels is None else read_labels(labels, count)
     if not classes:
         raise UsageError(f"{path} does not name its {count} classes; give them with --labels FILE")
-    if len(classes) != count:
-        raise UsageError(
-            f"{labels or path} has {len(classes)} labels and the model {count} classes"
-        )
     return AppModel(
         name=name or info.name or path.stem,
         content=convert_edges(content, "uint8", str(path)),
@@ -118,16 +115,3 @@ def load_model(path: Path, *, name: str | None = None, labels: Path | None = Non
         threshold=info.threshold,
         logits=info.output == "logits",
     )
-
-
-def read_labels(path: Path) -> tuple[str, ...]:
-    """Return the classes in a text file, one a line.
-
-    Raises:
-        UsageError: there is no such file, or it is not UTF-8 text.
-    """
-    try:
-        return tuple(path.read_text("utf-8").rstrip("\n").split("\n"))
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "not UTF-8 text"
-        raise UsageError(f"cannot read the labels {path}: {reason}") from error

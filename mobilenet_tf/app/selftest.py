@@ -42,7 +42,7 @@ def make_selftest(classifier: Classifier, rule: ResizeRule) -> dict[str, Any]:
 
 
 def draw(seed: int, size: tuple[int, int]) -> Image.Image:
-    """Return a picture of soft colours and hard edges, the same for a seed everywhere."""
+    """Return an image of soft colours and hard edges, the same for a seed everywhere."""
     rng = np.random.Generator(np.random.PCG64(seed))
     width, height = size
     coarse = Image.fromarray(rng.integers(0, 256, (4, 4, 3), np.uint8))
