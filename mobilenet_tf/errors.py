@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 CLOSE = 0.6  # share of letters in common that makes a suggestion worth giving
 
@@ -52,6 +52,12 @@ def suggest(name: str, choices: Iterable[str]) -> str:
     near = nearest(name, known)
     hint = f"did you mean {near!r}? " if near else ""
     return f"{hint}known: {', '.join(sorted(known))}"
+
+
+def check_known(what: str, name: str, choices: Collection[str]) -> None:
+    """Raise UsageError unless `name` is one of `choices`; `what` says what it names."""
+    if name not in choices:
+        raise UsageError(f"unknown {what} {name!r}; {suggest(name, choices)}")
 
 
 def _letters(name: str) -> str:

@@ -13,7 +13,7 @@ from mobilenet_tf.errors import MtfError, UsageError
 from mobilenet_tf.system import terminal
 
 if TYPE_CHECKING:
-    from mobilenet_tf.evaluation.images import Predictions
+    from mobilenet_tf.evaluation.images import Evaluation, Predictions
 
 
 @click.command(short_help="Evaluate a .tflite MODEL on labelled images.")
@@ -97,27 +97,36 @@ def command(
             is_asked=threshold is not None,
         )
         if html is not None:
-            from mobilenet_tf.data.thumbnails import make_thumbnails
-            from mobilenet_tf.evaluation.images import list_shown
-            from mobilenet_tf.files import write_text
-            from mobilenet_tf.report.evaluation_page import render_evaluation
-
-            write_text(html, render_evaluation(evaluation, make_thumbnails(list_shown(evaluation))))
-    if as_json:
-        terminal.echo_json(evaluation)
-    elif as_csv:
+            _write_page(html, evaluation)
+    if as_csv:
         _write_rows(predictions)
     else:
-        from mobilenet_tf.report.evaluation import format_evaluation
-
-        terminal.echo(format_evaluation(evaluation))
-        if html is not None:
-            terminal.echo(f"\nPage: {html}")
+        _print(evaluation, html, as_json)
     for image in evaluation.unreadable:
         terminal.echo(f"error: {image.path} {image.reason}", err=True)
     if evaluation.unreadable:
         count = len(evaluation.unreadable)
         raise MtfError(f"{count} of {len(index) + len(strange)} images could not be read")
+
+
+def _write_page(path: Path, evaluation: Evaluation) -> None:
+    from mobilenet_tf.data.thumbnails import make_thumbnails
+    from mobilenet_tf.evaluation.images import list_shown
+    from mobilenet_tf.files import write_text
+    from mobilenet_tf.report.evaluation_page import render_evaluation
+
+    write_text(path, render_evaluation(evaluation, make_thumbnails(list_shown(evaluation))))
+
+
+def _print(evaluation: Evaluation, page: Path | None, as_json: bool) -> None:
+    from mobilenet_tf.report.evaluation import format_evaluation
+
+    if as_json:
+        terminal.echo_json(evaluation)
+        return
+    terminal.echo(format_evaluation(evaluation))
+    if page is not None:
+        terminal.echo(f"\nPage: {page}")
 
 
 def _write_rows(predictions: Predictions) -> None:

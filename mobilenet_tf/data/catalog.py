@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from mobilenet_tf.errors import UsageError, suggest
+from mobilenet_tf.errors import UsageError, check_known
 from mobilenet_tf.recipe import Recipe
 
 
@@ -124,15 +124,13 @@ def dataset_info(name: str) -> DatasetInfo:
     Raises:
         UsageError: there is no such dataset; the message names the nearest.
     """
-    try:
-        return DATASETS[name]
-    except KeyError:
-        if name and Path(name).exists():
-            raise UsageError(
-                f"{name} is no dataset's name but a path; to train on the images there: mtf run"
-                f" {name}, or --set data.path={name}"
-            ) from None
-        raise UsageError(f"unknown dataset {name!r}: {suggest(name, DATASETS)}") from None
+    if name and name not in DATASETS and Path(name).exists():
+        raise UsageError(
+            f"{name} is no dataset's name but a path; to train on the images there: mtf run"
+            f" {name}, or --set data.path={name}"
+        )
+    check_known("dataset", name, DATASETS)
+    return DATASETS[name]
 
 
 def recipe_dataset(recipe: Recipe) -> DatasetInfo:

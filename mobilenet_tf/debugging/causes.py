@@ -7,7 +7,7 @@ kind, after the file's kernels and biases, they show each kind's share; one by o
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -103,23 +103,8 @@ def explain_difference(
             - each.to_levels(graph.compute_alone(each, given))
             for each in layers
         }
-        known = {graph.input: given[graph.input]}
-        plain = _predict(graph, known)
-        for layer in layers:
-            name, difference = layer.output, own[layer.output]
-            moved = plain
-            if difference.any():
-                shifted = _shift(layer, known[name], difference)
-                moved = _softmax(graph.replace(name, shifted, known))
-            measured[name].append(
-                (
-                    int(np.count_nonzero(difference)),
-                    difference.size,
-                    int(np.abs(difference).max()),
-                    float(np.abs(moved - plain).sum(dtype=np.float64)) * OUTPUT_STEPS,
-                    int((moved.argmax(-1) != plain.argmax(-1)).sum()),
-                )
-            )
+        for output, figures in _measure_alone(alignment, given[graph.input], own):
+            measured[output].append(figures)
         for kind, values in _add_kinds(alignment, given[graph.input], own).items():
             probabilities.setdefault(kind, []).append(values)
     causes = [
@@ -127,21 +112,51 @@ def explain_difference(
         for cause, parts in probabilities.items()
     ]
     causes.append(_describe(SOFTMAX, expected, expected, None))
-    differences = []
-    for layer in layers:
-        counts, sizes, largest, effects, changes = zip(*measured[layer.output], strict=True)
-        differences.append(
-            LayerDifference(
-                name=layer.name,
-                op_name=layer.op_name,
-                differing_share=sum(counts) / sum(sizes),
-                largest_steps=max(largest),
-                effect_steps=round(sum(effects) / expected.size, 5),
-                moved_top1=sum(changes) / len(images),
-            )
-        )
+    differences = [_summarise(layer, measured[layer.output], expected) for layer in layers]
     differences.sort(key=lambda each: -each.effect_steps)
     return Differences(tuple(causes), tuple(differences))
+
+
+def _measure_alone(
+    alignment: Alignment, images: Any, own: Mapping[str, np.ndarray]
+) -> Iterator[tuple[str, tuple[Any, ...]]]:
+    """Yield each layer's output, and what its own difference does to the network by itself.
+
+    That is: values that differ, values in all, the largest difference, the sum of the changes of
+    the probabilities, and the images whose top class changes.
+    """
+    graph, known = alignment.graph, {alignment.graph.input: images}
+    plain = _predict(graph, known)
+    for layer in alignment.layers:
+        name, difference = layer.output, own[layer.output]
+        moved = plain
+        if difference.any():
+            shifted = _shift(layer, known[name], difference)
+            moved = _softmax(graph.replace(name, shifted, known))
+        yield (
+            name,
+            (
+                int(np.count_nonzero(difference)),
+                difference.size,
+                int(np.abs(difference).max()),
+                float(np.abs(moved - plain).sum(dtype=np.float64)) * OUTPUT_STEPS,
+                int((moved.argmax(-1) != plain.argmax(-1)).sum()),
+            ),
+        )
+
+
+def _summarise(
+    layer: QuantizedLayer, measured: Sequence[tuple[Any, ...]], expected: np.ndarray
+) -> LayerDifference:
+    counts, sizes, largest, effects, changes = zip(*measured, strict=True)
+    return LayerDifference(
+        name=layer.name,
+        op_name=layer.op_name,
+        differing_share=sum(counts) / sum(sizes),
+        largest_steps=max(largest),
+        effect_steps=round(sum(effects) / expected.size, 5),
+        moved_top1=sum(changes) / len(expected),
+    )
 
 
 def _add_kinds(

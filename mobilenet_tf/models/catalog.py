@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from mobilenet_tf.errors import UsageError, suggest
+from mobilenet_tf.errors import check_known
 from mobilenet_tf.models.blocks import (
     KEPT,
     Block,
@@ -319,7 +319,5 @@ def model_table(name: str) -> ModelTable:
     Raises:
         UsageError: there is no such model; the message names the nearest.
     """
-    table = MODELS.get(name)
-    if table is None:
-        raise UsageError(f"unknown model {name!r}; {suggest(name, MODELS)}")
-    return table
+    check_known("model", name, MODELS)
+    return MODELS[name]

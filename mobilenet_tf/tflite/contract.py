@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from mobilenet_tf.errors import UsageError, suggest
+from mobilenet_tf.errors import check_known
 from mobilenet_tf.recipe import IO_TYPES, QUANTIZATIONS
 from mobilenet_tf.tflite import standard
 from mobilenet_tf.tflite.audit import CHANNEL_AXES, Audit, OpInfo, TensorInfo
@@ -29,13 +29,10 @@ def check_contract(found: Audit, quantization: str, io_type: str, logits: bool) 
     Raises:
         UsageError: unknown `quantization` or, for the int8 ones, `io_type`.
     """
-    if quantization not in QUANTIZATIONS:
-        raise UsageError(
-            f"unknown quantization {quantization!r}; {suggest(quantization, QUANTIZATIONS)}"
-        )
+    check_known("quantization", quantization, QUANTIZATIONS)
     integer = quantization in ("int8_ptq", "int8_qat")
-    if integer and io_type not in IO_TYPES:
-        raise UsageError(f"unknown io_type {io_type!r}; {suggest(io_type, IO_TYPES)}")
+    if integer:
+        check_known("io_type", io_type, IO_TYPES)
     broken = [*_check_graph(found, logits)]
     if integer:
         broken += _check_integer(found, io_type, logits)

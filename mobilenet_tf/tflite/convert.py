@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from mobilenet_tf import __version__
-from mobilenet_tf.errors import MtfError, UsageError, suggest
+from mobilenet_tf.errors import MtfError, UsageError, check_known
 from mobilenet_tf.keras import keras, tf
 from mobilenet_tf.models.outputs import check_logits, check_model
 from mobilenet_tf.recipe import IO_TYPES, QUANTIZATIONS, RESIZE_RULES, ResizeRule
@@ -59,49 +59,28 @@ def convert(
         UsageError: an argument does not fit the model, or the model ends in a softmax already.
         MtfError: the converter failed, or its file is not of the expected format.
     """
-    if quantization not in QUANTIZATIONS:
-        raise UsageError(
-            f"unknown quantization {quantization!r}; {suggest(quantization, QUANTIZATIONS)}"
-        )
-    if io_type not in IO_TYPES:
-        raise UsageError(f"unknown io_type {io_type!r}; {suggest(io_type, IO_TYPES)}")
-    if resize not in RESIZE_RULES:
-        raise UsageError(f"unknown resize rule {resize!r}; {suggest(resize, RESIZE_RULES)}")
+    check_known("quantization", quantization, QUANTIZATIONS)
+    check_known("io_type", io_type, IO_TYPES)
+    check_known("resize rule", resize, RESIZE_RULES)
     image_shape = _check_model(model, classes)
     output_name = "logits" if logits else "probabilities"
-    integer = quantization in ("int8_ptq", "int8_qat")
-
     images = None
     if quantization == "int8_ptq":
         images = _check_calibration(calibration_images, image_shape)
     with tempfile.TemporaryDirectory() as folder:
         _save_for_export(model, image_shape, output_name, folder)
-        converter = tf.lite.TFLiteConverter.from_saved_model(folder)
-        if quantization != "float32":
-            converter.optimizations = [tf.lite.Optimize.DEFAULT]
-        if quantization == "float16":
-            converter.target_spec.supported_types = [tf.float16]
-        if images is not None:
-            converter.representative_dataset = _make_calibration(images)
-            converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-        if integer:
-            converter.inference_input_type = converter.inference_output_type = tf.int8
-        converted = _run(converter, quantization)
-    content = _finish(
-        converted,
-        model,
-        output_name,
-        Metadata(
-            name=model.name,
-            description=description,
-            classes=tuple(classes),
-            quantization=quantization,
-            io_type=io_type if integer else "float32",
-            output=output_name,
-            project_version=__version__,
-            resize=resize,
-        ),
+        converted = _run(_configure(folder, quantization, images), quantization)
+    metadata = Metadata(
+        name=model.name,
+        description=description,
+        classes=tuple(classes),
+        quantization=quantization,
+        io_type=io_type if quantization.startswith("int8") else "float32",
+        output=output_name,
+        project_version=__version__,
+        resize=resize,
     )
+    content = _finish(converted, model, output_name, metadata)
     broken = check_contract(audit(content), quantization, io_type, logits) if check else []
     if broken:
         raise MtfError(
@@ -182,6 +161,21 @@ def _save_for_export(
     module.weights = model.variables  # what the function reads; the layers stay out
     with quiet_stderr():
         tf.saved_model.save(module, folder, signatures=serve.get_concrete_function())
+
+
+def _configure(folder: str, quantization: str, images: np.ndarray | None) -> Any:
+    """Return the converter of a SavedModel, set for a quantization."""
+    converter = tf.lite.TFLiteConverter.from_saved_model(folder)
+    if quantization != "float32":
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    if quantization == "float16":
+        converter.target_spec.supported_types = [tf.float16]
+    if images is not None:
+        converter.representative_dataset = _make_calibration(images)
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+    if quantization.startswith("int8"):
+        converter.inference_input_type = converter.inference_output_type = tf.int8
+    return converter
 
 
 def _run(converter: Any, quantization: str) -> bytes:

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from mobilenet_tf.errors import MtfError, UsageError, suggest
+from mobilenet_tf.errors import MtfError, UsageError, check_known
 from mobilenet_tf.recipe import IO_TYPES
 from mobilenet_tf.tflite import schema
 from mobilenet_tf.tflite.attached import attach, read_attached
@@ -49,8 +49,7 @@ def set_edges(model: Any, io_type: str, name: str = "the model") -> None:
         UsageError: unknown `io_type`; the model has several inputs or outputs, or does not compute
             in int8 or uint8.
     """
-    if io_type not in IO_TYPES:
-        raise UsageError(f"unknown io_type {io_type!r}; {suggest(io_type, IO_TYPES)}")
+    check_known("io_type", io_type, IO_TYPES)
     graph = model.subgraphs[0]
     if len(graph.inputs) != 1 or len(graph.outputs) != 1:
         raise UsageError(
