@@ -87,14 +87,13 @@ def _echo(plan: Plan, as_json: bool) -> None:
         return
     assert record.stages.export is not None  # noqa: S101  # a finished run has all stages
     best, folder = record.stages.export.metrics.best, plan.run.stage("export")
-    following = f"mtf predict {folder / best.file} IMAGE"
-    if plan.dataset.recipe == "quickstart":  # a first try
-        following = "mtf run cifar10"
     options.echo_figures(plan)
     for file in (best, *best.twins):
         terminal.echo(f"{folder / file.file}\n    for {RUNTIMES[file.io_type]}")
     terminal.echo(f"Report: {plan.run.stage('report') / 'report.html'}")
-    terminal.echo(f"Next:   {following}")
+    run = shlex.quote(str(plan.run.path))
+    terminal.echo(f"Try it: mtf try {run}")
+    terminal.echo(f"An app: mtf app {run} --for all")
 
 
 command.help = (command.help or "").replace("RECIPES", ", ".join(recipe_names()))

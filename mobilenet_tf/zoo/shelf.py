@@ -185,7 +185,7 @@ def find_tflite(model: Path) -> Path:
     A file or a run of that name comes first.
 
     Raises:
-        UsageError: a run has exported nothing yet.
+        UsageError: there is nothing of that name, or a run has exported nothing yet.
         MtfError: the file is not what its run or its card says.
     """
     run = RunFolder(model)
@@ -195,10 +195,16 @@ def find_tflite(model: Path) -> Path:
             raise UsageError(f"{model} has no .tflite file yet; {again}")
         metrics: results.ExportMetrics = run.load_stage("export").metrics
         return run.stage("export") / metrics.best.file
-    if str(model) not in model_names() or model.is_file():
-        return model
-    card = load_card(str(model))
-    return check_file(card, card.tflite)
+    name, known = str(model), model_names()
+    if name in known and not model.is_file():
+        card = load_card(name)
+        return check_file(card, card.tflite)
+    if not (model.exists() or model.suffix or len(model.parts) > 1):
+        raise UsageError(
+            f"{name} does not exist; give a .tflite file, the folder of a run, or the name of a"
+            f" model in mtf zoo; {suggest(name, known)}"
+        )
+    return model
 
 
 def find_weights(

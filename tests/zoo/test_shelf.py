@@ -123,6 +123,8 @@ def test_a_name_stands_for_the_file_unless_there_is_one(
     card = zoo.load_card(copied_zoo.name)
     assert zoo.find_tflite(Path(card.name)) == copied_zoo / card.tflite
     assert zoo.find_tflite(Path("other.tflite")) == Path("other.tflite")
+    with pytest.raises(UsageError, match=f"mean '{card.name}'"):
+        zoo.find_tflite(Path(card.name[:-1]))
     monkeypatch.chdir(tmp_path)
     Path(card.name).mkdir()  # a run, or the zoo itself
     assert zoo.find_tflite(Path(card.name)) == copied_zoo / card.tflite
