@@ -38,6 +38,7 @@ PARTS: dict[str, Any] = {  # what the templates of reports and cards call, by it
         usage.mapping_table,
         usage.runtimes_table,
         usage.python_example,
+        usage.app_snippets,
         provenance.list_lacking,
         provenance.stages_table,
         provenance.selection_note,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mobilenet_tf.report.summary import Summary
 from mobilenet_tf.report.tables import Column, Table
-from mobilenet_tf.report.templates import render
+from mobilenet_tf.report.templates import TEMPLATES, render
 from mobilenet_tf.runs.results import BenchmarkRow
 
 INPUT_RULES = {
@@ -29,6 +29,11 @@ SQUARES = {
 }
 LOGIT_RULE = ("(value - zero point) * scale", "stored in the file's output tensor")
 INLINE_CLASSES = 20
+SNIPPETS = (  # of a project of `mtf app`: what it is for, and the file below `templates/code`
+    ("Kotlin", "usage.kt", "kotlin"),
+    ("Swift", "usage.swift", "swift"),
+    ("JavaScript", "usage.mjs", "js"),
+)
 
 
 def shown_file(summary: Summary) -> BenchmarkRow | None:
@@ -102,3 +107,12 @@ def python_example(summary: Summary) -> str:
         logits=recipe.export.logits,
         rule=recipe.data.resize,
     ).strip()
+
+
+def app_snippets() -> tuple[tuple[str, str, str], ...]:
+    """Return how code of an app's own calls a project of `mtf app`: title, code, its language."""
+    code = TEMPLATES / "code"
+    return tuple(
+        (title, (code / file).read_text("utf-8").strip(), language)
+        for title, file, language in SNIPPETS
+    )

@@ -23,6 +23,7 @@ from PIL import Image
 
 from mobilenet_tf.app.project import TEMPLATES
 from mobilenet_tf.data.image import RESIZE_RULES, fit_image, load_image
+from mobilenet_tf.report.templates import TEMPLATES as REPORT_TEMPLATES
 
 VECTORS = TEMPLATES / "shared" / "preprocessing.tsv"
 HEADER = "width\theight\tinput_width\tinput_height\trule\torientation\tsha256"
@@ -62,7 +63,7 @@ def make_vectors() -> Iterator[str]:
 
 def load_example() -> ModuleType:
     """Return the Python module that apps get."""
-    path = TEMPLATES / "python" / "preprocessing.py"
+    path = REPORT_TEMPLATES / "code" / "preprocessing.py"
     spec = importlib.util.spec_from_file_location("example_preprocessing", path)
     assert spec is not None
     assert spec.loader is not None
@@ -143,6 +144,18 @@ fun main() {
 """
 
 
+KOTLIN_USAGE = """
+package app
+import android.content.ContentResolver
+import android.content.res.AssetManager
+import android.net.Uri
+fun usage(assets: AssetManager, contentResolver: ContentResolver, uri: Uri): Score? {
+%s
+return best
+}
+"""
+
+
 def test_the_stub_of_resources_has_every_string() -> None:
     strings = (TEMPLATES / "android/app/src/main/res/values/strings.xml.jinja").read_text("utf-8")
     stub = (STUBS / "resources.kt").read_text("utf-8")
@@ -160,6 +173,8 @@ def test_kotlin_compiles_and_makes_the_same_bytes(tmp_path: Path) -> None:
     for path in STUBS.glob("*.kt"):
         shutil.copy(path, tmp_path)
     (tmp_path / "Check.kt").write_text(KOTLIN_CHECK)
+    usage = (REPORT_TEMPLATES / "code" / "usage.kt").read_text("utf-8")
+    (tmp_path / "Usage.kt").write_text(KOTLIN_USAGE % usage)
     library = Path(os.environ[KOTLIN]) / "lib"
     compiler = [
         str(shutil.which("java")),

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,10 @@ from typing import Any
 import msgspec
 import pytest
 
+from mobilenet_tf.app.selftest import draw
+from mobilenet_tf.data.image import load_image
 from mobilenet_tf.recipe import load_recipe
+from mobilenet_tf.tflite.interpreter import Classifier
 from mobilenet_tf.zoo import shelf as zoo
 from mobilenet_tf.zoo.page import describe_card, format_cards, format_page, format_short_card
 
@@ -47,7 +51,7 @@ def test_a_page_tells_everything_that_a_card_must(name: str) -> None:
         f"{100 * card.weights_top1:.2f} %",
         "## Intended use",
         "## Limits",
-        "ByteBuffer.allocateDirect(",
+        f"mtf app {name} --for all",
     ):
         assert said in page, said
 
@@ -70,11 +74,20 @@ def test_a_short_card_has_the_figures_and_the_paths(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SHIPPED)
-def test_the_python_of_a_page_compiles(name: str) -> None:
-    blocks = re.findall(r"```python\n(.*?)```", format_page(zoo.load_card(name)), re.DOTALL)
-    assert len(blocks) == 2
-    for block in blocks:
-        compile(block, f"{name}/{zoo.PAGE_FILE}", "exec")
+def test_the_python_of_a_page_runs_and_says_what_predict_does(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    card = zoo.load_card(name)
+    with_litert, with_keras = re.findall(r"```python\n(.*?)```", format_page(card), re.DOTALL)
+    image = draw(1, (90, 61))
+    shutil.copy(zoo.zoo_folder() / name / card.tflite, tmp_path)
+    image.save(tmp_path / "image.jpg")
+    monkeypatch.chdir(tmp_path)
+    exec(compile(with_litert, "card.md", "exec"), {})  # noqa: S102  # what is tested
+    scores = Classifier.load(Path(card.tflite)).predict(load_image(Path("image.jpg"), 32, 32)[None])
+    best = int(scores.argmax())
+    assert capsys.readouterr().out.split() == [card.classes[best], str(float(scores[0, best]))]
+    compile(with_keras, "card.md", "exec")  # executed in the tests of create_model
 
 
 def changed(name: str, change: Callable[[dict[str, Any]], None]) -> zoo.Card:
@@ -89,8 +102,8 @@ def test_the_code_of_a_page_follows_the_file() -> None:
         plain["recipe"]["export"]["logits"] = True
 
     page = format_page(changed(SHIPPED[0], change))
-    assert "input.put(Color.red(color).toByte())" in page
-    assert "val probability" not in page
+    assert 'classify(image=pixels)["logits"]' in page
+    assert "probabilities" not in page.partition("```python")[2].partition("```")[0]
 
 
 def test_a_page_names_what_a_model_comes_from() -> None:

@@ -25,7 +25,8 @@ export function preprocess(rgba, width, height, size, rule, orientation = 1) {
   const walk = walkUpright(width, height, orientation);
   const bytes = new Uint8Array(3 * size.width * size.height).fill(GREY);
   const target = { bytes, at: 3 * (place.y * size.width + place.x), row: 3 * size.width };
-  const source = { bytes: rgba, at: 4 * walk.start, column: 4 * walk.column, row: 4 * walk.row };
+  const pixels = new Uint8Array(rgba.buffer, rgba.byteOffset, rgba.length); // one type for all loops
+  const source = { bytes: pixels, at: 4 * walk.start, column: 4 * walk.column, row: 4 * walk.row };
   source.at += place.top * source.row + place.left * source.column;
   const { sourceWidth, sourceHeight } = place;
   if (sourceHeight > place.height && sourceHeight - place.height > 2 * (sourceWidth - place.width)) {
@@ -139,9 +140,9 @@ function resizeLine(source, from, step, bytes, to, stride, { first, count, weigh
     const end = most * i + count[i];
     for (let k = most * i; k < end; k++, at += step) {
       const weight = weights[k];
-      red += pixels[at] * weight;
-      green += pixels[at + 1] * weight;
-      blue += pixels[at + 2] * weight;
+      red = (red + Math.imul(pixels[at], weight)) | 0; // whole numbers of 32 bits throughout
+      green = (green + Math.imul(pixels[at + 1], weight)) | 0;
+      blue = (blue + Math.imul(pixels[at + 2], weight)) | 0;
     }
     bytes[to] = Math.min(255, red >> BITS);
     bytes[to + 1] = Math.min(255, green >> BITS);

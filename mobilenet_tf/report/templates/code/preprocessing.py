@@ -1,9 +1,5 @@
-"""Image files to the bytes that the model takes: upright, RGB, resized, red first.
-
-Needs numpy and Pillow alone.
-"""
-
-from __future__ import annotations
+# Image files to the bytes that the model takes: upright, RGB, resized, red first.
+# Needs numpy and Pillow alone.
 
 from pathlib import Path
 
