@@ -13,23 +13,22 @@ FOLDER = Path(__file__).resolve().parent.parent / "benchmarks"
 SCRIPTS = sorted(path for path in FOLDER.glob("*.py") if "@click.command" in path.read_text())
 
 
-def load(script: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+def load(script: Path) -> dict[str, Any]:
     """Return what is in a script, whose neighbours it may import."""
-    monkeypatch.syspath_prepend(str(FOLDER))
     return runpy.run_path(str(script))
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
-def test_a_benchmark_explains_itself(script: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_benchmark_explains_itself(script: Path) -> None:
     if script.stem == "ptq":
         pytest.importorskip("ai_edge_quantizer", reason="needs ai-edge-quantizer")
-    done = CliRunner().invoke(load(script, monkeypatch)["main"], ["--help"])
+    done = CliRunner().invoke(load(script)["main"], ["--help"])
     assert done.exit_code == 0, done.output
     assert "Usage:" in done.output
 
 
-def test_the_table_of_the_ablation_shows_every_seed(monkeypatch: pytest.MonkeyPatch) -> None:
-    format_table = load(FOLDER / "ablation.py", monkeypatch)["format_table"]
+def test_the_table_of_the_ablation_shows_every_seed() -> None:
+    format_table = load(FOLDER / "ablation.py")["format_table"]
     rows = [
         {"part": part, "seed": seed, "changes": changes, "validation_top1": top1}
         | {"fit_time_s": 61.0, "commit": commit}

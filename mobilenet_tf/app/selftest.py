@@ -29,7 +29,7 @@ def make_selftest(classifier: Classifier, rule: ResizeRule) -> dict[str, Any]:
         "images": [
             {
                 "name": f"image {number} of {image.width} x {image.height}",
-                "png": _encode(_png(image)),
+                "png": _encode(encode_png(image)),
                 "input": _encode(given.tobytes()),
                 "output": output.tolist(),
                 "top": int(output.argmax()),
@@ -55,7 +55,8 @@ def draw(seed: int, size: tuple[int, int]) -> Image.Image:
     return Image.fromarray(pixels)
 
 
-def _png(image: Image.Image) -> bytes:
+def encode_png(image: Image.Image) -> bytes:
+    """Return an image as a PNG file."""
     file = io.BytesIO()
     image.save(file, "PNG")
     return file.getvalue()
