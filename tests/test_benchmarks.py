@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 FOLDER = Path(__file__).resolve().parent.parent / "benchmarks"
-SCRIPTS = sorted(path for path in FOLDER.glob("*.py") if "@click.command" in path.read_text())
+SCRIPTS = sorted(path for path in FOLDER.glob("*.py") if "@click." in path.read_text())
 
 
 def load(script: Path) -> dict[str, Any]:

@@ -20,21 +20,7 @@ from mobilenet_tf.zoo.shelf import zoo_folder
 
 pytestmark = pytest.mark.slow
 COUNT = 1000
-PROGRAM = """
-import json, sys
-import mediapipe, numpy
-from mediapipe.tasks.python import BaseOptions, vision
-
-file, images = sys.argv[1:]
-options = vision.ImageClassifierOptions(BaseOptions(model_asset_path=file), max_results=-1)
-answers = []
-with vision.ImageClassifier.create_from_options(options) as classifier:
-    for pixels in numpy.load(images):
-        image = mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=pixels)
-        (found,) = classifier.classify(image).classifications
-        answers.append([(each.category_name, each.index, each.score) for each in found.categories])
-json.dump(answers, sys.stdout)
-"""
+WORKER = Path(__file__).resolve().parents[2] / "benchmarks" / "mediapipe_worker.py"
 
 
 @pytest.fixture(scope="module")
@@ -62,12 +48,12 @@ def test_it_names_the_classes_and_gives_the_same_scores(
     pixels = load_test_split("cifar10", cifar10_dir).images[:COUNT]
     np.save(images, pixels)
     done = subprocess.run(
-        [python, "-c", PROGRAM, file, images], capture_output=True, text=True, check=False
+        [python, WORKER, file, images], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr[-2000:]
     expected = Classifier.load(content).predict(pixels)
     given = np.zeros_like(expected)
-    for row, answer in zip(given, json.loads(done.stdout), strict=True):
+    for row, answer in zip(given, json.loads(done.stdout)["answers"], strict=True):
         for name, index, score in answer:
             assert name == metadata.classes[index]
             row[index] = score
