@@ -131,8 +131,10 @@ def test_only_the_data_door_knows_that_there_is_a_test_part() -> None:
 @pytest.mark.parametrize(
     "module",
     [
+        "report.audit",
         "report.data_page",
         "report.page",
+        "report.variants",
         "api.models",
         "zoo.page",
         "pipeline.runner",
@@ -155,6 +157,7 @@ def test_what_answers_at_once_loads_no_tensorflow(module: str) -> None:
 
 def test_the_report_reads_plain_results_and_nothing_of_tensorflow() -> None:
     allowed = {"report", "files", "errors", "runs", "recipe", "system", "evaluation", "data"}
+    allowed |= {"models", "tflite"}  # costs of variants and audits of files, which need none either
     for module in MODULES:
         if module.startswith("report/"):
             names = [name.split(".") for name in imports_of(module)]

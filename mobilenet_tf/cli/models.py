@@ -12,13 +12,9 @@ from mobilenet_tf.errors import UsageError
 from mobilenet_tf.models.blocks import SMALL_SIDE_PX
 from mobilenet_tf.models.variant import CLASSES_MAX, make_variant
 from mobilenet_tf.recipe import STRIDE_PLANS, ModelSettings, Options
-from mobilenet_tf.report.tables import text_table
 from mobilenet_tf.system import terminal
 
 T = TypeVar("T")
-Row = dict[str, Any]  # of models.overview
-BALANCED_MACS_SHARE = 0.5  # of the most accurate model's: what a balanced one may cost
-COSTS = {"parameters": ",", "M MACs": ",.2f"}
 HINT = (
     "mtf models --model NAME shows the variants of one model, --all those of every model,\n"
     "--layers one variant layer by layer; mtf zoo lists the trained models."
@@ -98,9 +94,13 @@ def command(
       mtf models --model mobilenet_v1 --alpha 0.25 --block-count 9
     """
     from mobilenet_tf.models.overview import describe_variant, list_variants
+    from mobilenet_tf.report.variants import format_families, format_layers, format_variants
 
-    shape: dict[str, Any] = {"classes": classes, "stride_plan": stride_plan}
-    shape["options"] = Options(block_count=block_count)
+    shape: dict[str, Any] = {
+        "classes": classes,
+        "stride_plan": stride_plan,
+        "options": Options(block_count=block_count),
+    }
     if layers:
         default = ModelSettings()
         variant = make_variant(
@@ -109,19 +109,19 @@ def command(
             resolution_px=_only("--resolution", resolutions_px, default.resolution_px),
             **shape,
         )
-        row = describe_variant(variant)
+        row = describe_variant(variant, layers=True)
         if as_json:
             terminal.echo_json([row])
         else:
-            terminal.echo(_format_layers(row))
+            terminal.echo(format_layers(row))
         return
     rows, refused = list_variants(model, alphas=alphas, resolutions_px=resolutions_px, **shape)
     if as_json:
-        terminal.echo_json([{key: row[key] for key in row if key != "layers"} for row in rows])
+        terminal.echo_json(rows)
     elif everything or model or alphas or resolutions_px or stride_plan or block_count:
-        terminal.echo(_format_variants(rows))
+        terminal.echo(format_variants(rows))
     else:
-        terminal.echo(f"{_recommend()}{_format_families(rows)}\n\n{HINT}")
+        terminal.echo(f"{_recommend()}{format_families(rows)}\n\n{HINT}")
     for reason in refused:
         terminal.echo(f"left out: {reason}", err=True)
 
@@ -135,88 +135,11 @@ def _only(option: str, values: Sequence[T], default: T) -> T:
 
 def _recommend() -> str:
     """Return the recommended models, with what their int8 files scored on CIFAR-10."""
+    from mobilenet_tf.report.variants import format_recommended
     from mobilenet_tf.zoo.shelf import load_cards
 
-    measured = [(card.name, card.int8_row) for card in load_cards() if card.dataset == "cifar10"]
+    measured = {card.name: card.int8_row for card in load_cards() if card.dataset == "cifar10"}
     if not measured:
         return ""
-    best = max(measured, key=lambda pair: pair[1].top1)
-    affordable = [pair for pair in measured if pair[1].macs <= BALANCED_MACS_SHARE * best[1].macs]
-    chosen = {
-        "smallest": min(measured, key=lambda pair: pair[1].size_bytes),
-        "balanced": max(affordable or measured, key=lambda pair: pair[1].top1),
-        "most accurate": best,
-    }
-    titles = {"for you": "", "in mtf zoo": "", **COSTS, "int8 KB": ",.1f", "top-1 %": ".2f"}
-    rows = [
-        (title, name, row.parameters, row.macs / 1e6, row.size_bytes / 1e3, 100 * row.top1)
-        for title, (name, row) in chosen.items()
-    ]
     head = "Trained models, their int8 files measured on the CIFAR-10 test images:"
-    return f"{head}\n\n{text_table(titles, rows)}\n\n"
-
-
-def _format_families(rows: list[Row]) -> str:
-    """Return a line a model: its published widths, and its sizes at the smallest input."""
-    side_px = min(row["resolution_px"] for row in rows)
-    columns = {"alpha": ("alpha", 1, "g"), "M MACs": ("macs", 1e-6, ",.2f")}
-    columns["int8 KB"] = ("int8_bytes", 1e-3, ",.1f")
-    spans = []
-    for name in dict.fromkeys(row["model"] for row in rows):
-        own = [row for row in rows if (row["model"], row["resolution_px"]) == (name, side_px)]
-        line = [name]
-        for key, factor, spec in columns.values():
-            values = sorted(factor * row[key] for row in own)
-            ends = dict.fromkeys(format(end, spec) for end in (values[0], values[-1]))
-            line.append(" - ".join(ends))
-        spans.append(line)
-    head = f"Models, published widths at {side_px} pixels with {rows[0]['classes']} classes:"
-    return f"{head}\n\n{text_table({'model': '', **dict.fromkeys(columns, '>')}, spans)}"
-
-
-def _format_variants(rows: list[Row]) -> str:
-    from mobilenet_tf.models.overview import INT8_NOTES
-
-    lines = []
-    for row in {row["model"]: row for row in rows}.values():
-        lines.append(f"{row['model']} ({row['source']})")
-        if row["cannot"]:
-            lines.append(f"  does not take {', '.join(row['cannot'])}")
-    titles = {"variant": "", "alpha": "g", "px": "d", "strides": "", **COSTS}
-    titles |= {"float32 KB": ",.1f", "int8 KB": ",.1f"}
-    cells = [
-        (
-            *(row[key] for key in ("name", "alpha", "resolution_px", "stride_plan", "parameters")),
-            *(row["macs"] / 1e6, row["float32_bytes"] / 1e3, row["int8_bytes"] / 1e3),
-        )
-        for row in rows
-    ]
-    return "\n".join(
-        [
-            *lines,
-            "",
-            text_table(titles, cells),
-            "",
-            f"{rows[0]['classes']} classes; 1 KB is 1,000 bytes of weights.",
-            "",
-            "Options in the int8 file (measured in docs/notebook/models.md):",
-            *(f"  {option}: {note}" for option, note in INT8_NOTES.items()),
-        ]
-    )
-
-
-def _format_layers(row: Row) -> str:
-    cells = [
-        (
-            layer["name"],
-            "x".join(map(str, layer.get("output_shape", ()))),
-            *(layer["parameters"], layer["macs"] / 1e6, layer["int8_bytes"] / 1e3),
-        )
-        for layer in (*row["layers"], {**row, "name": "total"})
-    ]
-    return (
-        f"{row['name']}: {row['model']} ({row['source']}), alpha {row['alpha']:g},"
-        f" {row['resolution_px']} pixels, {row['stride_plan']} strides,"
-        f" {row['classes']} classes\n\n"
-        + text_table({"layer": "", "output": ">", **COSTS, "int8 KB": ",.1f"}, cells)
-    )
+    return f"{head}\n\n{format_recommended(measured)}\n\n"

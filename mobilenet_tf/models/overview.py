@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
+
 from mobilenet_tf.errors import UsageError
 from mobilenet_tf.models.catalog import model_names, model_table
-from mobilenet_tf.models.cost import Cost, count_costs
+from mobilenet_tf.models.cost import Shape, count_costs
 from mobilenet_tf.models.variant import Variant, make_variant
 
 RESOLUTIONS_PX = (32, 224)  # CIFAR's and the papers'
@@ -20,9 +22,40 @@ INT8_NOTES = {  # what an option becomes in the int8 file; docs/notebook/models.
 }
 
 
+class LayerRow(msgspec.Struct, frozen=True):
+    """What one layer with weights costs."""
+
+    name: str
+    output_shape: Shape
+    parameters: int
+    macs: int
+    int8_bytes: int
+
+
+class VariantRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A variant: its network and what it costs; `cannot` are the options that it does not take."""
+
+    name: str
+    model: str
+    source: str
+    activation: str
+    cannot: list[str]
+    int8_notes: dict[str, str]
+    alpha: float
+    resolution_px: int
+    stride_plan: str
+    classes: int
+    parameters: int
+    trainable_parameters: int
+    macs: int
+    float32_bytes: int
+    int8_bytes: int
+    layers: tuple[LayerRow, ...] | msgspec.UnsetType = msgspec.UNSET
+
+
 def list_variants(
     model: str | None, *, alphas: Sequence[float], resolutions_px: Sequence[int], **shape: Any
-) -> tuple[list[dict[str, Any]], list[str]]:
+) -> tuple[list[VariantRow], list[str]]:
     """Return one row per variant, and the reasons of models that refuse the request.
 
     `shape` has the other arguments of `make_variant`. Defaults: all models, the published alphas,
@@ -46,32 +79,33 @@ def list_variants(
     return rows, list(refused)
 
 
-def describe_variant(variant: Variant) -> dict[str, Any]:
-    """Return a variant's row, and under "layers" what each of its layers costs.
+def describe_variant(variant: Variant, *, layers: bool = False) -> VariantRow:
+    """Return a variant's row, with what each of its `layers` costs if asked for.
 
     Raises:
         UsageError: an option for which the network has no place.
     """
     cost, table = count_costs(variant), variant.table
-
-    def pick(counted: Cost, *names: str) -> dict[str, int]:
-        return {name: getattr(counted, name) for name in names}
-
-    return {
-        "name": variant.name,
-        "model": table.name,
-        "source": table.source,
-        "activation": table.activation,
-        "cannot": sorted(table.cannot),
-        "int8_notes": {k: v for k, v in INT8_NOTES.items() if k not in table.cannot},
-        "alpha": variant.alpha,
-        "resolution_px": variant.height_px,
-        "stride_plan": variant.stride_plan,
-        "classes": variant.classes,
-        **pick(cost, "parameters", "trainable_parameters", "macs", "float32_bytes", "int8_bytes"),
-        "layers": [
-            {"name": layer.name, "output_shape": list(layer.output_shape)}
-            | pick(layer, "parameters", "macs", "int8_bytes")
-            for layer in cost.layers
-        ],
-    }
+    return VariantRow(
+        name=variant.name,
+        model=table.name,
+        source=table.source,
+        activation=table.activation,
+        cannot=sorted(table.cannot),
+        int8_notes={k: v for k, v in INT8_NOTES.items() if k not in table.cannot},
+        alpha=variant.alpha,
+        resolution_px=variant.height_px,
+        stride_plan=variant.stride_plan,
+        classes=variant.classes,
+        parameters=cost.parameters,
+        trainable_parameters=cost.trainable_parameters,
+        macs=cost.macs,
+        float32_bytes=cost.float32_bytes,
+        int8_bytes=cost.int8_bytes,
+        layers=tuple(
+            LayerRow(each.name, each.output_shape, each.parameters, each.macs, each.int8_bytes)
+            for each in cost.layers
+        )
+        if layers
+        else msgspec.UNSET,
+    )

@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from mobilenet_tf.errors import check_known
+import msgspec
+
+from mobilenet_tf.errors import MtfError, UsageError, check_known
 from mobilenet_tf.recipe import IO_TYPES, QUANTIZATIONS
 from mobilenet_tf.tflite import standard
 from mobilenet_tf.tflite.audit import CHANNEL_AXES, Audit, OpInfo, TensorInfo
@@ -15,6 +17,48 @@ _SIGNATURE = "serving_default"
 # The converter leaves smaller tensors in float when only weights are quantized.
 _SMALLEST_DYNAMIC_RANGE_ELEMENTS = 1024
 _ZERO_POINTS = {"int8": (0, -128), "uint8": (128, 0)}  # of the input, of the probabilities
+
+
+class Contract(msgspec.Struct, frozen=True):
+    """What a file is checked against: the arguments of `check_contract`."""
+
+    quantization: str
+    io_type: str
+    logits: bool
+
+
+def choose_contract(
+    found: Audit, name: str, quantization: str | None, io_type: str | None, logits: bool | None
+) -> Contract | None:
+    """Return what the file `name` should be: as asked for, else as it says; None without either.
+
+    Raises:
+        UsageError: `io_type` or `logits` without a quantization, or an `io_type` of a float one.
+        MtfError: the file names a quantization that this version does not know.
+    """
+    metadata = found.metadata
+    if quantization is None:
+        if metadata is None:
+            if io_type is not None or logits is not None:
+                raise UsageError(f"{name} does not name its format; give --quantization too")
+            return None
+        quantization = metadata.quantization
+        if quantization not in QUANTIZATIONS:
+            raise MtfError(
+                f"{name} calls itself {quantization!r} (written by mobilenet-tf"
+                f" {metadata.project_version}), unknown to this version; give --quantization"
+            )
+    if not quantization.startswith("int8"):
+        if io_type is not None:
+            raise UsageError(
+                f"--io-type {io_type} is for int8 files; {quantization} has float32 at both ends"
+            )
+        io_type = "float32"
+    elif io_type is None:
+        io_type = metadata.io_type if metadata and metadata.io_type in IO_TYPES else "int8"
+    if logits is None:
+        logits = metadata is not None and metadata.output == "logits"
+    return Contract(quantization, io_type, logits)
 
 
 def check_contract(found: Audit, quantization: str, io_type: str, logits: bool) -> list[str]:
