@@ -15,6 +15,10 @@ class MtfError(Exception):
     exit_code = 1
 
 
+class BusyError(MtfError):
+    """Another process is at work on it; later it can be done."""
+
+
 class UsageError(MtfError):
     """A request that cannot be carried out as written; exit code 2."""
 

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from mobilenet_tf.errors import MtfError
+from mobilenet_tf.errors import BusyError, MtfError
 
 T = TypeVar("T")
 
@@ -98,7 +98,8 @@ def locked(path: Path, busy: str, timeout_s: float = 0.0) -> Iterator[None]:
     """Hold the lock file `path`; its folder is made.
 
     Raises:
-        MtfError: another process holds it for `timeout_s` (`busy` says so), or it cannot be made.
+        BusyError: another process holds it for `timeout_s`; `busy` says so.
+        MtfError: it cannot be made.
     """
     import filelock
 
@@ -108,7 +109,7 @@ def locked(path: Path, busy: str, timeout_s: float = 0.0) -> Iterator[None]:
         try:
             lock.acquire()
         except filelock.Timeout as error:
-            raise MtfError(busy) from error
+            raise BusyError(busy) from error
     try:
         yield
     finally:

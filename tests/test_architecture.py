@@ -28,6 +28,7 @@ ROOMS = (  # a module imports from rooms above its own in this list, and from it
     "zoo",
     "app",
     "pipeline",
+    "sweep",
     "debugging",
     "api",
     "cli",

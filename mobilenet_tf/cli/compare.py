@@ -27,41 +27,44 @@ from mobilenet_tf.system import terminal
     "--html",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
-    help="Also write it as a page in the look of the report; an old FILE is replaced.",
+    help="Also write it as a page with plots; an old FILE is replaced.",
 )
 @options.json_option
 def command(runs: tuple[Path, ...], markdown: bool, html: Path | None, as_json: bool) -> None:
     """Show model, cost, accuracy, size, latency and training time of several runs.
 
-    Each RUN is the folder of a finished mtf benchmark; others are left out with a warning.
-    Nothing is measured again.
+    Each RUN is the folder of a finished mtf benchmark, or a model of mtf zoo; others are left out
+    with a warning. Nothing is measured again. The page plots accuracy against each cost.
 
     \b
     Example:
       mtf compare artifacts/cifar10 artifacts/cifar10_v2_050
       mtf compare artifacts/cifar10* --markdown
-      mtf compare artifacts/cifar10* --html comparison.html
+      mtf compare artifacts/cifar10* cifar10_v1_100_r32 --html comparison.html
     """
     from mobilenet_tf.files import write_text
-    from mobilenet_tf.pipeline.comparison import describe_benchmark
+    from mobilenet_tf.pipeline.comparison import describe_benchmark, describe_model
     from mobilenet_tf.report.comparison import comparison_table
-    from mobilenet_tf.report.page import render_comparison
+    from mobilenet_tf.report.pareto import render_pareto
     from mobilenet_tf.report.tables import format_table
     from mobilenet_tf.runs.folder import RunFolder
+    from mobilenet_tf.zoo.shelf import model_names
 
     if html is not None and (html.is_symlink() or (html.exists() and not html.is_file())):
         raise UsageError(f"--html {html} is no regular file; give the name of a new file")
     rows: list[Any] = []
     for path in runs:
         try:
-            rows.append(describe_benchmark(RunFolder(path)))
+            shipped = not path.exists() and str(path) in model_names()
+            describe = describe_model(str(path)) if shipped else describe_benchmark(RunFolder(path))
+            rows.append(describe)
         except MtfError as error:
             terminal.echo(f"left out: {error}", err=True)
     if not rows:
         raise UsageError("none of these runs can be compared; finish one with mtf benchmark")
     table = comparison_table(rows)
     if html is not None:
-        write_text(html, render_comparison(table))
+        write_text(html, render_pareto(table.title, rows, html))
     if as_json:
         terminal.echo_json(rows)
     else:

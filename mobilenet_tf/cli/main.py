@@ -16,6 +16,7 @@ from mobilenet_tf.system.interrupt import exit_code_of, ignore_interrupts, remem
 
 VERBS = (  # in the order of the work
     "run",
+    "sweep",
     "train",
     "qat",
     "export-tflite",

@@ -79,6 +79,7 @@ def command(
 def _echo(plan: Plan, as_json: bool) -> None:
     """Print what a finished run ends with: the table, where things are, what comes next."""
     from mobilenet_tf.pipeline.stages import describe_run
+    from mobilenet_tf.report.page import HTML_FILE
     from mobilenet_tf.report.usage import RUNTIMES
 
     record = describe_run(plan.run, plan.recipe)
@@ -90,7 +91,7 @@ def _echo(plan: Plan, as_json: bool) -> None:
     options.echo_figures(plan)
     for file in (best, *best.twins):
         terminal.echo(f"{folder / file.file}\n    for {RUNTIMES[file.io_type]}")
-    terminal.echo(f"Report: {plan.run.stage('report') / 'report.html'}")
+    terminal.echo(f"Report: {plan.run.stage('report') / HTML_FILE}")
     run = shlex.quote(str(plan.run.path))
     terminal.echo(f"Try it: mtf try {run}")
     terminal.echo(f"An app: mtf app {run} --for all")

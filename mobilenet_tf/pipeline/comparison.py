@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from mobilenet_tf.errors import UsageError
-from mobilenet_tf.models.cost import count_costs
 from mobilenet_tf.pipeline.freshness import find_stale_input
 from mobilenet_tf.pipeline.plan import make_plan
-from mobilenet_tf.pipeline.stages import find_stage
-from mobilenet_tf.report.comparison import ComparisonRow
+from mobilenet_tf.pipeline.stages import describe_run, find_stage
+from mobilenet_tf.report.comparison import ComparisonRow, make_row
+from mobilenet_tf.report.page import HTML_FILE
 from mobilenet_tf.runs.folder import RunFolder
-from mobilenet_tf.runs.results import BenchmarkMetrics, StageResult
+from mobilenet_tf.runs.results import BenchmarkMetrics, RunRecord, StageResult
+from mobilenet_tf.zoo.shelf import load_card
 
 
 def describe_benchmark(run: RunFolder) -> ComparisonRow:
@@ -29,33 +30,11 @@ def describe_benchmark(run: RunFolder) -> ComparisonRow:
         raise UsageError(
             f"the benchmark of {run.path} is out of date ({stale}); run mtf benchmark {run.path}"
         )
-    metrics, variant, cost = benchmark.metrics, plan.variant, count_costs(plan.variant)
-    keras = metrics.find("keras", "float32")
-    # Which file is shown is decided by its kind, never by its accuracy.
-    int8 = metrics.find("tflite", "int8_qat", "int8_ptq")
-    augmented = int8.test_time_augmentation if int8 else None
-    fits = [
-        run.load_stage(name, verify=False) for name in ("train", "qat") if name in benchmark.inputs
-    ]
-    return ComparisonRow(
-        run=run.name,
-        variant=variant.name,
-        model=variant.table.name,
-        alpha=variant.alpha,
-        resolution_px=recipe.model.resolution_px,
-        dataset=recipe.data.name,
-        seed=recipe.seed,
-        train_count=fits[0].metrics.train_count,
-        parameters=cost.parameters,
-        macs=cost.macs,
-        float_top1=keras.top1 if keras else None,
-        int8_top1=int8.top1 if int8 else None,
-        int8_augmented_top1=augmented.top1 if augmented else None,
-        int8_quantization=int8.quantization if int8 else None,
-        int8_size_bytes=int8.size_bytes if int8 else None,
-        int8_latency_median_ms=int8.latency_median_ms if int8 else None,
-        threads=metrics.threads,
-        test_count=metrics.test_count,
-        training_time_s=round(sum(stage.wall_time_s for stage in fits), 1),
-        machine=benchmark.machine,
-    )
+    page = run.stage("report") / HTML_FILE
+    return make_row(describe_run(run, recipe), page.resolve() if page.is_file() else None)
+
+
+def describe_model(name: str) -> ComparisonRow:
+    """Return the row of a model of the zoo; UsageError where there is none of that name."""
+    card = load_card(name)
+    return make_row(RunRecord(name=card.name, recipe=card.recipe, stages=card.stages))

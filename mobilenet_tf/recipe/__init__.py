@@ -4,6 +4,7 @@ Every key is checked (an unknown one is an error), every number has its range, a
 the names. The data folder is not here: it belongs to the machine, not to the experiment.
 """
 
+from mobilenet_tf.recipe.loading import load_axes as load_axes
 from mobilenet_tf.recipe.loading import load_recipe as load_recipe
 from mobilenet_tf.recipe.loading import parse_overrides as parse_overrides
 from mobilenet_tf.recipe.loading import parse_recipe as parse_recipe
@@ -31,6 +32,7 @@ from mobilenet_tf.recipe.sections import StridePlan as StridePlan
 from mobilenet_tf.recipe.sections import TrainSettings as TrainSettings
 from mobilenet_tf.recipe.settings import Setting as Setting
 from mobilenet_tf.recipe.settings import all_settings as all_settings
+from mobilenet_tf.recipe.settings import changed_settings as changed_settings
 from mobilenet_tf.recipe.settings import check_setting as check_setting
 from mobilenet_tf.recipe.settings import format_value as format_value
 from mobilenet_tf.recipe.settings import list_differences as list_differences

@@ -18,6 +18,7 @@ else:
     import tomli as tomllib
 
 LARGEST_BYTES = 1_000_000
+SWEEP = "sweep"  # the table of a recipe that `mtf sweep` alone reads
 
 
 def pipelines_folder() -> Path:
@@ -38,19 +39,48 @@ def load_recipe(name_or_path: str, overrides: Iterable[str] = ()) -> Recipe:
     Raises:
         UsageError: no such recipe, a folder, not TOML, an unknown key, a value out of its range.
     """
-    path = find_recipe(name_or_path)
+    content = _read(find_recipe(name_or_path))
+    content.pop(SWEEP, None)  # what `mtf sweep` varies; `load_axes` reads it
+    recipe = parse_recipe(content, origin=f"recipe {name_or_path}")
+    return replace_settings(recipe, parse_overrides(overrides))
+
+
+def load_axes(name_or_path: str) -> dict[str, Any]:
+    """Return the `[sweep]` table of a recipe, unchecked: settings and what stands for each.
+
+    A setting is written `"model.alpha"`, `model.alpha` or in a table `[sweep.model]`.
+
+    Raises:
+        as `load_recipe`, and UsageError where `sweep` is no table.
+    """
+    table = _read(find_recipe(name_or_path)).get(SWEEP, {})
+    if not isinstance(table, dict):
+        raise UsageError(f"recipe {name_or_path}: sweep is {show(table)}; write a table, [{SWEEP}]")
+    return _flatten(table)
+
+
+def _read(path: Path) -> dict[str, Any]:
     try:
         with path.open("rb") as file:
             read = file.read(LARGEST_BYTES + 1)
         if len(read) > LARGEST_BYTES:
             raise UsageError(f"{path} is larger than {LARGEST_BYTES:,} bytes: it is no recipe")
-        content = tomllib.loads(read.decode("utf-8-sig"))
+        return tomllib.loads(read.decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:  # not UTF-8, not TOML, 5,000 digits, deep nesting
         raise UsageError(f"{path} is not a recipe in TOML: {error}") from error
     except OSError as error:
         raise UsageError(f"cannot read the recipe {path}: {error.strerror}") from error
-    recipe = parse_recipe(content, origin=f"recipe {name_or_path}")
-    return replace_settings(recipe, parse_overrides(overrides))
+
+
+def _flatten(content: dict[str, Any]) -> dict[str, Any]:
+    """Return the settings of sections by their keys: `{"train.epochs": 30}`."""
+    given: dict[str, Any] = {}
+    for name, value in content.items():
+        if isinstance(value, dict):
+            given |= {f"{name}.{key}": item for key, item in value.items()}
+        else:
+            given[name] = value
+    return given
 
 
 def find_recipe(name_or_path: str) -> Path:
@@ -106,13 +136,7 @@ def parse_recipe(content: dict[str, Any], origin: str) -> Recipe:
     Raises:
         UsageError: an unknown key, or a value of another type or out of its range.
     """
-    given: dict[str, Any] = {}
-    for name, value in content.items():
-        if isinstance(value, dict):
-            given |= {f"{name}.{key}": item for key, item in value.items()}
-        else:
-            given[name] = value
     try:
-        return replace_settings(Recipe(), given)
+        return replace_settings(Recipe(), _flatten(content))
     except UsageError as error:
         raise UsageError(f"{origin}: {error}") from error

@@ -161,6 +161,19 @@ def settings_of(recipe: Recipe, sections: tuple[str, ...]) -> dict[str, Any]:
     return {name: plain[name] for name in ("seed", "deterministic", *sections)}
 
 
+def changed_settings(recipe: Recipe) -> dict[str, Any]:
+    """Return the settings that are not the default by their keys: `{"train.epochs": 30}`."""
+    usual, changed = Recipe(), {}
+    for key in all_settings():
+        section, _, name = key.rpartition(".")
+        held, default = (
+            getattr(getattr(r, section) if section else r, name) for r in (recipe, usual)
+        )
+        if held != default:
+            changed[key] = held
+    return changed
+
+
 def with_defaults(settings: dict[str, Any]) -> dict[str, Any]:
     """Return settings of `settings_of` with what an older version had not yet, at its default.
 

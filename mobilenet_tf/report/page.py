@@ -16,6 +16,7 @@ from mobilenet_tf.report.templates import render
 from mobilenet_tf.runs.results import BenchmarkRow, RunRecord
 
 REPORT_FORMAT = 2
+HTML_FILE = "report.html"
 # the benchmark stage in the same file has the long lists
 ROW_FIELDS = [
     name
@@ -63,7 +64,7 @@ def write_report(folder: Path, record: RunRecord) -> tuple[Path, ...]:
     contents = {
         "report.md": render("report.md.jinja", summary=summary, **PARTS),
         "report.json": render_json(summary),
-        "report.html": render("report.html.jinja", summary=summary, **PARTS),
+        HTML_FILE: render("report.html.jinja", summary=summary, **PARTS),
     }
     for name, content in contents.items():
         write_text(folder / name, content)
@@ -76,11 +77,6 @@ def format_stages(record: RunRecord) -> str:
     table = sections.stage_table(summary)
     text = f"{tables.format_table(table.columns, table.rows)}\n\n" if table.rows else ""
     return text + summary.verdict.sentence
-
-
-def render_comparison(table: tables.Table) -> str:
-    """Return a page of one table, in the look of a report."""
-    return render("page.html.jinja", title=table.title, table=table)
 
 
 def render_json(summary: Summary) -> str:

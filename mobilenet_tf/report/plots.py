@@ -50,7 +50,7 @@ def plot_accuracy_size(summary: Summary) -> Plot | None:
         axes.set_xscale("log")
         axes.set_xlim(min(sizes) / 2, max(sizes) * 1.8)
         axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda size, _: _short_size(size)))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda size, _: short_size(size)))
         axes.xaxis.set_minor_formatter(NullFormatter())
         values = [100 * a.row.top1 for a in shown]
         if summary.reference:
@@ -266,5 +266,6 @@ def _shorten(text: str, length: int = 12) -> str:
     return shown if len(shown) <= length else f"{shown[: length - 1]}…"
 
 
-def _short_size(size_bytes: float) -> str:
+def short_size(size_bytes: float) -> str:
+    """Return a size for an axis."""
     return f"{size_bytes / 1e6:g} MB" if size_bytes >= 1e6 else f"{size_bytes / 1e3:g} KB"
