@@ -13,7 +13,7 @@ from mobilenet_tf.errors import MtfError, UsageError
 from mobilenet_tf.system import terminal
 
 
-@click.command(short_help="Show several runs in one table.")
+@click.command(short_help="Show several runs side by side.")
 @click.argument(
     "runs",
     nargs=-1,

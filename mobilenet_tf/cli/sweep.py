@@ -58,7 +58,7 @@ def _axis(name: str, what: str) -> Any:
     return click.option(f"--{name}", metavar="A,B,…", help=f"{what} to try, by commas.")
 
 
-@click.command(cls=Sweep, short_help="Run many trials; find the network for a budget.")
+@click.command(cls=Sweep, short_help="Find the network for a budget.")
 @click.argument("recipe", required=False, shell_complete=complete_recipe)
 @_axis("model", "Models")
 @_axis("alpha", "Width multipliers")
