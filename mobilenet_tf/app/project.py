@@ -8,7 +8,7 @@ import json
 import os
 import re
 import tempfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from mobilenet_tf.app.model import RULE_WORDS, AppModel
 from mobilenet_tf.errors import UsageError
 from mobilenet_tf.files import write_bytes, writing
 from mobilenet_tf.report.templates import environment
+from mobilenet_tf.tflite.metadata import format_labels
 
 TEMPLATES = Path(__file__).parent / "templates"
 PLATFORMS = ("web", "android", "ios", "python")
@@ -57,14 +58,16 @@ def build_app(model: AppModel, platform: str, package: str = "com.example.classi
     `package` names the Android package and, for iOS, the bundle.
 
     Raises:
+        UsageError: `package` cannot be one.
         MtfError: LiteRT.js is not here and cannot be downloaded.
     """
+    check_package(package)
     files: Files = {
         ASSETS[platform] + name: content
         for name, content in (
             ("model.tflite", model.content),
             ("model.json", _json(model.describe())),
-            ("labels.txt", "".join(f"{_line(name)}\n" for name in model.classes).encode()),
+            ("labels.txt", format_labels(model.classes)),
             ("selftest.json", _json(model.selftest)),
         )
     }
@@ -141,7 +144,7 @@ def _render(platform: str, model: AppModel, package: str) -> Files:
     """Return the platform's own files, rendered where their name ends in .jinja."""
     root = TEMPLATES / platform
     env = environment(root)
-    env.filters |= FILTERS
+    env.filters |= {"android": quote_android, "yaml": quote_yaml}
     digest = base64.b64encode(hashlib.sha256(IMPORT_MAP.encode()).digest()).decode()
     import markupsafe
 
@@ -184,22 +187,12 @@ def _hash(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def _line(text: str) -> str:
-    """Return a label on one line: some readers take any line break for the end of one."""
-    return re.sub(r"[\r\n\x0b\x0c\x1c-\x1e\x85\u2028\u2029]+", " ", text)
-
-
-def quote_kotlin(text: str) -> str:
-    """Return a Kotlin or Gradle string literal: $ begins a template there."""
-    return json.dumps(text).replace("$", "\\$")
-
-
-def quote_swift(text: str) -> str:
-    """Return a Swift string literal."""
+def quote_yaml(text: str) -> str:
+    """Return a YAML string, in ASCII; unlike JSON's, its escapes are of whole characters."""
     escaped = "".join(
         character
         if " " <= character <= "~" and character not in '"\\'
-        else f"\\u{{{ord(character):x}}}"
+        else f"\\U{ord(character):08x}"
         for character in text
     )
     return f'"{escaped}"'
@@ -212,14 +205,6 @@ def quote_android(text: str) -> str:
     escaped = str(markupsafe.escape(text.replace("\\", "\\\\"))).replace("&#39;", "\\'")
     escaped = escaped.replace("&#34;", '\\"')
     return ("\\" if escaped[:1] in "@?" else "") + re.sub(r"\s+", " ", escaped)
-
-
-FILTERS: dict[str, Callable[[str], str]] = {
-    "kotlin": quote_kotlin,
-    "swift": quote_swift,
-    "android": quote_android,
-    "yaml": json.dumps,  # JSON's strings are YAML's
-}
 
 
 def check_package(package: str) -> None:

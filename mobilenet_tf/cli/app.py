@@ -52,10 +52,9 @@ def command(
       mtf app cifar10_v1_050_r32 --for all --package org.example.pets
     """
     from mobilenet_tf.app.model import load_model
-    from mobilenet_tf.app.project import build_app, check_package, parse_platforms, write_app
+    from mobilenet_tf.app.project import build_app, parse_platforms, write_app
     from mobilenet_tf.zoo.shelf import find_tflite
 
-    check_package(package)
     app_model = load_model(find_tflite(model), name=name, labels=labels)
     out = out or Path(f"{app_model.slug}-app")
     files = {

@@ -17,6 +17,7 @@ from mobilenet_tf.tflite.schema import Source
 
 ENTRY = "mobilenet_tf"
 LABELS_FILE = "labels.txt"
+_LINE_BREAKS = re.compile(r"[\r\n\x0b\x0c\x1c-\x1e\x85\u2028\u2029]+")  # any reader's
 _RESIZE_RULES = {
     "crop": "Upright RGB, the largest centred part of its aspect ratio, bilinear with antialiasing",
     "pad": "Upright RGB, whole between bars of grey 128, bilinear with antialiasing",
@@ -80,13 +81,17 @@ def pack_with_metadata(model: Any, metadata: Metadata) -> bytes:
     _set_entry(model, ENTRY, msgspec.json.encode(metadata))
     _set_entry(model, standard.ENTRY, standard.encode(_make_standard(model, metadata)))
     model.description = metadata.description
-    labels = "".join(f"{label}\n" for label in make_labels(metadata.classes))
-    return attach(schema.pack(model), {LABELS_FILE: labels.encode("utf-8", "replace")})
+    return attach(schema.pack(model), {LABELS_FILE: format_labels(metadata.classes)})
 
 
 def make_labels(classes: Iterable[str]) -> tuple[str, ...]:
-    """Return the lines that stand for classes in a file of labels: without line breaks."""
-    return tuple(re.sub(r"[\r\n]", " ", name) for name in classes)
+    """Return the lines that stand for classes in a file of labels: without any line break."""
+    return tuple(_LINE_BREAKS.sub(" ", name) for name in classes)
+
+
+def format_labels(classes: Iterable[str]) -> bytes:
+    """Return a file of labels: one class a line, in the order of the output."""
+    return "".join(f"{label}\n" for label in make_labels(classes)).encode("utf-8", "replace")
 
 
 def _set_entry(model: Any, name: str, content: bytes) -> None:

@@ -6,22 +6,23 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import itertools
-import os
 import re
+import runpy
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from types import ModuleType
+from typing import Any, NamedTuple
 
 import numpy as np
 import PIL
 import pytest
 from PIL import Image
 
+from chromium import open_page, to_base64
 from mobilenet_tf.app.project import TEMPLATES
+from mobilenet_tf.app.selftest import draw as draw_soft
 from mobilenet_tf.data.image import RESIZE_RULES, fit_image, load_image
 from mobilenet_tf.report.templates import TEMPLATES as REPORT_TEMPLATES
 
@@ -33,8 +34,7 @@ SIZES = (
 )
 INPUTS = ((32, 32), (24, 40), (96, 96))
 TURNS = (None, 0, 3, 1, 5, 4, 6, 2)  # Pillow's transposition of EXIF orientations 1 to 8
-STUBS = Path(__file__).parent / "stubs"  # of the Android types that the app uses
-KOTLIN = "KOTLIN_COMPILER"  # folder of the npm package kotlin-compiler
+PHOTOS, MOST_PX, BATCH = 1000, 2000, 50
 needs_pillow_13 = pytest.mark.skipif(
     int(PIL.__version__.partition(".")[0]) < 13,
     reason="older Pillows take rows first where version 13 takes columns first: a step of 1",
@@ -61,15 +61,35 @@ def make_vectors() -> Iterator[str]:
         yield "\t".join(map(str, (*fields, hashlib.sha256(content).hexdigest())))
 
 
-def load_example() -> ModuleType:
-    """Return the Python module that apps get."""
-    path = REPORT_TEMPLATES / "code" / "preprocessing.py"
-    spec = importlib.util.spec_from_file_location("example_preprocessing", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+class Case(NamedTuple):
+    """Decoded pixels, as they lie in a file of RGBA, and the hash of what the model is given."""
+
+    pixels: Path
+    width: int
+    height: int
+    size: tuple[int, int]
+    rule: str
+    orientation: int
+    sha256: str
+
+
+def make_case(folder: Path, number: int, image: Image.Image, *expected: Any) -> Case:
+    """Return a case whose pixels are written to a folder."""
+    pixels = folder / f"{number}.rgba"
+    pixels.write_bytes(image.convert("RGBA").tobytes())
+    return Case(pixels, *image.size, *expected)
+
+
+def format_cases(cases: Sequence[Case]) -> str:
+    """Return what the programs below read."""
+    lines = ((c.pixels, c.width, c.height, *c.size, c.rule, c.orientation) for c in cases)
+    return "\n".join("\t".join(map(str, line)) for line in lines)
+
+
+def find_others(cases: Sequence[Case], hashes: str) -> list[Case]:
+    """Return the cases that a program gave other bytes for."""
+    pairs = zip(cases, hashes.split(), strict=True)
+    return [case for case, sha256 in pairs if case.sha256 != sha256]
 
 
 @needs_pillow_13
@@ -77,123 +97,136 @@ def test_the_vectors_are_what_training_makes() -> None:
     assert VECTORS.read_text("utf-8").splitlines() == list(make_vectors())
 
 
-@pytest.mark.parametrize("rule", RESIZE_RULES)
-@pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "P", "CMYK"])
-def test_the_python_of_apps_reads_files_as_training_does(
-    tmp_path: Path, rule: str, mode: str
-) -> None:
-    example, image = load_example(), draw(61, 40).convert(mode)
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    path = tmp_path / ("image.tiff" if mode == "CMYK" else "image.png")
-    image.save(path, exif=exif)
-    given = example.load_image(path, 32, 24, rule)
-    np.testing.assert_array_equal(given, load_image(path, 24, 32, rule))
+NODE_CHECK = """
+import {{ createHash }} from "node:crypto";
+import {{ readFileSync }} from "node:fs";
+import {{ preprocess }} from {module!r};
+for (const line of readFileSync(0, "utf8").trim().split("\\n")) {{
+  const [file, width, height, inputWidth, inputHeight, rule, orientation] = line.split("\\t");
+  const size = {{ width: +inputWidth, height: +inputHeight }};
+  const bytes = preprocess(readFileSync(file), +width, +height, size, rule, +orientation);
+  console.log(createHash("sha256").update(bytes).digest("hex"));
+}}
+"""
+CHROMIUM_CHECK = """
+async (cases) => {
+  const { preprocess } = await import("./preprocessing.mjs");
+  const { decodeImage, readPixels } = await import("./classifier.mjs");
+  const hashes = [];
+  for (const [jpeg, width, height, rule] of cases) {
+    const bytes = Uint8Array.from(atob(jpeg), (c) => c.charCodeAt(0));
+    const bitmap = await decodeImage(new Blob([bytes]));
+    const pixels = readPixels(bitmap, bitmap.width, bitmap.height);
+    const prepared = preprocess(pixels.data, pixels.width, pixels.height, { width, height }, rule);
+    const hash = new Uint8Array(await crypto.subtle.digest("SHA-256", prepared));
+    hashes.push(Array.from(hash, (byte) => byte.toString(16).padStart(2, "0")).join(""));
+  }
+  return hashes;
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def vectors(tmp_path_factory: pytest.TempPathFactory) -> list[Case]:
+    """Return the vectors as cases."""
+    folder, cases = tmp_path_factory.mktemp("vectors"), []
+    for number, line in enumerate(VECTORS.read_text("utf-8").splitlines()[1:]):
+        width, height, input_width, input_height, rule, orientation, sha256 = line.split("\t")
+        size = int(input_width), int(input_height)
+        image = draw(int(width), int(height))
+        cases.append(make_case(folder, number, image, size, rule, int(orientation), sha256))
+    return cases
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> list[Case]:
+    """Return the cases of 1,000 JPEGs of every size and kind, which lie beside their pixels."""
+    folder, rng, cases = tmp_path_factory.mktemp("photos"), np.random.default_rng(1), []
+    for number in range(PHOTOS):
+        width, height = np.exp(rng.uniform(0, np.log(MOST_PX), 2)).astype(int).tolist()
+        image = draw_soft(number, (max(3, width), max(3, height))).crop((0, 0, width, height))
+        if number % 10 == 0:
+            image = image.convert("L")
+        exif, orientation = Image.Exif(), int(rng.integers(1, 9))
+        exif[0x0112] = orientation
+        file = folder / f"{number}.jpg"
+        quality, subsampling = int(rng.integers(50, 96)), int(rng.integers(0, 3))
+        kinds = {} if image.mode == "L" else {"subsampling": subsampling}
+        image.save(file, exif=exif, quality=quality, progressive=number % 2 == 0, **kinds)
+        size, rule = INPUTS[number % 3], RESIZE_RULES[number // 3 % 3]
+        sha256 = hashlib.sha256(load_image(file, size[1], size[0], rule).tobytes()).hexdigest()
+        with Image.open(file) as decoded:
+            cases.append(make_case(folder, number, decoded, size, rule, orientation, sha256))
+    return cases
+
+
+def test_the_photos_are_of_every_kind(photos: list[Case]) -> None:
+    assert {case.orientation for case in photos} == set(range(1, 9))
+    assert {(case.size, case.rule) for case in photos} == set(
+        itertools.product(INPUTS, RESIZE_RULES)
+    )
+    ratios = [case.width / case.height for case in photos]
+    assert min(ratios) < 1 / 50 < 50 < max(ratios)
 
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="needs Node.js")
-def test_javascript_makes_the_same_bytes(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["vectors", pytest.param("photos", marks=pytest.mark.slow)])
+def test_javascript_makes_the_same_bytes(
+    kind: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    cases = request.getfixturevalue(kind)
     script = tmp_path / "check.mjs"
-    script.write_text(
-        f"""
-import {{ createHash }} from "node:crypto";
-import {{ readFileSync }} from "node:fs";
-import {{ preprocess }} from {str(TEMPLATES / "web" / "preprocessing.mjs")!r};
-for (const line of readFileSync({str(VECTORS)!r}, "utf8").trim().split("\\n").slice(1)) {{
-  const [width, height, inputWidth, inputHeight, rule, orientation, sha256] = line.split("\\t");
-  const pixels = new Uint8Array(4 * width * height);
-  for (let i = 0; i < pixels.length; i++) pixels[i] = (Math.imul(i, 2654435761) + 12345) >>> 16;
-  const size = {{ width: +inputWidth, height: +inputHeight }};
-  const bytes = preprocess(pixels, +width, +height, size, rule, +orientation);
-  if (createHash("sha256").update(bytes).digest("hex") !== sha256) console.log(line);
-}}
-console.log("done");
-"""
-    )
+    script.write_text(NODE_CHECK.format(module=str(TEMPLATES / "web" / "preprocessing.mjs")))
     done = subprocess.run(
-        [str(shutil.which("node")), script], capture_output=True, text=True, check=False
+        [str(shutil.which("node")), script],
+        input=format_cases(cases),
+        capture_output=True,
+        text=True,
+        check=False,
     )
-    assert (done.stdout, done.stderr) == ("done\n", "")
+    assert done.stderr == ""
+    assert find_others(cases, done.stdout) == []
 
 
-KOTLIN_CHECK = """
-package app
-fun main() {
-    val lines = generateSequence(::readLine).drop(1)
-    for (line in lines) {
-        val (width, height, inputWidth, inputHeight, rule) = line.split("\\t")
-        val (orientation, sha256) = line.split("\\t").drop(5)
-        val pixels = IntArray(width.toInt() * height.toInt()) { pixel ->
-            fun byte(i: Int) = (i * -1640531535 + 12345 ushr 16) and 255
-            (byte(4 * pixel) shl 16) or (byte(4 * pixel + 1) shl 8) or byte(4 * pixel + 2)
-        }
-        val resize = ResizeRule.valueOf(rule.uppercase())
-        val preprocessing = Preprocessing(inputWidth.toInt(), inputHeight.toInt(), resize)
-        repeat(2) { // the second time in buffers that are not new
-            val bytes =
-                preprocessing.run(pixels, width.toInt(), height.toInt(), orientation.toInt())
-            val hash = java.security.MessageDigest.getInstance("SHA-256").digest(bytes)
-            if (hash.joinToString("") { "%02x".format(it) } != sha256) println(line)
-        }
-    }
-    val model = ModelDescription(
-        "m", 1, 1, ResizeRule.CROP, listOf("a", "b", "c"), 1.0 / 256, 0, false, 0.9)
-    val scores = decodeScores(byteArrayOf(10, -128, 118), model)
-    println(scores.joinToString { "${it.name} ${it.probability}" } + " " + isUnsure(scores, model))
-}
-"""
+@pytest.mark.slow
+def test_chromium_decodes_and_makes_the_same_bytes(
+    photos: list[Case], web_files: dict[str, bytes]
+) -> None:
+    found: list[str] = []
+    with open_page(web_files) as page:
+        page.goto("/")
+        for start in range(0, PHOTOS, BATCH):
+            given = [
+                (to_base64(case.pixels.with_suffix(".jpg").read_bytes()), *case.size, case.rule)
+                for case in photos[start : start + BATCH]
+            ]
+            found += page.evaluate(CHROMIUM_CHECK, given)
+    assert find_others(photos, "\n".join(found)) == []
 
 
-KOTLIN_USAGE = """
-package app
-import android.content.ContentResolver
-import android.content.res.AssetManager
-import android.net.Uri
-fun usage(assets: AssetManager, contentResolver: ContentResolver, uri: Uri): Score? {
-%s
-return best
-}
-"""
+@pytest.mark.slow
+def test_the_python_of_apps_makes_the_same_bytes(photos: list[Case]) -> None:
+    load = runpy.run_path(str(REPORT_TEMPLATES / "code" / "preprocessing.py"))["load_image"]
+    images = (load(case.pixels.with_suffix(".jpg"), *case.size, case.rule) for case in photos)
+    hashes = [hashlib.sha256(image.tobytes()).hexdigest() for image in images]
+    assert find_others(photos, "\n".join(hashes)) == []
+
+
+@pytest.mark.slow
+def test_kotlin_makes_the_same_bytes_and_reads_the_output(
+    run_kotlin: Callable[[str], str], vectors: list[Case], photos: list[Case]
+) -> None:
+    cases = vectors + photos
+    scores, _, hashes = run_kotlin(format_cases(cases)).partition("\n")
+    assert scores == "b 0.5, c 0.4609375, a 0.0390625 true"
+    assert find_others(cases, hashes) == []
 
 
 def test_the_stub_of_resources_has_every_string() -> None:
     strings = (TEMPLATES / "android/app/src/main/res/values/strings.xml.jinja").read_text("utf-8")
-    stub = (STUBS / "resources.kt").read_text("utf-8")
+    stub = (Path(__file__).parent / "stubs" / "resources.kt").read_text("utf-8")
     names = set(re.findall(r'name="(\w+)"', strings)) - {"app_name"}
     assert names == set(re.findall(r"val (\w+)", stub))
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(KOTLIN not in os.environ, reason=f"needs {KOTLIN}, the npm package, and Java")
-def test_kotlin_compiles_and_makes_the_same_bytes(tmp_path: Path) -> None:
-    sources = TEMPLATES / "android" / "app" / "src"
-    for path in sources.glob("*/kotlin/__package__/*.kt.jinja"):
-        source = path.read_text("utf-8").replace("{{ package }}", "app")
-        (tmp_path / path.stem).write_text(source)
-    for path in STUBS.glob("*.kt"):
-        shutil.copy(path, tmp_path)
-    (tmp_path / "Check.kt").write_text(KOTLIN_CHECK)
-    usage = (REPORT_TEMPLATES / "code" / "usage.kt").read_text("utf-8")
-    (tmp_path / "Usage.kt").write_text(KOTLIN_USAGE % usage)
-    library = Path(os.environ[KOTLIN]) / "lib"
-    compiler = [
-        str(shutil.which("java")),
-        "-cp",
-        f"{library}/*",
-        "org.jetbrains.kotlin.cli.jvm.K2JVMCompiler",
-    ]
-    files = [str(path) for path in tmp_path.glob("*.kt")]
-    subprocess.run([*compiler, *files, "-d", str(tmp_path / "check.jar")], check=True)
-    classpath = f"{tmp_path / 'check.jar'}:{library / 'kotlin-stdlib.jar'}"
-    with VECTORS.open() as vectors:
-        done = subprocess.run(
-            [str(shutil.which("java")), "-cp", classpath, "app.CheckKt"],
-            stdin=vectors,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-    assert done.stdout == "b 0.5, c 0.4609375, a 0.0390625 true\n"
 
 
 if __name__ == "__main__":

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from chromium import CLASSIFY, READY, find_chromium, open_page, to_base64
+from chromium import CLASSIFY, READY, open_page, to_base64
 from mobilenet_tf.app import litertjs
-from mobilenet_tf.app.model import AppModel, load_model
-from mobilenet_tf.app.project import build_app
+from mobilenet_tf.app.model import AppModel
 from mobilenet_tf.app.selftest import draw, encode_png
 from mobilenet_tf.data.image import fit_image
 from mobilenet_tf.errors import MtfError
 from mobilenet_tf.report.templates import TEMPLATES
-from mobilenet_tf.zoo.shelf import find_tflite
 
 pytestmark = pytest.mark.slow
 IMAGES = 60
@@ -29,25 +26,14 @@ export { scores };
 
 
 @pytest.fixture(scope="module")
-def model() -> AppModel:
-    """Return a model of the zoo, with uint8 edges."""
-    return load_model(find_tflite(Path("cifar10_v1_028_r32_b8")))
-
-
-@pytest.fixture(scope="module")
-def page(model: AppModel) -> Iterator[Any]:
+def page(web_files: dict[str, bytes]) -> Iterator[Any]:
     """Yield the page of a served app, ready."""
-    pytest.importorskip("playwright.sync_api", reason="needs playwright")
-    if find_chromium() is None:
-        pytest.skip("needs chromium")
-    try:
-        files = build_app(model, "web")
-    except MtfError as error:
-        pytest.skip(f"needs LiteRT.js: {error}")
     usage = (TEMPLATES / "code" / "usage.mjs").read_text("utf-8")
-    files["usage.mjs"] = USAGE.replace("CODE", usage).encode()
-    files["photo.png"] = encode_png(draw(1, (90, 60)))
-    with open_page(files) as page:
+    more = {
+        "usage.mjs": USAGE.replace("CODE", usage).encode(),
+        "photo.png": encode_png(draw(1, (90, 60))),
+    }
+    with open_page(web_files | more) as page:
         page.goto("/")
         page.wait_for_selector(READY, timeout=120_000)
         yield page
