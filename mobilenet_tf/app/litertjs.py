@@ -7,13 +7,11 @@ import hashlib
 import io
 import os
 import tarfile
-import urllib.error
-import urllib.request
 from pathlib import Path
 
 from mobilenet_tf.errors import MtfError
 from mobilenet_tf.files import write_bytes
-from mobilenet_tf.system import terminal
+from mobilenet_tf.system.download import download
 
 version = "2.5.3"
 REGISTRY = "https://registry.npmjs.org"
@@ -65,31 +63,15 @@ def _archive(name: str, digest: str) -> bytes:
         return content
     registry = os.environ.get("npm_config_registry", REGISTRY)  # noqa: SIM112  # npm's own name
     url = f"{registry.rstrip('/')}/@litertjs/{name}/-/{file}"
-    try:
-        content = _download(url)
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "reason", error)
-        raise MtfError(
-            f"LiteRT.js cannot be downloaded from {url} ({reason}); on a machine with a network,"
-            f" `npm pack @litertjs/{name}@{version}` makes the file: put it at {kept}"
-        ) from error
+    content = download(
+        url,
+        f"on a machine with a network, `npm pack @litertjs/{name}@{version}` makes the file: put it"
+        f" at {kept}",
+    )
     if _digest(content) != digest:
         raise MtfError(f"{url} is not the file that was published as {version}; try again later")
     write_bytes(kept, content)
     return content
-
-
-def _download(url: str) -> bytes:
-    if not url.startswith(("https://", "http://")):
-        raise ValueError("not an http address")
-    with urllib.request.urlopen(url, timeout=20) as response:  # noqa: S310  # checked above
-        size = int(response.headers.get("Content-Length") or 0)
-        content = io.BytesIO()
-        with terminal.bar("downloading LiteRT.js", size or None) as advance:
-            while block := response.read(1 << 16):
-                content.write(block)
-                advance(len(block))
-    return content.getvalue()
 
 
 def _digest(content: bytes) -> str:

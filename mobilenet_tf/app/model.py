@@ -15,7 +15,6 @@ from mobilenet_tf.evaluation.labels import read_labels
 from mobilenet_tf.recipe import ResizeRule
 from mobilenet_tf.tflite import schema
 from mobilenet_tf.tflite.edges import convert_edges
-from mobilenet_tf.tflite.info import read_info
 from mobilenet_tf.tflite.interpreter import Classifier
 
 RULE_WORDS = {
@@ -39,15 +38,13 @@ class AppModel:
 
     name: str
     content: bytes
+    classifier: Classifier  # the content, opened
     classes: tuple[str, ...]
-    rule: ResizeRule
-    threshold: float | None
-    logits: bool
 
-    @cached_property
-    def classifier(self) -> Classifier:
-        """The file, opened."""
-        return Classifier.load(self.content)
+    @property
+    def rule(self) -> ResizeRule:
+        """How an image becomes the input."""
+        return self.classifier.info.resize
 
     @property
     def slug(self) -> str:
@@ -82,10 +79,10 @@ class AppModel:
                 "type": "uint8",
                 "scale": classifier.output_scale,
                 "zero_point": classifier.output_zero_point,
-                "kind": "logits" if self.logits else "probabilities",
+                "kind": classifier.info.output,
             },
             "resize": self.rule,
-            "threshold": self.threshold,
+            "threshold": classifier.info.threshold,
             "classes": list(self.classes),
             "examples": [],
         }
@@ -97,21 +94,23 @@ def load_model(path: Path, *, name: str | None = None, labels: Path | None = Non
     `labels` names the classes, one a line, where the file does not.
 
     Raises:
-        UsageError: there is no such file, it is not an integer classifier of RGB images, or its
+        UsageError: there is no such file, it is not an integer classifier of one RGB image, or its
             classes are not known.
         MtfError: the file is damaged.
     """
-    content, _ = schema.read_content(path)
-    info = read_info(content)
-    count = len(Classifier.load(content).classes)
-    classes = info.classes if labels is None else read_labels(labels, count)
+    content = convert_edges(schema.read_content(path)[0], "uint8", str(path))
+    classifier = Classifier.load(content)
+    batch, *size = classifier.input_signature
+    if batch not in (-1, 1) or -1 in size:
+        raise UsageError(
+            f"{path} takes images of shape {classifier.input_signature}; an app gives it one image"
+            " of one size: convert it with a batch of 1 and a fixed height and width"
+        )
+    info = classifier.info
+    classes = info.classes if labels is None else read_labels(labels, len(classifier.classes))
     if not classes:
-        raise UsageError(f"{path} does not name its {count} classes; give them with --labels FILE")
-    return AppModel(
-        name=name or info.name or path.stem,
-        content=convert_edges(content, "uint8", str(path)),
-        classes=classes,
-        rule=info.resize,
-        threshold=info.threshold,
-        logits=info.output == "logits",
-    )
+        raise UsageError(
+            f"{path} does not name its {len(classifier.classes)} classes; give them with --labels"
+            " FILE"
+        )
+    return AppModel(name or info.name or path.stem, content, classifier, classes)

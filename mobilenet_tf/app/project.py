@@ -72,9 +72,9 @@ def build_app(model: AppModel, platform: str, package: str = "com.example.classi
         )
     }
     files |= _render(platform, model, package)
-    vectors = (TEMPLATES / "shared" / "preprocessing.tsv").read_bytes()
     if folder := VECTORS.get(platform):
-        files[f"{folder}/preprocessing.tsv"] = vectors
+        vectors = TEMPLATES / "shared" / "preprocessing.tsv"
+        files[f"{folder}/preprocessing.tsv"] = vectors.read_bytes()
     if platform == "web":
         files |= _service_worker(files, model)
         files |= {f"vendor/{name}": content for name, content in litertjs.load().items()}

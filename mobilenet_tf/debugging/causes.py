@@ -17,6 +17,7 @@ import numpy as np
 from mobilenet_tf.data.pipeline import normalise
 from mobilenet_tf.debugging.alignment import Alignment, FloatGraph, QuantizedLayer
 from mobilenet_tf.evaluation.paired import OUTPUT_STEPS, compare_probabilities
+from mobilenet_tf.evaluation.predict import softmax
 from mobilenet_tf.keras import tf
 from mobilenet_tf.runs.results import Parity
 from mobilenet_tf.system.terminal import track
@@ -132,7 +133,7 @@ def _measure_alone(
         moved = plain
         if difference.any():
             shifted = _shift(layer, known[name], difference)
-            moved = _softmax(graph.replace(name, shifted, known))
+            moved = softmax(graph.replace(name, shifted, known))
         yield (
             name,
             (
@@ -198,12 +199,7 @@ def _use_constants(alignment: Alignment, constants: Mapping[int, Constants], cau
 
 
 def _predict(graph: FloatGraph, known: dict[str, Any]) -> np.ndarray:
-    return _softmax(graph.compute(graph.output, known))
-
-
-def _softmax(logits: Any) -> np.ndarray:
-    probabilities: np.ndarray = tf.nn.softmax(logits).numpy()
-    return probabilities
+    return softmax(graph.compute(graph.output, known).numpy())
 
 
 def _shift(layer: QuantizedLayer, value: Any, difference: np.ndarray) -> np.ndarray:

@@ -6,10 +6,8 @@ Names, addresses and MD5 sums are those of tf_keras.applications.
 from __future__ import annotations
 
 import hashlib
-import http.client
 import logging
 import os
-import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,12 +16,10 @@ from mobilenet_tf.files import atomic_path
 from mobilenet_tf.models.blocks import ModelTable
 from mobilenet_tf.models.catalog import MODELS
 from mobilenet_tf.models.keras_file import read_keras_file
-from mobilenet_tf.system import terminal
+from mobilenet_tf.system.download import download as download_url
 
 IMAGENET, IMAGENET_CLASSES = "imagenet", 1000
 SERVER = "https://storage.googleapis.com/tensorflow/keras-applications"
-TIMEOUT_S = 8  # without a byte
-KIB = 1024
 _V1_ALPHAS = {0.25: "2_5", 0.5: "5_0", 0.75: "7_5", 1.0: "1_0"}
 _V3_MD5 = {  # of the files with and without the top
     "large_224_0.75": ("765b44a33ad4005b3ac83185abf1d0eb", "40af19a13ebea4e2ee0c676887f69a2e"),
@@ -145,11 +141,7 @@ def download(file: PublishedFile) -> Path:
     """
     target = cache_folders()[0] / file.name
     log.info("downloading %s to %s", file.url, target.parent)
-    try:
-        content = _fetch(file)
-    except (OSError, http.client.HTTPException) as error:  # of the network: nothing is written yet
-        reason = getattr(error, "reason", error)
-        raise MtfError(f"cannot download {file.url} ({reason}); {how_to_provide(file)}") from error
+    content = download_url(file.url, how_to_provide(file))
     found = hashlib.md5(content, usedforsecurity=False).hexdigest()
     if file.md5 not in (None, found):
         raise _wrong(file, f"its MD5 is {found}, Keras says {file.md5}")
@@ -170,20 +162,6 @@ def check_cached(path: Path, files: list[PublishedFile]) -> None:
             f"{path} is not the file that Keras published: its MD5 is {found}, not {file.md5};"
             " remove it to download it again"
         )
-
-
-def _fetch(file: PublishedFile) -> bytes:
-    request = urllib.request.Request(file.url)  # noqa: S310  # SERVER's, https
-    content = bytearray()
-    with urllib.request.urlopen(request, timeout=TIMEOUT_S) as response:  # noqa: S310  # as above
-        length = response.length
-        with terminal.bar(file.name, length and length // KIB) as advance:
-            while block := response.read(64 * KIB):
-                content += block
-                advance(len(block) // KIB, "KiB")
-    if length and len(content) != length:
-        raise http.client.IncompleteRead(bytes(content), length - len(content))
-    return bytes(content)
 
 
 def _wrong(file: PublishedFile, what: str) -> MtfError:

@@ -31,11 +31,11 @@ def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setenv("HOME", str(tmp_path))
     asked: list[str] = []
 
-    def refuse(file: Any) -> bytes:
-        asked.append(file.name)
-        raise OSError("no network")
+    def refuse(url: str, _instead: str) -> bytes:
+        asked.append(url.rpartition("/")[2])
+        raise MtfError("no network")
 
-    monkeypatch.setattr(published, "_fetch", refuse)
+    monkeypatch.setattr(published, "download_url", refuse)
     return asked
 
 
