@@ -73,7 +73,7 @@ class Trapped:
             (folder / name).mkdir(parents=True)
         mark = f"open({str(folder / 'MARK')!r}, 'a').write(__file__ + '\\n')\n"
         packages = [f"{name}/__init__" for name in TRAPPED_PACKAGES]
-        for name in (*TRAPS, *packages, "mobilenet_tf/tflite/memory", "sitecustomize"):
+        for name in (*TRAPS, *packages, "mobilenet_tf/tflite/trial", "sitecustomize"):
             (folder / f"{name}.py").write_text(mark)
 
     def executed(self) -> str:

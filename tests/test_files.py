@@ -83,8 +83,8 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
 
 def test_what_killed_writes_left_is_removed_and_nothing_else(tmp_path: Path) -> None:
     (tmp_path / "train.partial").mkdir()
-    left = tmp_path / "train.partial" / ".checkpoint.safetensors.x1y2.tmp"
-    kept = [tmp_path / "a.tmp", tmp_path / ".lock", tmp_path / "train.partial" / "a.bin"]
+    left = tmp_path / "train.partial" / ".checkpoint.safetensors.x1y2.mtf-tmp"
+    kept = [tmp_path / ".a.tmp", tmp_path / ".lock", tmp_path / "train.partial" / "a.bin"]
     for path in (left, *kept):
         path.write_bytes(b"x")
     remove_leftovers(tmp_path)

@@ -16,6 +16,7 @@ from mobilenet_tf.recipe import ResizeRule
 from mobilenet_tf.tflite import schema
 from mobilenet_tf.tflite.edges import convert_edges
 from mobilenet_tf.tflite.interpreter import Classifier
+from mobilenet_tf.tflite.trial import prove
 
 RULE_WORDS = {
     "crop": "cropped to the largest centred square",
@@ -99,6 +100,7 @@ def load_model(path: Path, *, name: str | None = None, labels: Path | None = Non
         MtfError: the file is damaged.
     """
     content = convert_edges(schema.read_content(path)[0], "uint8", str(path))
+    prove(content, str(path))
     classifier = Classifier.load(content)
     batch, *size = classifier.input_signature
     if batch not in (-1, 1) or -1 in size:

@@ -18,7 +18,7 @@ from mobilenet_tf import __version__
 from mobilenet_tf.app import litertjs
 from mobilenet_tf.app.model import RULE_WORDS, AppModel
 from mobilenet_tf.errors import UsageError
-from mobilenet_tf.files import write_bytes, writing
+from mobilenet_tf.files import rename, write_bytes, writing
 from mobilenet_tf.report.templates import environment
 from mobilenet_tf.tflite.metadata import format_labels
 
@@ -124,7 +124,7 @@ def _write_new(files: Mapping[str, bytes], out: Path) -> None:
                 path = whole / name
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(content)
-            whole.rename(out)
+            rename(whole, out)
 
 
 def _read_manifest(out: Path) -> dict[str, str]:

@@ -50,8 +50,6 @@ def command(runs: tuple[Path, ...], markdown: bool, html: Path | None, as_json: 
     from mobilenet_tf.runs.folder import RunFolder
     from mobilenet_tf.zoo.shelf import model_names
 
-    if html is not None and (html.is_symlink() or (html.exists() and not html.is_file())):
-        raise UsageError(f"--html {html} is no regular file; give the name of a new file")
     rows: list[Any] = []
     for path in runs:
         try:

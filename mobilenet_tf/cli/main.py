@@ -13,6 +13,7 @@ from mobilenet_tf.cli.options import Group
 from mobilenet_tf.errors import MtfError, nearest
 from mobilenet_tf.system import terminal
 from mobilenet_tf.system.interrupt import exit_code_of, ignore_interrupts, remember_interrupts
+from mobilenet_tf.system.scratch import scratch_folder
 
 VERBS = (  # in the order of the work
     "run",
@@ -75,8 +76,9 @@ def main() -> None:
     """Run `mtf`; a user's mistake ends in one sentence and exit code 2, a failure in 1."""
     remember_interrupts()
     try:
-        exit_code = run_command(sys.argv[1:])
-        ignore_interrupts()  # in the try: Ctrl-C may have come while an exception was freed
+        with scratch_folder():
+            exit_code = run_command(sys.argv[1:])
+            ignore_interrupts()  # in the try: Ctrl-C may have come while an exception was freed
     except KeyboardInterrupt as again:  # while the first was being reported
         ignore_interrupts()  # already here: what dies with the exception may take seconds
         exit_code = exit_code_of(again)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -89,7 +90,7 @@ def open_source(name: str, data_dir: Path | None) -> Path:
     """
     if name.startswith(PREFIX):
         return export_images(name, data_dir)
-    return Path(name).expanduser().resolve()
+    return Path(os.path.expanduser(name)).resolve()
 
 
 def settle_source(recipe: Recipe, data_dir: Path | None) -> Recipe:

@@ -57,7 +57,7 @@ class DatasetStatus:
 def default_data_dir() -> Path:
     """Return the folder that holds datasets: `TFDS_DATA_DIR`, else tensorflow-datasets' own."""
     named = os.environ.get("TFDS_DATA_DIR")
-    return Path(named).expanduser() if named else Path.home() / "tensorflow_datasets"
+    return Path(os.path.expanduser(named or "~/tensorflow_datasets"))  # never raises
 
 
 def find_dataset(name: str, data_dir: Path | None = None) -> DatasetStatus:

@@ -51,7 +51,7 @@ from mobilenet_tf.runs.results import (
 from mobilenet_tf.system import terminal
 from mobilenet_tf.system.hardware import usable_cores
 from mobilenet_tf.tflite.interpreter import Classifier
-from mobilenet_tf.tflite.memory import measure_peak_memory
+from mobilenet_tf.tflite.trial import measure_peak_memory
 
 log = logging.getLogger(__name__)
 

@@ -75,7 +75,8 @@ def find_teacher(run: RunFolder, recipe: Recipe) -> Origin | None:
     try:
         if teacher.is_finished("train"):
             result = teacher.load_stage("train", verify=False)
-            sha256 = result.files[weights_name(teacher.load_recipe(), "float32")].sha256
+            weights = result.files.get(weights_name(teacher.load_recipe(), "float32"))
+            sha256 = weights.sha256 if weights else None
         check_teacher(teacher, run, recipe)
         return Origin(teacher.path, sha256)
     except MtfError as error:

@@ -9,7 +9,6 @@ previous/         finished stages that were made again
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 from collections.abc import Iterator
 from datetime import datetime, timezone
@@ -21,7 +20,9 @@ from mobilenet_tf.files import (
     hash_file,
     locked,
     read_json,
+    refuse_links,
     remove_leftovers,
+    rename,
     write_bytes,
     write_json,
     writing,
@@ -145,9 +146,11 @@ class RunFolder:
         A folder that was made here is removed again if the block fails before any work is in it.
 
         Raises:
-            MtfError: it cannot be claimed or written, or another mtf is at work in it.
+            MtfError: it cannot be claimed or written, links lead out of it, or another mtf is at
+                work in it.
         """
         self._is_unclaimed(recipe)  # refuse before anything is written
+        refuse_links(path for place in ("*", "*.partial/*") for path in self.path.glob(place))
         made = [path for path in (self.path, *self.path.parents) if not path.exists()]
         busy = f"another mtf is at work in {self.path}; wait for it, or use another --out"
         with locked(self.path / ".lock", busy):
@@ -189,7 +192,7 @@ class RunFolder:
 
     def has_checkpoint(self, name: str) -> bool:
         """Tell whether a stage at work has finished an epoch."""
-        return (self.partial(name) / CHECKPOINT_FILE).exists()
+        return (self.partial(name) / CHECKPOINT_FILE).is_file()
 
     def begin(self, name: str, settings: StageSettings) -> Path:
         """Make the folder of a stage at work and note its settings there."""
@@ -233,7 +236,7 @@ class RunFolder:
         """Turn a stage at work, its result written, into the finished one."""
         self.set_aside(self.stage(name))
         with writing(self.stage(name)):
-            self.partial(name).rename(self.stage(name))
+            rename(self.partial(name), self.stage(name))
         for file in WORKING_FILES:  # last: until the rename, a killed run continues from them
             with contextlib.suppress(OSError):  # left behind, it is only space
                 (self.stage(name) / file).unlink()
@@ -246,5 +249,5 @@ class RunFolder:
         target = self.path / "previous" / f"{folder.name}-{stamp}"
         with writing(target):
             target.parent.mkdir(exist_ok=True)
-            os.replace(folder, target)
+            rename(folder, target)
         return target

@@ -31,6 +31,8 @@ def load_history(folder: Path) -> tuple[Epoch, ...]:
         MtfError: it is missing, or a row is damaged.
     """
     path = folder / HISTORY_FILE
+    if not path.is_file():
+        raise damaged(path, "the file is missing")
     try:
         with path.open(newline="", encoding="utf-8") as file:
             rows = [{k: v or None for k, v in row.items()} for row in csv.DictReader(file)]

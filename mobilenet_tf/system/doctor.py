@@ -173,7 +173,7 @@ def check_variables() -> Iterator[Check]:
         yield Check(name, "warning", "0: training on an x86 CPU takes much longer", f"unset {name}")
     name = "TFDS_DATA_DIR"
     if name in os.environ:
-        folder = Path(os.environ[name]).expanduser()
+        folder = Path(os.path.expanduser(os.environ[name]))
         if os.environ[name].strip() and folder.is_dir():
             yield Check(name, "ok", str(folder))
         else:
@@ -250,7 +250,7 @@ def _ask_server() -> Callable[[], bool]:
 
 
 def _check_folder(what: str, path: Path) -> Check:
-    name, path = f"{what} in {path}", path.expanduser().absolute()
+    name, path = f"{what} in {path}", Path(os.path.expanduser(path)).absolute()
     folder = next((each for each in (path, *path.parents) if each.exists()), path)
     if not folder.is_dir() or not os.access(folder, os.W_OK):
         return Check(name, "problem", f"{folder} cannot be written to", "choose another folder")

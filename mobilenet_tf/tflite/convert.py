@@ -159,8 +159,18 @@ def _save_for_export(
 
     module = tf.Module()
     module.weights = model.variables  # what the function reads; the layers stay out
+    failure: Exception | None = None
     with quiet_stderr():
-        tf.saved_model.save(module, folder, signatures=serve.get_concrete_function())
+        try:
+            tf.saved_model.save(module, folder, signatures=serve.get_concrete_function())
+        except (OSError, tf.errors.OpError) as error:  # TensorFlow's own kinds for a full disk
+            failure = error
+    if failure is not None:
+        reason = str(failure).splitlines()[0][-200:]
+        raise MtfError(
+            f"cannot write the converter's temporary files to {folder} ({reason}); free some space"
+            " there, or set TMPDIR to another folder"
+        ) from failure
 
 
 def _configure(folder: str, quantization: str, images: np.ndarray | None) -> Any:

@@ -15,8 +15,10 @@ from mobilenet_tf.tflite import schema
 from mobilenet_tf.tflite.constants import expose_tensors
 from mobilenet_tf.tflite.info import ModelInfo, get_info
 from mobilenet_tf.tflite.schema import Source
+from mobilenet_tf.tflite.trial import prove
 
 BATCH_SIZE = 100
+_BATCH_PIXELS = BATCH_SIZE * 224 * 224  # the most at a time: activations take memory
 
 
 class Classifier:
@@ -65,13 +67,16 @@ class Classifier:
         cls,
         source: Source,
         *,
+        name: str = "",
         threads: int = 1,
         reference_kernels: bool = False,
         keep_tensors: bool = False,
     ) -> Classifier:
         """Return the classifier in a file, given by its path or its bytes.
 
-        `reference_kernels` replaces XNNPACK's kernels; `read_tensors` needs `keep_tensors`.
+        A file given by its path is run in a process of its own first; bytes are trusted, and
+        `name` is what messages call them. `reference_kernels` replaces XNNPACK's kernels;
+        `read_tensors` needs `keep_tensors`.
 
         Raises:
             UsageError: there is no such file, or `threads` is below 1.
@@ -79,8 +84,11 @@ class Classifier:
         """
         if threads < 1:
             raise UsageError(f"threads is {threads}; give 1 or more")
-        content, name = schema.read_content(source)
+        content, found = schema.read_content(source)
+        name = name or found
         info = get_info(schema.parse(content, name), content, name)
+        if not isinstance(source, bytes):
+            prove(content, name, reference_kernels=reference_kernels)
         resolver = OpResolverType.BUILTIN_REF if reference_kernels else OpResolverType.AUTO
         interpreter = _open(content, name, threads, resolver)
         classifier = cls(interpreter, info, name)
@@ -146,7 +154,10 @@ class Classifier:
             self._interpreter.set_tensor(
                 self._image_at, self.map_bytes(np.concatenate([part, filling]))
             )
-            self._interpreter.invoke()
+            try:
+                self._interpreter.invoke()
+            except (RuntimeError, ValueError) as error:
+                raise _refuse(self._name, error) from error
             for number, values in zip(numbers, parts, strict=True):
                 values.append(self._interpreter.get_tensor(number)[: len(part)])
         return [np.concatenate(values) for values in parts]
@@ -169,7 +180,8 @@ class Classifier:
                 " a classifier has one of each"
             )
         image, scores = inputs[0], outputs[0]
-        if len(image["shape"]) != 4 or image["shape"][3] != 3 or len(scores["shape"]) != 2:
+        shape = image["shape"]
+        if len(shape) != 4 or shape[3] != 3 or min(shape) < 1 or len(scores["shape"]) != 2:
             raise MtfError(
                 f"{self._name} maps {tuple(map(int, image['shape']))} to"
                 f" {tuple(map(int, scores['shape']))}; a classifier maps"
@@ -197,6 +209,8 @@ class Classifier:
         """Make the graph take `batch` images at a time; return what it takes in fact."""
         if batch < 1:
             raise UsageError(f"batch_size is {batch}; give 1 or more")
+        height_px, width_px, _ = self.input_shape
+        batch = max(1, min(batch, _BATCH_PIXELS // (height_px * width_px)))
         if batch == self._batch or self._fixed_batch:
             return self._batch
         with quiet_stderr():
@@ -228,10 +242,14 @@ def _open(content: bytes, name: str, threads: int, resolver: OpResolverType) -> 
             )
             interpreter.allocate_tensors()
             return interpreter
-        except (ValueError, RuntimeError) as error:
+        except (ValueError, RuntimeError, MemoryError) as error:
             failure = error
-    reason = " ".join(str(failure).split())[:500]
-    raise MtfError(f"LiteRT cannot run {name}: {reason}; `mtf audit` lists its ops") from failure
+    raise _refuse(name, failure) from failure
+
+
+def _refuse(name: str, error: Exception) -> MtfError:
+    reason = " ".join(str(error).split())[:500]
+    return MtfError(f"LiteRT cannot run {name}: {reason}; `mtf audit` lists its ops")
 
 
 def load_interpreter(source: str | Path, threads: int) -> Any:

@@ -12,7 +12,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 FILE_IDENTIFIER = b"TFL3"
-_LARGEST_FILE_BYTES = 2**31  # flatbuffer offsets are 32 bits, of which one is the sign
+LARGEST_FILE_BYTES = 2**29  # twice AlexNet in float32; the format ends at 2 GiB
+# Offsets may share targets, so that a small file can describe a huge one.
+_MOST_TABLES = 100_000
+_MOST_BYTES_PER_BYTE = 8  # of regions for each byte of the file; ours have 1.4
 
 
 class LayoutError(ValueError):
@@ -38,7 +41,8 @@ _OWN_NAMES = {("Buffer", 0): "Buffer.data", ("Model", 3): "Model.description"}
 
 # What a field holds by its position in schema.fbs, and in its notation: a "Table", a vector of
 # "[Table]", a "string"; a number is a vector of scalars of so many bytes. Scalars stored inline
-# need no entry.
+# need no entry; what is refused is not read, and therefore not checked.
+_REFUSED = "refused"
 _TABLES: dict[str, dict[int, str | int]] = {
     "Model": {
         1: "[OperatorCode]",
@@ -48,34 +52,46 @@ _TABLES: dict[str, dict[int, str | int]] = {
         5: 4,
         6: "[Metadata]",
         7: "[SignatureDef]",
+        8: _REFUSED,  # constants in other files
+        9: _REFUSED,
     },
     "OperatorCode": {1: "string"},
     "SubGraph": {0: "[Tensor]", 1: 4, 2: 4, 3: "[Operator]", 4: "string"},
-    "Tensor": {0: 4, 3: "string", 4: "QuantizationParameters", 7: 4},
-    "QuantizationParameters": {0: 4, 1: 4, 2: 4, 3: 8},
-    "Operator": {1: 4, 2: 4, 4: "Options", 5: 1, 7: 1, 8: 4, 12: "Options"},
+    "Tensor": {0: 4, 3: "string", 4: "QuantizationParameters", 6: _REFUSED, 7: 4, 9: _REFUSED},
+    "QuantizationParameters": {0: 4, 1: 4, 2: 4, 3: 8, 5: _REFUSED},
+    "Operator": {1: 4, 2: 4, 4: "Options", 5: 1, 7: 1, 8: 4, 12: _REFUSED},  # 12: StableHLO
     "Options": {},
+    "FullyConnectedOptions": {5: 4},
     "ReshapeOptions": {0: 4},
     "SqueezeOptions": {0: 4},
-    "Buffer": {0: 1},
+    "BucketizeOptions": {0: 4},
+    "VarHandleOptions": {0: "string", 1: "string"},
+    "Buffer": {0: 1, 1: _REFUSED, 2: _REFUSED},  # a constant behind the flatbuffer
     "Metadata": {0: "string"},
     "SignatureDef": {0: "[TensorMap]", 1: "[TensorMap]", 2: "string"},
     "TensorMap": {0: "string"},
 }
 # BuiltinOptions union tags of the options that own a vector; all others are scalars only.
-_OPTIONS_WITH_VECTORS = {17: "ReshapeOptions", 30: "SqueezeOptions"}
+_OPTIONS_WITH_VECTORS = {
+    8: "FullyConnectedOptions",
+    17: "ReshapeOptions",
+    30: "SqueezeOptions",
+    111: "VarHandleOptions",
+    115: "BucketizeOptions",
+}
 
 
 def walk(content: bytes) -> Iterator[Region]:
     """Yield every region of the flatbuffer; one shared by several owners comes once for each.
 
     Raises:
-        LayoutError: the identifier is missing, or an offset or a length leaves the file.
+        LayoutError: the identifier is missing, an offset or a length leaves the file, or there is
+            more in it than its size allows.
     """
     if len(content) < 8 or content[4:8] != FILE_IDENTIFIER:
         raise LayoutError("the identifier TFL3 is missing")
-    if len(content) >= _LARGEST_FILE_BYTES:
-        raise LayoutError("it is larger than 2 GiB")
+    if len(content) > LARGEST_FILE_BYTES:
+        raise LayoutError(f"it is larger than {LARGEST_FILE_BYTES:,} bytes")
     yield Region(0, 8, "Header", 0)
     walker = _Walker(content)
     yield from walker.table(walker.offset(0), "Model", 0)
@@ -86,6 +102,8 @@ class _Walker:
 
     def __init__(self, content: bytes) -> None:
         self.content = content
+        self.tables_left = _MOST_TABLES
+        self.bytes_left = _MOST_BYTES_PER_BYTE * len(content)
 
     def number(self, format_: str, position: int) -> int:
         try:
@@ -102,9 +120,15 @@ class _Walker:
     def region(self, start: int, end: int, owner: str, index: int) -> Region:
         if start < 0 or end > len(self.content) or start >= end:
             raise LayoutError(f"{owner} {index} ends at byte {end} of {len(self.content)}")
+        self.bytes_left -= end - start
+        if self.bytes_left < 0:
+            raise LayoutError("its tables share more than a model has")
         return Region(start, end, owner, index)
 
     def table(self, start: int, name: str, index: int) -> Iterator[Region]:
+        self.tables_left -= 1
+        if self.tables_left < 0:
+            raise LayoutError(f"it has more than {_MOST_TABLES:,} tables")
         vtable = start - self.number("<i", start)
         if vtable < 0:
             raise LayoutError(f"{name} {index} has its field list outside the file")
@@ -125,6 +149,8 @@ class _Walker:
             at = position(number)
             if at is None:
                 continue
+            if kind == _REFUSED:
+                raise LayoutError(f"{name} {index} has field {number}, which is not supported")
             if number == 4 and kind == "Options" and options:
                 kind = options  # noqa: PLW2901  # the union's tag narrows it
             owner = _OWN_NAMES.get((name, number), name)

@@ -166,7 +166,7 @@ def get_metadata(model: Any, name: str = "the model") -> Metadata | None:
             continue
         try:
             return msgspec.json.decode(model.buffers[entry.buffer].data.tobytes(), type=Metadata)
-        except (msgspec.MsgspecError, ValueError, AttributeError) as error:
+        except (msgspec.MsgspecError, ValueError, AttributeError, RecursionError) as error:
             raise MtfError(
                 f"the {ENTRY} metadata in {name} is damaged ({error}); export the file again"
             ) from error

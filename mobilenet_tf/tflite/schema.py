@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -11,8 +10,16 @@ import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated
 
-from mobilenet_tf.errors import MtfError, UsageError
-from mobilenet_tf.tflite.layout import FILE_IDENTIFIER, LayoutError, Region, walk
+from mobilenet_tf.errors import MtfError
+from mobilenet_tf.files import read_regular
+from mobilenet_tf.tflite.layout import (
+    FILE_IDENTIFIER,
+    LARGEST_FILE_BYTES,
+    LayoutError,
+    Region,
+    walk,
+)
+from mobilenet_tf.tflite.soundness import check_model
 
 Source: TypeAlias = "str | Path | bytes"
 
@@ -32,19 +39,14 @@ def read_content(source: Source) -> tuple[bytes, str]:
     """Return the bytes of a file, or `source` itself when it is bytes, and a name for messages.
 
     Raises:
-        UsageError: there is no such file, or it is a folder.
-        MtfError: the file cannot be read.
+        UsageError: there is no such file, or it is a folder or a device.
+        MtfError: the file cannot be read, or is larger than any model.
     """
     if isinstance(source, bytes):
         return source, "the model"
     path = Path(source)
-    if not path.is_file():
-        what = "is a folder" if path.is_dir() else "does not exist"
-        raise UsageError(f"{path} {what}; give the path of a .tflite file")
-    try:
-        return path.read_bytes(), str(path)
-    except OSError as error:
-        raise MtfError(f"cannot read {path}: {error.strerror or error}") from error
+    content = read_regular(path, "the path of a .tflite file", LARGEST_FILE_BYTES)
+    return content, str(path)
 
 
 def find_regions(content: bytes, name: str) -> list[Region]:
@@ -70,32 +72,10 @@ def parse(content: bytes, name: str = "the model") -> Any:
     find_regions(content, name)
     try:
         model = tables.ModelT.InitFromPackedBuf(content)
-        _check_references(model)
+        check_model(model)
     except (struct.error, IndexError, TypeError, ValueError) as error:
         raise MtfError(f"{name} is a damaged .tflite file ({error}); export it again") from error
     return model
-
-
-def _check_references(model: Any) -> None:
-    """Raise ValueError where a graph refers to a buffer, tensor or op code that is not there."""
-    if not model.subgraphs or not model.operatorCodes or not model.buffers:
-        raise ValueError("it has no graph")
-
-    def check(what: str, numbers: Iterable[int] | None, count: int, lowest: int = 0) -> None:
-        for number in numbers if numbers is not None else ():
-            if not lowest <= number < count:
-                raise ValueError(f"it refers to {what} {number} of {count}")
-
-    for graph in model.subgraphs:
-        tensors = len(graph.tensors or ())
-        check("buffer", [tensor.buffer for tensor in graph.tensors or ()], len(model.buffers))
-        check("tensor", graph.inputs, tensors)
-        check("tensor", graph.outputs, tensors)
-        for op in graph.operators or ():
-            check("op code", [op.opcodeIndex], len(model.operatorCodes))
-            check("tensor", op.inputs, tensors, lowest=-1)  # -1: an optional input left out
-            check("tensor", op.outputs, tensors)
-    check("buffer", [entry.buffer for entry in model.metadata or ()], len(model.buffers))
 
 
 def decode(text: str | bytes | None) -> str:

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mobilenet_tf.errors import MtfError
-from mobilenet_tf.files import locked, writing
+from mobilenet_tf.files import locked, rename, writing
 
 WAIT_S = 60.0  # a writer holds the lock for as long as it copies a few files
 
@@ -58,8 +58,8 @@ def replaced_folder(target: Path) -> Iterator[Path]:
             fresh.mkdir(parents=True)
             yield fresh
             if target.exists():
-                target.rename(old)
-            fresh.rename(target)
+                rename(target, old)
+            rename(fresh, target)
         finally:
             _repair(target.parent)
 
@@ -69,6 +69,6 @@ def _repair(zoo: Path) -> None:
     for old in zoo.glob(".*.old"):
         model = old.with_name(old.name[1:].removesuffix(".old"))
         if not model.exists():
-            old.rename(model)
+            rename(old, model)
     for left in (*zoo.glob(".*.old"), *zoo.glob(".*.tmp")):
         shutil.rmtree(left, ignore_errors=True)

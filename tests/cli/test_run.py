@@ -265,4 +265,4 @@ def test_interrupted_then_killed_then_resumed_ends_with_equal_bytes(tmp_path: Pa
         tmp_path / "whole" / weights
     ).read_bytes()
     left = {p.name for p in (tmp_path / "broken" / "train").rglob("*") if p.is_file()}
-    assert not [name for name in left if name.endswith(".tmp") or name in (CHECKPOINT_FILE,)]
+    assert not [name for name in left if name.endswith(".mtf-tmp") or name in (CHECKPOINT_FILE,)]

@@ -82,7 +82,7 @@ def test_a_full_disk_ends_in_a_sentence_and_the_next_try_goes_on(
     assert "free some space" in said
     run = RunFolder(tmp_path / "run")
     assert not run.is_finished("train")
-    assert not list(run.path.rglob("*.tmp"))
+    assert not list(run.path.rglob(".*.mtf-tmp"))
 
     assert train(*TINY, "--out", run.path, "--json") == 0
     result = json.loads(capsys.readouterr().out)

@@ -13,7 +13,7 @@ import pytest
 from mobilenet_tf.errors import MtfError, UsageError
 from mobilenet_tf.pipeline.plan import make_plan
 from mobilenet_tf.pipeline.runner import go_on_command, resume_command
-from mobilenet_tf.runs import results
+from mobilenet_tf.runs import folder, results
 from mobilenet_tf.runs.folder import (
     CHECKPOINT_FILE,
     PRECISION_FILE,
@@ -120,13 +120,11 @@ def test_a_stage_that_cannot_be_continued_starts_afresh(bench: Any) -> None:
 def test_killed_while_it_is_put_in_place(
     moment: str, bench: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rename = Path.rename
-
     def kill(*_: object) -> None:
         raise KeyboardInterrupt
 
     def rename_and_kill(path: Path, target: Path) -> None:
-        rename(path, target)
+        path.rename(target)
         kill()
 
     with monkeypatch.context() as patch:
@@ -135,7 +133,7 @@ def test_killed_while_it_is_put_in_place(
         elif moment == "after the result":
             patch.setattr(RunFolder, "commit", kill)
         else:
-            patch.setattr(Path, "rename", rename_and_kill)
+            patch.setattr(folder, "rename", rename_and_kill)
         with pytest.raises(KeyboardInterrupt):
             bench.one("train")
     bench.one("train", resume=True)

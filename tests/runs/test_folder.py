@@ -136,7 +136,7 @@ def test_a_process_that_is_kept_out_changes_nothing(run: RunFolder) -> None:
 
 
 def test_the_lock_removes_what_killed_writes_left(run: RunFolder) -> None:
-    left = run.begin("train", BEGUN) / ".checkpoint.safetensors.abc.tmp"
+    left = run.begin("train", BEGUN) / ".checkpoint.safetensors.abc.mtf-tmp"
     left.write_bytes(b"half")
     with run.lock(Recipe()):
         assert not left.exists()

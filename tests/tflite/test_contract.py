@@ -93,7 +93,10 @@ def set_kernel_zero_point(model: Any) -> None:
 
 
 def set_bias_type(model: Any) -> None:
-    find_tensor(model, 0, 2).type = schema.tables.TensorType.INT64
+    bias = find_tensor(model, 0, 2)
+    bias.type = schema.tables.TensorType.INT64
+    buffer = model.buffers[bias.buffer]
+    buffer.data = np.frombuffer(buffer.data.view("<i4").astype("<i8").tobytes(), np.uint8)
 
 
 def set_float_activation(model: Any) -> None:

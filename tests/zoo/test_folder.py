@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from mobilenet_tf.errors import MtfError
+from mobilenet_tf.zoo import folder
 from mobilenet_tf.zoo.folder import lock_zoo, replaced_folder, restore_models
 from mobilenet_tf.zoo.shelf import CARD_FILE
 
@@ -19,16 +20,16 @@ def names(zoo: Path) -> list[str]:
 def test_a_model_stays_where_its_successor_cannot_be_put_in_place(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    target, rename = tmp_path / "model", Path.rename
+    target = tmp_path / "model"
     target.mkdir()
     (target / CARD_FILE).write_text("old")
 
     def fail(path: Path, to: Path) -> Path:
         if path.name.endswith(".tmp"):
             raise OSError(errno.ENOSPC, "No space left on device")
-        return rename(path, to)
+        return path.rename(to)
 
-    monkeypatch.setattr(Path, "rename", fail)
+    monkeypatch.setattr(folder, "rename", fail)
     with pytest.raises(MtfError, match="No space left"), replaced_folder(target):
         pass
     assert [path.name for path in tmp_path.rglob("*")] == ["model", CARD_FILE]
@@ -55,9 +56,9 @@ def test_a_second_writer_is_refused(tmp_path: Path) -> None:
 
 def test_what_a_killed_writer_left_is_repaired(tmp_path: Path) -> None:
     zoo = tmp_path / "zoo"
-    for folder, content in ((".a.old", "a"), (".b.old", "old"), ("b", "b"), (".c.tmp", "half")):
-        (zoo / folder).mkdir(parents=True)
-        (zoo / folder / CARD_FILE).write_text(content)
+    for name, content in ((".a.old", "a"), (".b.old", "old"), ("b", "b"), (".c.tmp", "half")):
+        (zoo / name).mkdir(parents=True)
+        (zoo / name / CARD_FILE).write_text(content)
     restore_models(zoo)
     assert names(zoo) == ["a", "b"]
     assert [(zoo / name / CARD_FILE).read_text() for name in "ab"] == ["a", "b"]

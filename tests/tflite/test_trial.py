@@ -8,7 +8,7 @@ import pytest
 from mobilenet_tf.errors import MtfError, UsageError
 from mobilenet_tf.keras import keras
 from mobilenet_tf.tflite.convert import convert
-from mobilenet_tf.tflite.memory import measure_peak_memory
+from mobilenet_tf.tflite.trial import measure_peak_memory
 
 pytestmark = pytest.mark.slow  # converts with TensorFlow
 
@@ -32,10 +32,10 @@ def test_a_larger_model_takes_as_much_more(export: Callable[..., bytes], tmp_pat
     assert len(content) < large_bytes - small_bytes < 3 * len(content)
 
 
-def test_what_cannot_be_measured_says_why(tmp_path: Path) -> None:
+def test_what_cannot_run_says_why(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"none\.tflite does not exist"):
         measure_peak_memory(tmp_path / "none.tflite")
     broken = tmp_path / "broken.tflite"
     broken.write_bytes(b"no model")
-    with pytest.raises(MtfError, match=r"cannot measure the memory of .*broken\.tflite: .+"):
+    with pytest.raises(MtfError, match=r"LiteRT cannot run .*broken\.tflite: .+"):
         measure_peak_memory(broken)
