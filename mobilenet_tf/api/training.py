@@ -138,8 +138,8 @@ def quantize(
     model: Any,
     data: Dataset,
     *,
-    epochs: int = 3,
-    learning_rate: float = 0.015,
+    epochs: int = 2,
+    learning_rate: float = 0.001,
     batch_size: int = 128,
     seed: int = 1,
     out: Path | str | None = None,
@@ -147,7 +147,8 @@ def quantize(
 ) -> Any:
     """Return a model fine-tuned with fake quantization, ready for `export` as "int8_qat".
 
-    The float model keeps its weights. With 0 epochs ranges are calibrated and nothing is trained.
+    It learns from the float model, which keeps its weights. Ranges are calibrated and nothing is
+    trained with 0 epochs, or where training gains nothing.
     Arguments and errors are those of `train`; `settings` are those of `[qat]` in a recipe.
 
     Examples:
@@ -159,20 +160,21 @@ def quantize(
     from mobilenet_tf.keras import keras
     from mobilenet_tf.quantization.bias import round_biases
     from mobilenet_tf.quantization.qat import deploy
-    from mobilenet_tf.training.fine_tuning import make_phase, prepare_twin
-    from mobilenet_tf.training.loop import FitPlan, fit
+    from mobilenet_tf.training.fine_tuning import fine_tune, prepare_twin
+    from mobilenet_tf.training.loop import FitPlan
 
     _prepare(model, data, "quantize", seed)
     given = {"epochs": epochs, "learning_rate": learning_rate, "batch_size": batch_size}
     qat = replace(settings or QatSettings(), **given)
     source = keras.models.clone_model(model)  # takes over the trained weights in `deploy`
     source.set_weights(model.get_weights())
-    twin, _ = prepare_twin(source, data.train, qat, seed)
     if epochs:
         augmentation = AugmentationSettings(flip=data.flip_safe)
         with _work_folder(out) as folder:
-            plan = FitPlan("qat", qat, augmentation, seed, folder, phase=make_phase(twin, qat))
-            fit(twin, data.train, data.validation, plan)
+            plan = FitPlan("qat", qat, augmentation, seed, folder)
+            twin = fine_tune(source, data.train, data.validation, plan, seed).twin
+    else:
+        twin, _ = prepare_twin(source, data.train, qat, seed)
     deployed = deploy(twin, source)
     round_biases(deployed)  # as the file's
     return deployed

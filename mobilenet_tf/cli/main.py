@@ -19,6 +19,7 @@ VERBS = (  # in the order of the work
     "run",
     "sweep",
     "train",
+    "teach",
     "qat",
     "export-tflite",
     "convert",

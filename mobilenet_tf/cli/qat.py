@@ -11,7 +11,7 @@ from mobilenet_tf.cli import options
 from mobilenet_tf.cli.settings import setting_options
 from mobilenet_tf.errors import UsageError
 
-DISTILL_SHARE = 0.5  # of --distill, where the run's own qat.distill_share is 0
+DISTILL_SHARE = 1.0  # of --distill, where the run's own qat.distill_share is 0
 
 
 @click.command(cls=options.Verb, short_help="Fine-tune the network of RUN with fake quantization.")
@@ -29,8 +29,8 @@ DISTILL_SHARE = 0.5  # of --distill, where the run's own qat.distill_share is 0
 @click.option(
     "--distill/--no-distill",
     default=None,
-    help="Also learn from the float network's probabilities, or from the labels alone."
-    f"  [default: as the run does, else not; --distill alone is a share of {DISTILL_SHARE}]",
+    help="Learn from the float network's probabilities, or from the labels alone."
+    "  [default: as the run does]",
 )
 @setting_options("qat", "distill_temperature", fallback="the run's own")
 @options.work_options("data_dir", "resume", "allow_changes", "overwrite", "as_json", "quiet")
@@ -45,7 +45,7 @@ def command(
     Example:
       mtf qat artifacts/cifar10_v1_050_r32
       mtf qat artifacts/digits --epochs 3 --learning-rate 0.001
-      mtf qat artifacts/digits --distill --temperature 4
+      mtf qat artifacts/digits --no-distill
     """
     from mobilenet_tf.runs.folder import RunFolder
 

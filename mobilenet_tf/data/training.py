@@ -10,10 +10,10 @@ import numpy as np
 from mobilenet_tf.data.index import TRAIN, VALIDATION
 from mobilenet_tf.data.partition import format_split
 from mobilenet_tf.data.photographs import open_photographs
-from mobilenet_tf.data.pipeline import resize_bytes
+from mobilenet_tf.data.pipeline import make_training_batches, resize_bytes
 from mobilenet_tf.data.sources import load_training_split
 from mobilenet_tf.data.splits import Split, fingerprint, hold_out_validation
-from mobilenet_tf.recipe import Recipe
+from mobilenet_tf.recipe import AugmentationSettings, Recipe
 from mobilenet_tf.system import terminal
 
 
@@ -50,3 +50,25 @@ def choose_calibration(train: Split, count: int, resolution_px: int, seed: int) 
     """Return `count` training images (N, R, R, 3) uint8, drawn by the seed."""
     chosen = np.random.default_rng(seed).permutation(len(train.labels))[:count]
     return resize_bytes(train.images[np.sort(chosen)], resolution_px)
+
+
+def draw_augmented(
+    train: Split,
+    settings: AugmentationSettings,
+    *,
+    count: int,
+    resolution_px: int,
+    class_count: int,
+    seed: int,
+) -> np.ndarray:
+    """Return about `count` training images as one epoch has them, (N, R, R, 3) uint8."""
+    batches = make_training_batches(
+        train,
+        settings,
+        resolution_px=resolution_px,
+        batch_size=min(count, 250),
+        class_count=class_count,
+        seed=seed,
+    )
+    seen = [images.numpy() for images, _ in batches.take(max(count // 250, 1))]
+    return np.rint(np.concatenate(seen) * 128 + 128).astype(np.uint8)

@@ -19,7 +19,7 @@ from mobilenet_tf.debugging.alignment import Alignment, FloatGraph, QuantizedLay
 from mobilenet_tf.evaluation.paired import OUTPUT_STEPS, compare_probabilities
 from mobilenet_tf.evaluation.predict import softmax
 from mobilenet_tf.keras import tf
-from mobilenet_tf.runs.results import Parity
+from mobilenet_tf.runs.records import Parity
 from mobilenet_tf.system.terminal import track
 from mobilenet_tf.tflite.constants import Constants
 

@@ -35,7 +35,8 @@ from mobilenet_tf.quantization.qat import copy_float
 from mobilenet_tf.recipe import Quantization, Recipe
 from mobilenet_tf.report.plots import plot_layers
 from mobilenet_tf.runs.folder import RunFolder
-from mobilenet_tf.runs.results import ExportedFile, Parity
+from mobilenet_tf.runs.records import Parity
+from mobilenet_tf.runs.results import ExportedFile
 from mobilenet_tf.tflite.audit import CHANNEL_AXES
 from mobilenet_tf.tflite.constants import read_constants
 from mobilenet_tf.tflite.interpreter import Classifier

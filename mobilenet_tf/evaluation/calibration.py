@@ -6,7 +6,8 @@ import math
 
 import numpy as np
 
-from mobilenet_tf.runs.results import Accepted, Count, Record, Share
+from mobilenet_tf.runs.records import Count, Record, Share
+from mobilenet_tf.runs.results import Accepted
 
 BIN_COUNT = 15
 ACCEPTED_LEAST = 10  # images that a threshold must leave to be more than luck

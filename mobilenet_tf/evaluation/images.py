@@ -23,7 +23,8 @@ from mobilenet_tf.evaluation.label_errors import find_label_errors
 from mobilenet_tf.evaluation.labels import match_classes
 from mobilenet_tf.evaluation.predict import Predictor
 from mobilenet_tf.evaluation.score import mean_known, score_probabilities
-from mobilenet_tf.runs.results import Accepted, Amount, Count, Record, Share
+from mobilenet_tf.runs.records import Amount, Count, Record, Share
+from mobilenet_tf.runs.results import Accepted
 from mobilenet_tf.system import terminal
 from mobilenet_tf.system.terminal import escape
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from statistics import NormalDist
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
-from mobilenet_tf.runs.results import Paired, Parity
+from mobilenet_tf.runs.records import Paired, Parity, Preference, differ
 
 if TYPE_CHECKING:
     import numpy as np
@@ -39,6 +39,42 @@ def compare_probabilities(one: np.ndarray, other: np.ndarray) -> Parity:
         top1_agreement=float((one.argmax(-1) == other.argmax(-1)).mean()),
         largest_difference_steps=round(float(difference.max()), 3),
         mean_difference_steps=round(float(difference.mean()), 5),
+    )
+
+
+def prefer(
+    tuned: np.ndarray, calibrated: np.ndarray, expected: np.ndarray, labels: np.ndarray | None
+) -> Preference:
+    """Return whether a fine-tuned int8 network is preferred to the calibrated one.
+
+    All arrays are (N,): classes that the two and the float network, `expected`, predict; `labels`
+    is None for training images, which say nothing about accuracy. What counts is accuracy where
+    the two differ by more than the standard error of their paired difference, else agreement with
+    the float network; where that does not differ either, calibration alone is preferred.
+    """
+    agreement = _measure("agreement", expected, tuned, calibrated, labels)
+    if labels is None:
+        return agreement
+    accuracy = _measure("accuracy", labels, tuned, calibrated, labels)
+    return accuracy if accuracy.decisive else agreement
+
+
+def _measure(
+    measure: Literal["accuracy", "agreement"],
+    target: np.ndarray,
+    tuned: np.ndarray,
+    calibrated: np.ndarray,
+    labels: np.ndarray | None,
+) -> Preference:
+    gained = int(((tuned == target) & (calibrated != target)).sum())
+    lost = int(((tuned != target) & (calibrated == target)).sum())
+    return Preference(
+        fine_tuned=gained > lost and differ(gained, lost),
+        measure=measure,
+        images="augmented training" if labels is None else "validation",
+        count=len(tuned),
+        gained=gained,
+        lost=lost,
     )
 
 

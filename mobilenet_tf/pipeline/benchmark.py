@@ -94,8 +94,9 @@ def run(work: Work) -> Outcome[BenchmarkMetrics]:
         test_count=len(test.labels),
         threads=recipe.benchmark.threads,
         latency_runs=recipe.benchmark.latency_runs,
+        chosen=plan.run.load_stage("export", verify=False).metrics.best.quantization,
     )
-    int8 = metrics.find("tflite", "int8_qat", "int8_ptq")
+    int8 = metrics.int8
     if int8:
         float_model = build_float_model(recipe, work.inputs["train"])
         theirs, own = predicted[0], predicted[rows.index(int8)]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mobilenet_tf.data.pipeline import resize_bytes
+from mobilenet_tf.data.pipeline import ended, resize_bytes
 from mobilenet_tf.data.training import load_training_data
 from mobilenet_tf.errors import MtfError, UsageError
 from mobilenet_tf.evaluation.metrics import make_keras_predict_fn, predict_all
@@ -19,6 +20,7 @@ from mobilenet_tf.pipeline.plan import Plan
 from mobilenet_tf.pipeline.stages import Outcome, Work
 from mobilenet_tf.recipe import Quantization
 from mobilenet_tf.runs.names import edges_name, tflite_name
+from mobilenet_tf.runs.records import Preference
 from mobilenet_tf.runs.results import ExportedFile, ExportMetrics, Twin
 from mobilenet_tf.system import terminal
 from mobilenet_tf.tflite.audit import audit
@@ -27,10 +29,16 @@ from mobilenet_tf.tflite.convert import convert
 from mobilenet_tf.tflite.edges import convert_edges
 from mobilenet_tf.tflite.interpreter import Classifier
 from mobilenet_tf.tflite.metadata import replace_metadata
-from mobilenet_tf.training.fine_tuning import Calibration, draw_calibration
+from mobilenet_tf.training.fine_tuning import (
+    Calibration,
+    Comparison,
+    draw_calibration,
+    set_up_comparison,
+)
 
 log = logging.getLogger(__name__)
 COMPARED_COUNT = 1000
+INT8: tuple[Quantization, ...] = ("int8_qat", "int8_ptq")
 
 
 def run(work: Work) -> Outcome[ExportMetrics]:
@@ -61,7 +69,7 @@ def run(work: Work) -> Outcome[ExportMetrics]:
     if "int8_ptq" in wanted:
         log.info("export: int8_ptq has the ranges of %s", calibration)
     expected = predict_all(make_keras_predict_fn(float_model), images)
-    files = []
+    files: list[ExportedFile] = []
     for quantization in terminal.track(wanted, "export"):
         if quantization == "int8_qat":
             model = build_quantized_model(recipe, inputs["qat"])
@@ -94,13 +102,39 @@ def run(work: Work) -> Outcome[ExportMetrics]:
             100 * exported.parity.top1_agreement,
             f"{exported.parity.count:,}",
         )
+    preference = None
+    if set(INT8) <= set(wanted):
+        comparison = set_up_comparison(
+            float_model, data.train, data.validation, ended(recipe.augmentation), recipe.seed + 2
+        )
+        paths = {exported.quantization: work.folder / exported.file for exported in files}
+        preference = _prefer(comparison, paths, recipe.model.resolution_px)
     metrics = ExportMetrics(
         files=tuple(files),
+        preference=preference,
         calibration_count=len(calibration.images),
         calibration_outlier_count=calibration.outlier_count,
         calibration="train",
     )
+    why = f": {preference.reason}" if preference else ""
+    log.info("export: %s is the file for an app%s", metrics.best.file, why)
     return Outcome(metrics, data.fingerprints)
+
+
+def _prefer(
+    comparison: Comparison, paths: Mapping[Quantization, Path], resolution_px: int
+) -> Preference:
+    """Return whether the int8 file after QAT is preferred to the one without."""
+    tuned, calibrated = (
+        predict_all(
+            to_probabilities(Classifier.load(paths[quantization])),
+            comparison.images,
+            resolution_px=resolution_px,
+            label=f"comparing {quantization}",
+        )
+        for quantization in INT8
+    )
+    return comparison.prefer(tuned, calibrated)
 
 
 def _write_twin(path: Path, content: bytes, logits: bool) -> Twin:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 
+from mobilenet_tf.data.catalog import recipe_dataset
 from mobilenet_tf.data.folder import index_images
 from mobilenet_tf.errors import MtfError, UsageError
 from mobilenet_tf.files import hash_file
@@ -18,6 +19,7 @@ from mobilenet_tf.models.keras_file import SUFFIXES, read_keras_file
 from mobilenet_tf.models.published import describe
 from mobilenet_tf.models.variant import Variant
 from mobilenet_tf.recipe import Recipe
+from mobilenet_tf.runs.answers import ANSWERS_FILE, Answers, has_answers, make_schedule
 from mobilenet_tf.runs.folder import RunFolder
 from mobilenet_tf.runs.names import weights_name
 from mobilenet_tf.zoo import shelf
@@ -30,7 +32,7 @@ SHAPING = ("name", "alpha", "head_units", "block_count")  # of weights, among a 
 
 @dataclass(frozen=True)
 class Origin:
-    """The run of a teacher, a file of weights or a folder of images; `error` says what is wrong.
+    """A teacher's run or answers, a file of weights or a folder of images; `error`: what is wrong.
 
     What was trained from it stays valid without it: the error is raised where training begins.
     """
@@ -70,6 +72,8 @@ def find_teacher(run: RunFolder, recipe: Recipe) -> Origin | None:
     """Return the run that `train.teacher` names; None if it names none."""
     if not recipe.train.teacher:
         return None
+    if has_answers(Path(recipe.train.teacher)):
+        return find_answers(recipe)
     teacher = RunFolder(Path(recipe.train.teacher))
     sha256 = None
     try:
@@ -83,6 +87,19 @@ def find_teacher(run: RunFolder, recipe: Recipe) -> Origin | None:
         return Origin(teacher.path, sha256, error)
 
 
+def find_answers(recipe: Recipe) -> Origin:
+    """Return the stored answers that `train.teacher` names; what is in it is checked on reading."""
+    folder = Path(recipe.train.teacher)
+    try:
+        held = Answers(folder)
+        # the fingerprint and the number of images are checked where they are loaded
+        told, classes = held.note.schedule, recipe_dataset(recipe).classes
+        held.check(make_schedule(recipe, classes, told.data, told.image_count))
+        return Origin(folder, hash_file(folder / ANSWERS_FILE))
+    except MtfError as error:
+        return Origin(folder, None, error)
+
+
 def check_teacher(teacher: RunFolder, run: RunFolder, recipe: Recipe) -> None:
     """Refuse a teacher whose predictions mean nothing to this run, or that is damaged."""
     named = f"train.teacher {teacher.path}"
@@ -90,7 +107,7 @@ def check_teacher(teacher: RunFolder, run: RunFolder, recipe: Recipe) -> None:
         raise UsageError(f"{named} is the run itself; give another --out, or another run")
     if not teacher.has_recipe():
         state = "is not the folder of a run" if teacher.path.exists() else "does not exist"
-        raise UsageError(f"{named} {state}; give the folder of a finished run of mtf train")
+        raise UsageError(f"{named} {state}; give the folder of a finished mtf train or mtf teach")
     if not teacher.is_finished("train"):
         raise UsageError(
             f"{named} has not finished its training; finish it first:"

@@ -52,7 +52,7 @@ def ship_run(
     name = default_run_name(recipe) if name is None else name
     check_request(name, recipe, zoo, overwrite=overwrite)
     results = load_finished(run, recipe)
-    tflite = find_qat_file(run, results["export"])
+    tflite = find_int8_file(run, results["export"])
     with tempfile.TemporaryDirectory() as work:
         weights = Path(work) / weights_name(recipe, "float16")
         round_weights(run.stage("train") / weights_name(recipe, "float32"), weights)
@@ -102,21 +102,20 @@ def load_finished(run: RunFolder, recipe: Recipe) -> dict[str, StageResult[Any]]
     return {name: run.load_stage(name, verify=False) for name in PACKAGED_STAGES}
 
 
-def find_qat_file(run: RunFolder, export: StageResult[ExportMetrics]) -> Path:
-    """Return the int8 file after QAT of a run."""
-    files = [found.file for found in export.metrics.files if found.quantization == "int8_qat"]
-    again = f"run mtf export-tflite {run.path} --overwrite"
-    if not files:
+def find_int8_file(run: RunFolder, export: StageResult[ExportMetrics]) -> Path:
+    """Return the int8 file of a run that its export chose for an app."""
+    best, again = export.metrics.best, f"run mtf export-tflite {run.path} --overwrite"
+    if not best.quantization.startswith("int8"):
         raise UsageError(
-            f"{run.path} has no int8_qat file, which is what the zoo ships; {again}"
-            " --quantization int8_qat, and benchmark it"
+            f"{run.path} has no int8 file, which is what the zoo ships; {again}"
+            " --quantization int8_ptq --quantization int8_qat, and benchmark it"
         )
-    if files[0] not in export.files or Path(files[0]).name != files[0]:
+    if best.file not in export.files or Path(best.file).name != best.file:
         raise MtfError(
-            f"{run.stage('export')}: the result names {files[0]!r}, which is not one of its files;"
-            f" {again}"
+            f"{run.stage('export')}: the result names {best.file!r}, which is not one of its"
+            f" files; {again}"
         )
-    return run.stage("export") / files[0]
+    return run.stage("export") / best.file
 
 
 def find_start_file(recipe: Recipe, train: StageResult[TrainMetrics]) -> Path | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Collection
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
@@ -22,6 +23,7 @@ from mobilenet_tf.pipeline.plan import Plan
 from mobilenet_tf.pipeline.stages import Outcome, Work
 from mobilenet_tf.quantization.folding import fold_batch_norm
 from mobilenet_tf.recipe import Quantization
+from mobilenet_tf.runs.answers import Answers, has_answers, make_schedule
 from mobilenet_tf.runs.folder import (
     CHECKPOINT_FILE,
     PRECISION_FILE,
@@ -135,17 +137,39 @@ def has_begun(folder: Path) -> bool:
 
 
 def load_teacher(plan: Plan, data: TrainingData) -> Teacher | None:
-    """Return the float network of the run that the plan names as its teacher, if any."""
+    """Return the float network or the stored answers that the plan names as its teacher, if any."""
     if TEACHER not in plan.origins:
         return None
-    settings, run = plan.recipe.train, RunFolder(plan.origins[TEACHER].path)
+    settings, path = plan.recipe.train, plan.origins[TEACHER].path
+    if has_answers(path):
+        return load_answers(plan, data, Answers(path))
+    run = RunFolder(path)
     recipe, result = run.load_recipe(), run.load_stage("train")
     folded = fold_batch_norm(build_float_model(recipe, run.stage("train")))
     name, temperature = recipe_variant(recipe).name, settings.distill_temperature
     log.info("train: %s of %s teaches, at temperature %g", name, run.path, temperature)
-    if data.validation is not None and result.data["train"] != data.fingerprints["train"]:
-        log.warning("the teacher saw images held out here; the validation accuracy may flatter")
+    warn_of_validation((result.data["train"],), data)
     return Teacher(folded, settings.distill_share, settings.distill_temperature)
+
+
+def load_answers(plan: Plan, data: TrainingData, answers: Answers) -> Teacher:
+    """Return the stored answers as a teacher; refuse those for other images."""
+    settings, count = plan.recipe.train, len(data.train.labels)
+    classes, data_print = plan.dataset.classes, data.fingerprints["train"]
+    answers.check(make_schedule(plan.recipe, classes, data_print, count))
+    warn_of_validation(answers.note.seen_data, data)
+    log.info(
+        "train: the answers in %s teach, at temperature %g",
+        answers.folder,
+        settings.distill_temperature,
+    )
+    return Teacher(None, settings.distill_share, settings.distill_temperature, answers)
+
+
+def warn_of_validation(seen_data: Collection[str], data: TrainingData) -> None:
+    """Warn where a teacher may have been trained on the validation images."""
+    if data.validation is not None and set(seen_data) != {data.fingerprints["train"]}:
+        log.warning("the teacher saw images held out here; the validation accuracy may flatter")
 
 
 def settle_precision(model: Any, plan: Plan, folder: Path) -> Precision:

@@ -202,7 +202,8 @@ class TrainSettings(FitSettings, frozen=True, kw_only=True):
     """Divide the logits by a temperature, here and after QAT, so that on validation images
     probabilities are as high as predictions are right."""
     teacher: Text = ""
-    """Distillation: folder of a finished run on the same data; empty for none."""
+    """Distillation: folder of a finished run on the same data, or of the answers that `mtf teach`
+    stored for this schedule; empty for none."""
     distill_share: Share = 0.5
     """With a teacher: share of the loss against its probabilities instead of the labels."""
     distill_temperature: Temperature = 2.0
@@ -223,9 +224,9 @@ class TrainSettings(FitSettings, frozen=True, kw_only=True):
 class QatSettings(FitSettings, frozen=True, kw_only=True):
     """Fine-tuning with fake quantization; 0 epochs leaves quantization-aware training out."""
 
-    epochs: Annotated[int, Meta(ge=0, le=10_000)] = 3
+    epochs: Annotated[int, Meta(ge=0, le=10_000)] = 2
     """Passes over the training images; 0 leaves quantization-aware training out."""
-    learning_rate: PeakLearningRate = 0.015
+    learning_rate: PeakLearningRate = 0.001
     """Peak learning rate."""
     schedule: Schedule = "cosine"
     """Schedule, as in `train`."""
@@ -233,13 +234,13 @@ class QatSettings(FitSettings, frozen=True, kw_only=True):
     """Share of the steps that warm up, as in `train`."""
     calibration_count: Count = 512
     """Training images that the initial activation ranges come from, outliers left out."""
-    freeze_batch_norm_share: Share = 0.5
-    """Share of the epochs after which batch-norm statistics are fixed; 0 for never."""
-    freeze_ranges_share: Share = 0.5
-    """Share of the epochs after which ranges are fixed."""
-    distill_share: Share = 0.0
-    """Share of the loss against the float network's probabilities; 0 for none."""
-    distill_temperature: Temperature = 2.0
+    freeze_batch_norm_share: Share = 0.0
+    """Share of the epochs after which batch-norm statistics are fixed; 0 for from the start."""
+    freeze_ranges_share: Share = 0.0
+    """Share of the epochs after which ranges are fixed; 0 for from the start."""
+    distill_share: Share = 1.0
+    """Share of the loss against the float network's probabilities; 0 for labels alone."""
+    distill_temperature: Temperature = 1.0
     """Temperature of the logits of both for that."""
 
 

@@ -12,7 +12,8 @@ from mobilenet_tf.recipe import Quantization, changed_settings, format_value
 from mobilenet_tf.report.tables import AUGMENTED, Column, Table, make_table
 from mobilenet_tf.report.units import MISSING, fixed, plural
 from mobilenet_tf.runs.names import recipe_variant
-from mobilenet_tf.runs.results import Machine, Record, RunRecord
+from mobilenet_tf.runs.records import Record
+from mobilenet_tf.runs.results import Machine, RunRecord
 from mobilenet_tf.system.hardware import name_machines
 
 AUGMENTED_INT8 = replace(AUGMENTED, title=f"int8 {AUGMENTED.title}")
@@ -63,8 +64,7 @@ def make_row(record: RunRecord, report: Path | None = None) -> ComparisonRow:
     metrics = stages.benchmark.metrics
     network, keras = metrics.rows[0], metrics.find("keras", "float32")
     float_file = metrics.find("tflite", "float32")
-    # Which file is shown is decided by its kind, never by its accuracy.
-    int8 = metrics.find("tflite", "int8_qat", "int8_ptq")
+    int8 = metrics.int8
     augmented = int8.test_time_augmentation if int8 else None
     fits = [stage for stage in (stages.train, stages.qat) if stage is not None]
     variant = recipe_variant(recipe)

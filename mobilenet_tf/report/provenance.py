@@ -56,7 +56,10 @@ def selection_note(summary: Summary) -> str:
         if stage is None:
             continue
         fit = stage.metrics
-        if fit.selection == "last epoch":
+        preference = getattr(fit, "preference", None)
+        if preference and not preference.fine_tuned:
+            notes.append(f"{title}: calibration alone was kept ({preference.reason}).")
+        elif fit.selection == "last epoch":
             notes.append(f"{title}: the last epoch was kept, there was no validation to choose on.")
         else:
             notes.append(
@@ -65,6 +68,9 @@ def selection_note(summary: Summary) -> str:
         if fit.changed_on_the_way:
             changes = "; ".join(fit.changed_on_the_way)
             notes.append(f"{title} was continued with other settings: {changes}.")
+    if stages.export and (preference := stages.export.metrics.preference):
+        best = stages.export.metrics.best.file
+        notes.append(f"The export chose {best} for an app: {preference.reason}.")
     return " ".join(notes)
 
 

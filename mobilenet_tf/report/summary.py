@@ -68,8 +68,7 @@ def summarise(record: RunRecord) -> Summary:
     benchmark = stage.metrics if stage else NO_BENCHMARK
     float_file = benchmark.find("tflite", "float32")
     reference = benchmark.find("keras", "float32") or float_file
-    # Which int8 file is shown is decided by its kind, never by its test accuracy.
-    int8 = benchmark.find("tflite", "int8_qat", "int8_ptq")
+    int8 = benchmark.int8
     artifacts = [_compare(row, reference, float_file or reference) for row in benchmark.rows]
 
     def find(row: BenchmarkRow | None) -> Artifact | None:

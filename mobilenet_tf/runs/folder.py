@@ -28,7 +28,8 @@ from mobilenet_tf.files import (
     writing,
 )
 from mobilenet_tf.recipe import Recipe, list_differences, parse_recipe, settings_of
-from mobilenet_tf.runs.results import RESULT_FILE, Record, StageResult, damaged, load_result
+from mobilenet_tf.runs.records import Record
+from mobilenet_tf.runs.results import RESULT_FILE, StageResult, damaged, load_result
 
 RECIPE_FILE = "recipe.json"
 SETTINGS_FILE = "settings.json"

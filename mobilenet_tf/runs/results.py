@@ -23,6 +23,16 @@ from mobilenet_tf.recipe import (
     Recipe,
     ResizeRule,
 )
+from mobilenet_tf.runs.records import (
+    Amount,
+    Count,
+    Paired,
+    Parity,
+    Preference,
+    Record,
+    Sha256,
+    Share,
+)
 
 RESULT_FILE = "result.json"
 MISTAKES_FILE = "mistakes.json"  # of a benchmark
@@ -30,15 +40,6 @@ REMAKE = (
     "restore it, or remove it and make that stage again with mtf run or its own command (the old"
     " folder is kept under previous/)"
 )
-
-Count = Annotated[int, Meta(ge=0, le=2**53)]
-Share = Annotated[float, Meta(ge=0, le=1)]
-Amount = Annotated[float, Meta(ge=0, le=1e18)]  # of seconds, milliseconds, steps, nats
-Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
-
-
-class Record(msgspec.Struct, frozen=True, kw_only=True):
-    """The base of everything that is recorded: immutable, every field by name."""
 
 
 class FileRecord(Record, frozen=True, kw_only=True):
@@ -143,19 +144,11 @@ class TrainMetrics(FitMetrics, frozen=True, kw_only=True):
 
 
 class QatMetrics(FitMetrics, frozen=True, kw_only=True):
-    """What quantization-aware training reports; "before" is calibrated only."""
+    """What quantization-aware training reports; "before" is calibrated only, its epoch 0."""
 
     validation_top1_before: Share | None = None
+    preference: Preference | None = None
     calibration_outlier_count: Count = 0
-
-
-class Parity(Record, frozen=True, kw_only=True):
-    """How far two sets of probabilities differ; steps are those of an int8 output, 1/256."""
-
-    count: Count
-    top1_agreement: Share
-    largest_difference_steps: Amount
-    mean_difference_steps: Amount
 
 
 class Accepted(Record, frozen=True, kw_only=True):
@@ -190,18 +183,16 @@ class ExportMetrics(Record, frozen=True, kw_only=True):
     calibration_count: Count
     calibration: str  # the split that the ranges come from
     calibration_outlier_count: Count = 0
+    preference: Preference | None = None  # of int8_qat to int8_ptq, where both were written
 
     @property
     def best(self) -> ExportedFile:
-        """The file for an app: int8 after quantization-aware training, or what comes closest."""
-        return max(self.files, key=lambda file: QUANTIZATIONS.index(file.quantization))
-
-
-class Paired(Record, frozen=True, kw_only=True):
-    """Predictions against those of the Keras float model on the same images, class by class."""
-
-    lost: tuple[Count, ...]  # images that the float model alone has right
-    gained: tuple[Count, ...]  # images that this one alone has right
+        """The file for an app: the preferred int8 one, or what comes closest."""
+        order = list(QUANTIZATIONS)
+        if self.preference and not self.preference.fine_tuned:
+            order.remove("int8_qat")
+            order.insert(0, "int8_qat")
+        return max(self.files, key=lambda file: order.index(file.quantization))
 
 
 class AugmentedScore(Record, frozen=True, kw_only=True):
@@ -286,6 +277,14 @@ class BenchmarkMetrics(Record, frozen=True, kw_only=True):
     threads: Count
     latency_runs: Count | None = None
     preparations: Preparations | None = None  # of photographs alone
+    chosen: Quantization | None = None  # the export's file for an app
+
+    @property
+    def int8(self) -> BenchmarkRow | None:
+        """The row of the int8 file for an app, chosen by the export and never on test images."""
+        last = ("int8_qat", "int8_ptq")
+        kinds = (self.chosen, *last) if self.chosen in last else last
+        return self.find("tflite", *kinds)
 
     def find(self, form: str, *quantizations: str) -> BenchmarkRow | None:
         """Return the row of the first of `quantizations` that was measured in this format."""

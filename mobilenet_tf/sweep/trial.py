@@ -18,7 +18,7 @@ from mobilenet_tf.pipeline.plan import Rerun, make_plan
 from mobilenet_tf.pipeline.runner import run_one, run_pipeline
 from mobilenet_tf.recipe import Recipe
 from mobilenet_tf.runs.folder import RunFolder
-from mobilenet_tf.runs.results import Record
+from mobilenet_tf.runs.records import Record
 from mobilenet_tf.system import terminal
 from mobilenet_tf.system.interrupt import remember_interrupts
 

@@ -6,23 +6,31 @@ from dataclasses import dataclass
 from typing import Any
 
 from mobilenet_tf.keras import tf
+from mobilenet_tf.runs.answers import Answers
 
 
 @dataclass(frozen=True)
 class Teacher:
-    """A trained network (images (B, R, R, 3) -> logits (B, C)) and how much its word counts."""
+    """A trained network or its stored answers, and how much its word counts.
+
+    `model` maps images (B, R, R, 3) to logits (B, C); with `answers` it is not asked.
+    """
 
     model: Any
     share: float  # of the loss, in [0, 1]
     temperature: float  # divides both sides' logits: high, wrong classes count more
+    answers: Answers | None = None
 
-    def blend(self, loss: Any, images: Any, logits: Any) -> Any:
+    def blend(self, loss: Any, images: Any, logits: Any, taught: Any = None) -> Any:
         """Return the loss against labels mixed with the cross-entropy against the teacher.
 
-        The latter times the temperature's square, which keeps its gradients as large as the
-        labels' (Hinton 2015, arXiv 1503.02531, section 2).
+        `taught` are its logits where they were stored. The cross-entropy is multiplied by the
+        temperature's square, which keeps its gradients as large as the labels' (Hinton 2015, arXiv
+        1503.02531, section 2).
         """
-        soft_target = tf.nn.softmax(self.model(images, training=False) / self.temperature)
+        if taught is None:
+            taught = self.model(images, training=False)
+        soft_target = tf.nn.softmax(taught / self.temperature)
         soft_logits = logits / self.temperature
         entropy = tf.nn.softmax_cross_entropy_with_logits(
             tf.stop_gradient(soft_target), soft_logits

@@ -168,14 +168,16 @@ def run_epoch(
     side_px = plan.sides(number / epochs) if plan.sides else None
     meter = Meter(steps, lambda epoch_s: plan.estimate_left_s(number, epoch_s)[1])
     tracing = f"{plan.label}: tracing the step"
+    answers = plan.teacher.answers if plan.teacher else None
     with terminal.bar(f"{plan.label} {number + 1}/{epochs}", steps) as advance:
         for step in range(number * steps, (number + 1) * steps):
             raise_if_interrupted()
             rate = learning_rate_at(step, plan.settings, steps)
             trainer.optimizer.learning_rate.assign(rate)
             images, labels = next(batches)
+            taught = answers.batch(step) if answers else None
             with nullcontext() if meter.losses else terminal.bar(tracing, None):
-                loss, accuracy = trainer.step(images, labels, side_px)
+                loss, accuracy = trainer.step(images, labels, side_px, taught)
             meter.add(float(loss), float(accuracy), len(images))
             if not math.isfinite(meter.losses[-1]):
                 raise _diverged(f"the loss became {meter.losses[-1]}", plan, step, number)

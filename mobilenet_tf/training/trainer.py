@@ -53,7 +53,8 @@ class Trainer:
     def build_step(self) -> Callable[..., tuple[Any, Any]]:
         """Return a compiled step: (images, one-hot labels) -> (mean loss, share right).
 
-        Given a side in pixels too, the network sees the images that large, the teacher as they are.
+        Given a side in pixels too, the network sees the images that large, the teacher as they are;
+        `taught` are the teacher's logits where they were stored.
         """
         model, optimizer, settings = self.model, self.optimizer, self.settings
         variables = model.trainable_variables
@@ -65,7 +66,9 @@ class Trainer:
         slowed = [(v, scale) for v, scale in zip(variables, scales, strict=True) if scale != 1]
 
         @tf.function
-        def step(images: Any, labels: Any, side_px: int | None = None) -> tuple[Any, Any]:
+        def step(
+            images: Any, labels: Any, side_px: int | None = None, taught: Any = None
+        ) -> tuple[Any, Any]:
             seen = resize_batch(images, side_px) if side_px else images
             with tf.GradientTape() as tape:
                 with as_products(model, self.bfloat16_layers):
@@ -76,7 +79,7 @@ class Trainer:
                     losses *= tf.linalg.matvec(labels, weights)  # of both, where two are mixed
                 loss = tf.reduce_mean(losses)
                 if teacher is not None:
-                    loss = teacher.blend(loss, images, logits)
+                    loss = teacher.blend(loss, images, logits, taught)
             gradients = tape.gradient(loss, variables)
             before = [tf.identity(variable) for variable, _ in slowed]
             decay(decayed, settings.weight_decay * optimizer.learning_rate)

@@ -34,8 +34,7 @@ from mobilenet_tf.zoo.shelf import (
     model_names,
 )
 
-SHIPPED_ROW = ("tflite", "int8_qat")
-SHOWN_ROWS = (("keras", "float32"), ("tflite", "int8_ptq"), SHIPPED_ROW)
+SHOWN_ROWS = (("keras", "float32"), ("tflite", "int8_ptq"), ("tflite", "int8_qat"))
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 # A path from a root, wherever it stands in a text: /home/me/run, ~/run, C:\run.
@@ -142,7 +141,7 @@ def _make_stages(shipment: Shipment) -> Stages:
 def _shorten(metrics: BenchmarkMetrics, tflite: str) -> BenchmarkMetrics:
     """Return the rows that a card shows, and which of them is the file that ships."""
     shown = [
-        msgspec.structs.replace(row, file=tflite if kind == SHIPPED_ROW else None)
+        msgspec.structs.replace(row, file=tflite if row is metrics.int8 else None)
         for kind in SHOWN_ROWS
         if (row := metrics.find(*kind))
     ]

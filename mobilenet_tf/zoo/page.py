@@ -36,9 +36,10 @@ DATA_NOTES = {
 def describe_card(card: Card) -> dict[str, Any]:
     """Return a card's key figures as plain values; accuracies are shares of the test images.
 
-    Size and latency (one image, median) are those of the int8 file after QAT.
+    Size and latency (one image, median) are those of the int8 file that ships.
     """
-    int8, ptq = card.int8_row, card.ptq_row
+    int8 = card.int8_row
+    ptq, qat = (card.benchmark.find("tflite", kind) for kind in ("int8_ptq", "int8_qat"))
     return {
         "name": card.name,
         "model": card.model,
@@ -52,7 +53,9 @@ def describe_card(card: Card) -> dict[str, Any]:
         "macs": int8.macs,
         "float_top1": card.float_row.top1,
         "int8_ptq_top1": ptq and ptq.top1,
-        "int8_qat_top1": int8.top1,
+        "int8_qat_top1": qat and qat.top1,
+        "int8_quantization": int8.quantization,
+        "int8_top1": int8.top1,
         "test_count": card.benchmark.test_count,
         "int8_size_bytes": int8.size_bytes,
         "int8_latency_median_ms": int8.latency_median_ms,
@@ -66,12 +69,12 @@ def format_cards(cards: Sequence[Card], style: Literal["text", "markdown"] = "te
     rows = sorted(map(describe_card, cards), key=lambda row: row["int8_size_bytes"])
     columns = (
         (Column("model", align="left", code=True), [row["name"] for row in rows]),
-        (Column("alpha"), [f"{row['alpha']:g}" for row in rows]),
         (Column("parameters", "params"), [f"{row['parameters']:,}" for row in rows]),
         (Column("M MACs"), [fixed(row["macs"], 1e-6, 1) for row in rows]),
         (Column("float %"), [fixed(row["float_top1"], 100, 2) for row in rows]),
         (Column("int8 PTQ %", "PTQ %"), [fixed(row["int8_ptq_top1"], 100, 2) for row in rows]),
         (Column("int8 QAT %", "QAT %"), [fixed(row["int8_qat_top1"], 100, 2) for row in rows]),
+        (Column("file"), [row["int8_quantization"][-3:].upper() for row in rows]),
         (Column("int8 KB"), [fixed(row["int8_size_bytes"], 1e-3, 1) for row in rows]),
         (Column("int8 ms"), [fixed(row["int8_latency_median_ms"], 1, 3) for row in rows]),
     )

@@ -3,7 +3,7 @@
 <name>/card.json             the facts: recipe, stages, figures, SHA-256 of every file
 <name>/card.md               the same as a page
 <name>/recipe.toml           the recipe in full, for making it again
-<name>/<…>.tflite            the int8 file after QAT
+<name>/<…>.tflite            the int8 file that its run's export chose, after QAT or without
 <name>/<…>_uint8.tflite      the same with uint8 input and output
 <name>/<…>.safetensors       the float network's weights, for Keras and for fine-tuning
 <name>/start.safetensors     the weights that it was trained from, where those were a file
@@ -27,7 +27,8 @@ from mobilenet_tf.recipe import Recipe
 from mobilenet_tf.runs import results
 from mobilenet_tf.runs.folder import RunFolder
 from mobilenet_tf.runs.names import recipe_variant, weights_name
-from mobilenet_tf.runs.results import BenchmarkRow, Count, FileRecord, Record, Share, Stages
+from mobilenet_tf.runs.records import Count, Record, Share
+from mobilenet_tf.runs.results import BenchmarkRow, FileRecord, Stages
 
 CARD_FILE, PAGE_FILE, RECIPE_FILE = "card.json", "card.md", "recipe.toml"
 START_FILE = "start.safetensors"
@@ -80,14 +81,9 @@ class Card(Record, frozen=True, kw_only=True):
         return self.benchmark.find("keras", "float32")  # type: ignore[return-value]  # _find_faults
 
     @property
-    def ptq_row(self) -> BenchmarkRow | None:
-        """The row of the int8 file without quantization-aware training, where it was measured."""
-        return self.benchmark.find("tflite", "int8_ptq")
-
-    @property
     def int8_row(self) -> BenchmarkRow:
-        """The row of the file that ships: int8 after quantization-aware training."""
-        return self.benchmark.find("tflite", "int8_qat")  # type: ignore[return-value]  # _find_faults
+        """The row of the file that ships."""
+        return self.benchmark.int8  # type: ignore[return-value]  # _find_faults
 
 
 def zoo_folder() -> Path:
@@ -146,7 +142,7 @@ def _find_faults(card: Card, name: str) -> Iterator[str]:
         if getattr(card.stages, stage) is None:
             yield f"the stage is missing - at `$.stages.{stage}`"
     if not (card.float_row and card.int8_row):
-        yield "no float32 or no int8_qat row - at `$.stages.benchmark.metrics.rows`"
+        yield "no float32 or no int8 row - at `$.stages.benchmark.metrics.rows`"
     for index, row in enumerate(card.benchmark.rows):
         shape = {len(row.per_class), len(row.confusion), *map(len, row.confusion)}
         if shape != {variant.classes} or len(card.classes) != variant.classes:

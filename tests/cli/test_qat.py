@@ -48,7 +48,7 @@ def test_no_run_at_all(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
         (["--optimizer", "adam"], "did you mean 'adamw'"),
         (["--learning-rate", "nan"], "qat.learning_rate is nan"),
         (["--learning-rate", "0"], "qat.learning_rate is 0"),
-        (["--temperature", "4"], "give --distill too"),
+        (["--no-distill", "--temperature", "4"], "give --distill too"),
         (["--distill", "--temperature", "0"], "qat.distill_temperature"),
         (["--batch-size", "500"], "qat.batch_size 500 is larger than the 448 training images"),
     ],
@@ -99,7 +99,7 @@ def test_done_again_with_other_settings_only_when_asked(
     result = json.loads(said.out)
     settings = result["settings"]["qat"]
     assert settings["learning_rate"] == 0.02
-    assert (settings["distill_share"], settings["distill_temperature"]) == (0.5, 4.0)
+    assert (settings["distill_share"], settings["distill_temperature"]) == (1.0, 4.0)
     assert result["inputs"] == {"train": train}
     assert len(list((finished_run / "previous").glob("qat-*"))) == 1
     assert not (run.stage("qat") / CHECKPOINT_FILE).exists()
@@ -110,7 +110,7 @@ def test_done_again_with_other_settings_only_when_asked(
     ("held", "arguments", "given"),
     [
         (0.0, [], {}),
-        (0.0, ["--distill"], {"qat.distill_share": 0.5}),
+        (0.0, ["--distill"], {"qat.distill_share": 1.0}),
         (0.3, ["--distill"], {"qat.distill_share": 0.3}),
         (0.3, ["--temperature", "2"], {"qat.distill_temperature": 2.0}),
         (0.3, ["--no-distill"], {"qat.distill_share": 0.0}),

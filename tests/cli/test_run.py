@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from mobilenet_tf.cli.main import run_command
-from mobilenet_tf.runs.folder import CHECKPOINT_FILE
+from mobilenet_tf.runs.folder import CHECKPOINT_FILE, RunFolder
 
 STAGES = ("train", "qat", "export", "benchmark", "report")
 MTF = [sys.executable, "-c", "from mobilenet_tf.cli.main import main; main()"]
@@ -129,8 +129,9 @@ def test_again_skips_everything_and_says_so(
     assert run_command(["run", *tiny_options, "--out", str(finished_run)]) == 0
     said = capfd.readouterr().out
     assert said.count("): skipped (same settings, same inputs, files intact)") == len(STAGES)
-    for file in ("v1_005_r32_b2_int8_qat.tflite", "v1_005_r32_b2_int8_qat_uint8.tflite"):
-        assert str(finished_run / "export" / file) in said
+    best = RunFolder(finished_run).load_stage("export").metrics.best
+    for file in (best, *best.twins):
+        assert str(finished_run / "export" / file.file) in said
     assert str(finished_run / "report" / "report.html") in said
     assert "mtf run cifar10" in said
     assert files_of(finished_run) == before

@@ -7,6 +7,7 @@ from mobilenet_tf.evaluation.paired import (
     estimate_difference,
     mcnemar_p,
     pair,
+    prefer,
     smallest_count,
 )
 
@@ -51,3 +52,43 @@ def test_impossible_counts_are_refused(counts: tuple[int, int, int]) -> None:
 )
 def test_mcnemar_is_the_binomial_test(lost: int, gained: int, p: float) -> None:
     assert mcnemar_p(lost, gained) == pytest.approx(p)
+
+
+def classes(count: int, **wrong: range) -> dict[str, np.ndarray]:
+    """Return the classes of each name: 1, and 0 at the places given."""
+    return {
+        name: np.isin(np.arange(count), places, invert=True) * 1 for name, places in wrong.items()
+    }
+
+
+def test_accuracy_decides_where_it_differs_by_more_than_chance() -> None:
+    labels = np.ones(100, int)
+    made = classes(100, tuned=range(2), calibrated=range(10), expected=range(10))
+    found = prefer(**made, labels=labels)
+    assert (found.fine_tuned, found.measure, found.gained, found.lost) == (True, "accuracy", 8, 0)
+    swapped = {**made, "tuned": made["calibrated"], "calibrated": made["tuned"]}
+    found = prefer(**swapped, labels=labels)
+    assert (found.fine_tuned, found.measure, found.lost) == (False, "accuracy", 8)
+
+
+def test_agreement_decides_where_accuracy_does_not() -> None:
+    made = classes(100, tuned=range(10), calibrated=range(10, 20), expected=range(10))
+    found = prefer(**made, labels=np.ones(100, int))
+    assert (found.fine_tuned, found.measure, found.gained, found.lost) == (True, "agreement", 20, 0)
+
+
+@pytest.mark.parametrize("labels", [None, np.ones(100, int)])
+def test_calibration_alone_is_preferred_where_nothing_differs(labels: np.ndarray | None) -> None:
+    found = prefer(
+        **classes(100, tuned=range(1), calibrated=range(1, 2), expected=range(0)), labels=labels
+    )
+    assert not found.fine_tuned
+    assert not found.decisive
+    assert found.images == ("augmented training" if labels is None else "validation")
+
+
+def test_one_image_is_chance() -> None:
+    found = prefer(
+        **classes(100, tuned=range(0), calibrated=range(1), expected=range(0)), labels=None
+    )
+    assert (found.gained, found.lost, found.fine_tuned) == (1, 0, False)

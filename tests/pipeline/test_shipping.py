@@ -11,7 +11,7 @@ import pytest
 from mobilenet_tf.errors import MtfError, UsageError
 from mobilenet_tf.files import hash_file
 from mobilenet_tf.models.weights import read_weights
-from mobilenet_tf.pipeline.shipping import find_qat_file, find_start_file, ship_run
+from mobilenet_tf.pipeline.shipping import find_int8_file, find_start_file, ship_run
 from mobilenet_tf.recipe import load_recipe
 from mobilenet_tf.runs.folder import RunFolder
 from mobilenet_tf.zoo import shelf as zoo
@@ -163,4 +163,4 @@ def test_a_result_names_files_of_its_own_stage_alone(finished_run: Path, tmp_pat
         files = tuple(msgspec.structs.replace(f, file=name) for f in export.metrics.files)
         metrics = msgspec.structs.replace(export.metrics, files=files)
         with pytest.raises(MtfError, match="not one of its files"):
-            find_qat_file(run, msgspec.structs.replace(export, metrics=metrics))
+            find_int8_file(run, msgspec.structs.replace(export, metrics=metrics))

@@ -79,8 +79,8 @@ def test_recipes_that_ship_can_be_run(name: str, tmp_path: Path) -> None:
             ["progressive_px [16]", "progressive_share is 0"],
         ),
         (
-            ["qat.schedule=step", "qat.final_learning_rate=0.01"],
-            ["qat.final_learning_rate 0.01", "'step'", "leave it 0"],
+            ["qat.schedule=step", "qat.final_learning_rate=0.0001"],
+            ["qat.final_learning_rate 0.0001", "'step'", "leave it 0"],
         ),
         (["augmentation.cutout_px=32"], ["augmentation.cutout_px 32", "choose 0 to 31"]),
         (

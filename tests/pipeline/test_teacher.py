@@ -93,7 +93,7 @@ def test_a_run_does_not_teach_itself(bench: Any) -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ("missing", "does not exist; give the folder of a finished run"),
+        ("missing", "does not exist; give the folder of a finished mtf train"),
         ("empty", "is not the folder of a run"),
         ("unfinished", r"has not finished its training; .*--resume"),
         ("data.name=synthetic", "has data.name synthetic, and this run digits"),

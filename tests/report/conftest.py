@@ -8,13 +8,13 @@ import msgspec
 import pytest
 
 from mobilenet_tf.recipe import parse_recipe
+from mobilenet_tf.runs.records import Paired
 from mobilenet_tf.runs.results import (
     METRICS,
     Accepted,
     BenchmarkRow,
     Epoch,
     Mistake,
-    Paired,
     RunRecord,
     StageResult,
     Stages,

@@ -22,7 +22,8 @@ from mobilenet_tf.report.summary import summarise
 from mobilenet_tf.report.tables import Column, escape_markdown, format_table
 from mobilenet_tf.report.templates import POLICY
 from mobilenet_tf.report.usage import mapping_table, python_example
-from mobilenet_tf.runs.results import Paired, RunRecord, Stages
+from mobilenet_tf.runs.records import Paired
+from mobilenet_tf.runs.results import RunRecord, Stages
 
 if sys.version_info >= (3, 11):
     import tomllib

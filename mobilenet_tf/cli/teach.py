@@ -1,0 +1,67 @@
+"""`mtf teach`: a teacher's answers for a schedule, computed once for all students."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from mobilenet_tf.cli import options
+from mobilenet_tf.cli.completion import complete_recipe, complete_run
+from mobilenet_tf.cli.settings import set_option, setting_options
+from mobilenet_tf.system import terminal
+
+RECIPES = "the recipe's"
+
+
+@click.command(cls=options.Verb, short_help="Store the answers of TEACHERs for students.")
+@click.argument(
+    "teachers", nargs=-1, required=True, metavar="TEACHER...", shell_complete=complete_run
+)
+@click.option("--out", type=options.FolderPath(), required=True, help="Folder of the answers.")
+@click.option(
+    "--recipe",
+    metavar="NAME|FILE",
+    help="Recipe of the students.  [default: the dataset's]",
+    shell_complete=complete_recipe,
+)
+@setting_options("data", "name", "validation_count", fallback=RECIPES)
+@setting_options("train", "epochs", "batch_size", fallback=RECIPES)
+@setting_options("", "seed", fallback=RECIPES)
+@set_option
+@options.work_options("data_dir", "quiet")
+def command(
+    *,
+    teachers: tuple[str, ...],
+    out: Path,
+    recipe: str | None,
+    given: dict[str, Any],
+    work: options.WorkOptions,
+) -> None:
+    """Store the answers of trained networks for students.
+
+    TEACHER is the folder of a finished mtf train, or a name of mtf zoo; the logits of several are
+    averaged. The answers are for every image of every epoch as the recipe augments it, so that each
+    student of the same data, seed, augmentation and epochs learns from them at no further cost. The
+    same command continues where it was interrupted.
+
+    \b
+    Example:
+      mtf teach cifar10_v1_100_r32 --out artifacts/answers --epochs 60
+      mtf train --recipe cifar10 --epochs 60 --alpha 0.25 --teacher artifacts/answers
+    """
+    from mobilenet_tf.data.catalog import dataset_info
+    from mobilenet_tf.data.photographs import settle_source
+    from mobilenet_tf.recipe import load_recipe, replace_settings
+    from mobilenet_tf.runs.provenance import describe_command
+
+    start = load_recipe(recipe or dataset_info(given.get("data.name", "cifar10")).recipe)
+    settings = settle_source(replace_settings(start, given), work.data_dir)
+    with options.resumable(describe_command), terminal.set_up(quiet=work.quiet):
+        from mobilenet_tf.pipeline.teaching import teach
+
+        size_bytes = teach(teachers, settings, out, work.data_dir)
+    terminal.echo(f"{out}: the answers for {settings.train.epochs} epochs, {size_bytes:,} bytes")
+    same = f"--seed {settings.seed} --epochs {settings.train.epochs}"
+    terminal.echo(f"Next: mtf train --dataset {settings.data.name} {same} --teacher {out}")

@@ -1,0 +1,94 @@
+"""Trained networks -> their answers for a recipe's schedule, which students learn from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mobilenet_tf.data.catalog import recipe_dataset
+from mobilenet_tf.data.training import load_training_data
+from mobilenet_tf.errors import UsageError
+from mobilenet_tf.files import hash_file
+from mobilenet_tf.models.weights import load_weights
+from mobilenet_tf.pipeline.networks import build_float_model
+from mobilenet_tf.quantization.folding import fold_batch_norm
+from mobilenet_tf.recipe import Recipe
+from mobilenet_tf.runs.answers import AnswersNote, make_schedule
+from mobilenet_tf.runs.folder import RunFolder
+from mobilenet_tf.runs.names import weights_name
+from mobilenet_tf.training.teaching import write_answers
+from mobilenet_tf.zoo.shelf import check_file, load_card, model_names
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A float network that teaches: its recipe, its weights and the images it was trained on."""
+
+    recipe: Recipe
+    weights: Path
+    seen_data: str
+
+    def build(self) -> Any:
+        """Return the network, batch normalisation folded."""
+        model = build_float_model(self.recipe)
+        load_weights(model, self.weights)
+        return fold_batch_norm(model)
+
+
+def teach(teachers: Sequence[str], recipe: Recipe, folder: Path, data_dir: Path | None) -> int:
+    """Write the mean answers of `teachers` for a recipe's schedule; return the bytes they take.
+
+    Raises:
+        UsageError: a teacher is no finished run or model of the zoo, or has other classes.
+        MtfError: a teacher is damaged, or the disk has too little room.
+    """
+    classes = recipe_dataset(recipe).classes
+    trained = [find_trained(teacher) for teacher in teachers]
+    for teacher, found in zip(teachers, trained, strict=True):
+        theirs = recipe_dataset(found.recipe).classes
+        if theirs != classes:
+            raise UsageError(
+                f"teacher {teacher} knows {len(theirs)} classes ({', '.join(theirs[:3])}, ...),"
+                f" and {recipe.data.name} has {len(classes)} ({', '.join(classes[:3])}, ...); give"
+                " a teacher of the same classes"
+            )
+        its, ours = found.recipe.model.resolution_px, recipe.model.resolution_px
+        if its != ours:
+            raise UsageError(
+                f"teacher {teacher} takes images of {its} px, and the schedule has {ours}; give"
+                f" --set model.resolution_px={its}, or another teacher"
+            )
+    data = load_training_data(recipe, data_dir)
+    schedule = make_schedule(recipe, classes, data.fingerprints["train"], len(data.train.labels))
+    note = AnswersNote(
+        schedule=schedule,
+        teachers=tuple(hash_file(found.weights) for found in trained),
+        seen_data=tuple(found.seen_data for found in trained),
+    )
+    write_answers([found.build() for found in trained], data.train, note, folder)
+    return schedule.epoch_bytes * schedule.epochs
+
+
+def find_trained(teacher: str) -> Trained:
+    """Return the network of a finished run, or of a model of the zoo, by its folder or name."""
+    run = RunFolder(Path(teacher))
+    if run.has_recipe():
+        if not run.is_finished("train"):
+            raise UsageError(
+                f"teacher {teacher} has not finished its training; finish it first:"
+                f" mtf train --out {teacher} --resume"
+            )
+        recipe, result = run.load_recipe(), run.load_stage("train")
+        file = run.stage("train") / weights_name(recipe, "float32")
+        return Trained(recipe, file, result.data["train"])
+    if teacher not in model_names():
+        state = "is not the folder of a run" if run.path.exists() else "does not exist"
+        raise UsageError(
+            f"teacher {teacher} {state}; give the folder of a finished mtf train, or a name of"
+            " mtf zoo"
+        )
+    card = load_card(teacher)
+    seen = card.stages.train.data["train"] if card.stages.train else ""
+    return Trained(card.recipe, check_file(card, card.weights), seen)

@@ -1,0 +1,73 @@
+"""Teachers' answers for a schedule: their mean logits of every augmented image, once for all."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mobilenet_tf.data.pipeline import make_training_batches
+from mobilenet_tf.data.splits import Split
+from mobilenet_tf.keras import tf
+from mobilenet_tf.runs.answers import AnswersNote, begin_answers, save_epoch
+from mobilenet_tf.system import terminal
+from mobilenet_tf.system.duration import format_duration
+from mobilenet_tf.system.interrupt import raise_if_interrupted
+
+log = logging.getLogger(__name__)
+
+
+def write_answers(
+    models: Sequence[Any], train: Split, note: AnswersNote, folder: Path
+) -> AnswersNote:
+    """Write the mean logits of `models` for every image of the note's schedule into a folder.
+
+    The models take (B, R, R, 3) and return logits (B, C). A folder that was begun is continued
+    after its last epoch.
+
+    Raises:
+        UsageError, MtfError: as `begin_answers`.
+    """
+    note, schedule = begin_answers(folder, note), note.schedule
+    done = len(note.epochs)
+    log.info(
+        "teach: %d epochs of %s images, %.1f MB in %s%s",
+        schedule.epochs,
+        f"{schedule.steps * schedule.batch_size:,}",
+        schedule.epoch_bytes * schedule.epochs / 1e6,
+        folder,
+        f", {done} of them done" if done else "",
+    )
+    if done == schedule.epochs:
+        return note
+
+    @tf.function
+    def answer(images: Any) -> Any:
+        return tf.add_n([model(images, training=False) for model in models]) / len(models)
+
+    batches = iter(
+        make_training_batches(
+            train,
+            schedule.augmentation,
+            resolution_px=schedule.resolution_px,
+            batch_size=schedule.batch_size,
+            class_count=len(schedule.classes),
+            seed=schedule.seed,
+            first_epoch=done,
+            epochs=schedule.epochs,
+        )
+    )
+    for number in range(done, schedule.epochs):
+        clock, logits = time.monotonic(), []
+        for _ in terminal.track(range(schedule.steps), f"teach {number + 1}/{schedule.epochs}"):
+            raise_if_interrupted()
+            logits.append(answer(next(batches)[0]).numpy())
+        note = save_epoch(folder, note, np.concatenate(logits))
+        epoch_s = time.monotonic() - clock
+        left = format_duration(epoch_s * (schedule.epochs - number - 1))
+        log.info("teach %d/%d  %.0f s  about %s left", number + 1, schedule.epochs, epoch_s, left)
+    return note

@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mobilenet_tf.cli.main import run_command
+from mobilenet_tf.runs.answers import ANSWERS_FILE, Answers, epoch_file
+
+SAME = ("--set", "data.validation_count=64", "--set", "augmentation.crop_padding_px=2")
+
+
+def teach(*arguments: object) -> int:
+    words = ["--dataset", "synthetic", *SAME, "--batch-size", "64", "--epochs", "2"]
+    return run_command(["teach", *words, "-q", *map(str, arguments)])
+
+
+def train(out: Path, answers: Path, *arguments: str) -> int:
+    words = ["--dataset", "synthetic", *SAME, "--alpha", "0.05", "--block-count", "1"]
+    words += ["--batch-size", "64", "--epochs", "2", "-q", "--out", str(out)]
+    return run_command(["train", *words, "--teacher", str(answers), *arguments])
+
+
+@pytest.mark.slow
+def test_students_learn_from_what_was_stored(
+    finished_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answers, out = tmp_path / "answers", tmp_path / "student"
+    assert teach(finished_run, "--out", answers) == 0
+    first = Answers(answers).batch(0)
+    (answers / epoch_file(1)).unlink()  # killed after the first epoch
+    note = json.loads((answers / ANSWERS_FILE).read_text())
+    whole = note["epochs"]
+    (answers / ANSWERS_FILE).write_text(json.dumps({**note, "epochs": whole[:1]}))
+    assert teach(finished_run, "--out", answers) == 0
+    assert list(Answers(answers).note.epochs) == whole
+    assert first.shape == (64, 10)
+    assert np.ptp(first) > 0
+    assert train(out, answers) == 0
+    said = capsys.readouterr()
+    assert "teach, at temperature" in said.out + said.err
+    result = json.loads((out / "train" / "result.json").read_text())
+    assert result["inputs"]["teacher"]
+    for changes, words in (
+        (["--set", "augmentation.crop_padding_px=1"], "augmentation.crop_padding_px is 2"),
+        (["--epochs", "3"], "epochs is 2, and this run has 3"),
+        (["--set", "data.validation_count=32"], "data is"),
+        (["--seed", "2"], "seed is 1, and this run has 2"),
+    ):
+        assert train(tmp_path / "other", answers, *changes) == 2
+        assert words in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_stored_answers_teach_as_their_network_does(finished_run: Path, tmp_path: Path) -> None:
+    answers, losses = tmp_path / "answers", []
+    assert teach(finished_run, "--out", answers) == 0
+    for name, teacher in (("stored", answers), ("live", finished_run)):
+        assert train(tmp_path / name, teacher, "--set", "train.learning_rate=0.01") == 0
+        lines = (tmp_path / name / "train" / "history.csv").read_text().splitlines()
+        losses.append(float(lines[1].split(",")[lines[0].split(",").index("loss")]))
+    assert losses[0] == pytest.approx(losses[1], rel=1e-3)  # float16
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["nobody"], "nobody does not exist"),
+        (["cifar10_v1_050_r32"], "give a teacher of the same classes"),
+        ([], "TEACHER"),
+    ],
+)
+def test_who_cannot_teach_is_refused(
+    arguments: list[str], words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert teach(*arguments, "--out", tmp_path / "answers") == 2
+    assert words in capsys.readouterr().err
+    assert not (tmp_path / "answers").exists()
