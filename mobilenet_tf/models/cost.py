@@ -59,7 +59,7 @@ def count_costs(variant: Variant) -> ModelCost:
     Agrees with the tables of arXiv 1704.04861, 1801.04381 and 1905.02244, and, to within 10 %, with
     2404.10518, which prints tenths of a billion.
     """
-    counter = _Counter()
+    counter = CostCounter()
     Assembler(variant, counter).run(variant.input_shape)
     layers = tuple(counter.layers)
     names = [field.name for field in fields(Cost)]
@@ -67,7 +67,7 @@ def count_costs(variant: Variant) -> ModelCost:
     return ModelCost(layers=layers, **sums)
 
 
-class _Counter(Ops[Shape]):
+class CostCounter(Ops[Shape]):
     """Writes down what every layer with weights costs."""
 
     def __init__(self) -> None:
