@@ -18,7 +18,9 @@ from mobilenet_tf.recipe import recipe_names
 from mobilenet_tf.system import terminal
 
 if TYPE_CHECKING:
-    from mobilenet_tf.sweep.grid import Grid, MakeRecipe, Trial
+    from mobilenet_tf.sweep.candidates import Budget, Candidate
+    from mobilenet_tf.sweep.grid import Grid, Trial
+    from mobilenet_tf.sweep.session import Session
 
 AXES = {"model": "model.name", "alpha": "model.alpha", "resolution": "model.resolution_px"}
 PAGE = "pareto.html"
@@ -34,23 +36,49 @@ class Place:
     yes: bool
 
 
+@dataclass(frozen=True)
+class BudgetTexts:
+    """What a network may cost, as it was typed."""
+
+    max_kilobytes: float | None
+    max_latency_ms: float | None
+    within: str | None
+    latency_from: str
+
+    def parse(self) -> Budget:
+        """Return the budget; UsageError for what is no duration."""
+        from mobilenet_tf.sweep.candidates import Budget, parse_duration
+
+        return Budget(
+            self.max_kilobytes and 1e3 * self.max_kilobytes,
+            self.max_latency_ms,
+            parse_duration(self.within) if self.within is not None else None,
+        )
+
+
 class Sweep(click.Command):
-    """Hands over the values of settings as `texts`, where to run as `place`, how as `work`."""
+    """Hands over the values of settings as `texts`, limits as `budget`, and where to work."""
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command."""
         given = ctx.params
+
+        def take(kind: type[Any], *names: str) -> Any:
+            return kind(**{name: given.pop(name) for name in names})
+
         texts = [
-            f"{key}={given[name]}"
-            for name in AXES
-            if given[name] is not None
-            for key in (AXES[name],)
+            f"{key}={given.pop(name)}" for name, key in AXES.items() if given[name] is not None
         ]
-        texts += given.pop("values")
-        place = Place(*(given.pop(name) for name in ("out", "workers", "yes")))
-        work = {name: given.pop(name) for name in ("data_dir", "as_json", "quiet")}
-        ctx.params = {"recipe": given["recipe"], "texts": texts, "place": place}
-        ctx.params["work"] = options.WorkOptions(**work)
+        given |= {
+            "texts": texts + list(given.pop("values")),
+            "budget": take(
+                BudgetTexts, "max_kilobytes", "max_latency_ms", "within", "latency_from"
+            ),
+            "place": take(Place, "out", "workers", "yes"),
+            "work": take(options.WorkOptions, "data_dir", "as_json", "quiet"),
+        }
+        for name in AXES:
+            given.pop(name, None)
         return super().invoke(ctx)
 
 
@@ -71,6 +99,25 @@ def _axis(name: str, what: str) -> Any:
     help="Any setting of the recipe and the values to try; can be repeated.",
 )
 @click.option(
+    "--max-kilobytes",
+    type=click.FloatRange(0, min_open=True),
+    metavar="KB",
+    help="Budget: the int8 file, 1,000 bytes each.",
+)
+@click.option(
+    "--max-latency-ms",
+    type=click.FloatRange(0, min_open=True),
+    metavar="MS",
+    help="Budget: one image, in int8.",
+)
+@click.option("--within", metavar="2h", help="Budget: from now to the winner's report.")
+@click.option(
+    "--latency-from",
+    default="here",
+    metavar="here|adb|FILE.csv",
+    help="Where latency is measured, or a table with the columns network,latency_ms.",
+)
+@click.option(
     "--out",
     type=options.FolderPath(),
     help="Folder of the sweep, a run folder for each trial.  [default: artifacts/RECIPE_sweep]",
@@ -85,9 +132,18 @@ def _axis(name: str, what: str) -> Any:
 @options.json_option
 @options.verbosity
 def command(
-    *, recipe: str | None, texts: list[str], place: Place, work: options.WorkOptions
+    *,
+    recipe: str | None,
+    texts: list[str],
+    budget: BudgetTexts,
+    place: Place,
+    work: options.WorkOptions,
 ) -> None:
     """Run every combination of the values given, each as an ordinary run in a folder of its own.
+
+    With a budget: of the networks that meet it (of all models and widths, where no values are
+    given), many train for a few epochs, the best on validation images for more, and the winner
+    goes all the way to its report.
 
     RECIPE is a .toml file, the name of one that ships (RECIPES), or images as for mtf run. Its
     [sweep] table may hold values too: "model.alpha" = [0.25, 0.5].
@@ -101,83 +157,94 @@ def command(
       mtf sweep --alpha 0.25,0.5
       mtf sweep cifar10 --model mobilenet_v1,mobilenet_v2 --alpha 0.25,0.5,0.75
       mtf sweep flowers/ --alpha 0.5,1 --set train.learning_rate=0.05,0.1
+      mtf sweep flowers/ --max-kilobytes 300 --max-latency-ms 5 --within 2h
     """
-    from mobilenet_tf.recipe import load_axes
     from mobilenet_tf.sweep.grid import make_grid
-
-    named = recipe or "quickstart"
-    out = place.out
-    with terminal.set_up(quiet=work.quiet, as_json=work.as_json):
-        make_recipe, name, own = _open(named, work.data_dir)
-        out = place.out or Path("artifacts") / f"{name}_sweep"
-        grid = make_grid({} if own else load_axes(named), texts)
-        again = shlex.join(sys.argv[1:])
-        with options.resumable(lambda: f"mtf {again}"):
-            _run_grid(grid, make_recipe, out, place, work)
-
-
-def _open(named: str, data_dir: Path | None) -> tuple[MakeRecipe, str, bool]:
-    """Return how a trial's recipe is made, the name of the source, and whether it is images."""
-    from mobilenet_tf.data.photographs import is_source, name_source, open_source
-    from mobilenet_tf.pipeline.own_images import start_recipe
-    from mobilenet_tf.recipe import load_recipe, replace_settings
-    from mobilenet_tf.runs.folder import RunFolder
-
-    if is_source(named):
-        source = open_source(named, data_dir)
-        nowhere = RunFolder(source / ".mtf-sweep")  # no run whose weights could be kept
-        return lambda given: start_recipe(source, given, nowhere), name_source(source), True
-    base = load_recipe(named)
-    return lambda given: replace_settings(base, given), Path(named).stem, False
-
-
-def _run_grid(
-    grid: Grid, make_recipe: MakeRecipe, out: Path, place: Place, work: options.WorkOptions
-) -> None:
-    from mobilenet_tf.sweep.grid import make_trials
-    from mobilenet_tf.sweep.schedule import make_job, run_jobs
+    from mobilenet_tf.sweep.session import Session, open_recipe
     from mobilenet_tf.sweep.workers import LOGS, LocalWorkers
 
+    with terminal.set_up(quiet=work.quiet, as_json=work.as_json):
+        limits = budget.parse()
+        source = open_recipe(recipe or "quickstart", work.data_dir)
+        out = place.out or Path("artifacts") / f"{source.name}_sweep"
+        grid = make_grid(source.axes, texts)
+        workers = LocalWorkers(place.workers, out / LOGS)
+        session = Session(source, out, work.data_dir, workers)
+        again = shlex.join(["mtf", *sys.argv[1:]])
+        with options.resumable(lambda: again):
+            if limits:
+                _run_budget(session, grid, limits, budget.latency_from, work.as_json)
+            else:
+                _run_grid(session, grid, place.yes, work.as_json)
+
+
+def _run_grid(session: Session, grid: Grid, yes: bool, as_json: bool) -> None:
+    """Run every trial of a grid."""
     if not grid.axes:
         raise UsageError(
-            "nothing to try: give values, as --alpha 0.25,0.5, or a [sweep] table in the recipe"
+            "nothing to try: give values, as --alpha 0.25,0.5, a [sweep] table in the recipe, or a"
+            " budget, as --max-kilobytes 300"
         )
-    trials, refused = make_trials(grid, make_recipe, out, work.data_dir)
+    trials, refused = session.list_trials(grid)
     for refusal in refused:
         terminal.echo(f"refused: {refusal.label}: {refusal.reason}", err=True)
     if not trials:
         raise UsageError(f"all {len(refused)} trials are refused; see above")
     waiting = [trial for trial in trials if not trial.is_finished()]
-    workers = LocalWorkers(place.workers, out / LOGS)
-    _confirm(len(trials), waiting, out, workers.count, place.yes)
-    outcomes = run_jobs([make_job(trial) for trial in waiting], workers, out)
-    _conclude(out, work.as_json)
-    failed = [outcome for outcome in outcomes if outcome.reason]
+    _confirm(session, len(trials), waiting, yes)
+    failed = [outcome for outcome in session.run(waiting) if outcome.reason]
+    _conclude(session.out, as_json)
     if failed:
         raise MtfError(
             f"{len(failed)} of {len(trials)} trials failed, the first, {failed[0].job.name}:"
-            f" {failed[0].reason}; their logs are in {out / LOGS}, and the same command tries"
-            " them again"
+            f" {failed[0].reason}; their logs are in {session.out / 'logs'}, and the same command"
+            " tries them again"
         )
 
 
-def _confirm(count: int, waiting: Sequence[Trial], out: Path, workers: int, yes: bool) -> None:
+def _confirm(session: Session, count: int, waiting: Sequence[Trial], yes: bool) -> None:
     """Say how much work there is, and ask where it is much."""
-    from mobilenet_tf.sweep.estimate import estimate_core_s, measure_rate
     from mobilenet_tf.system.duration import format_duration
-    from mobilenet_tf.system.hardware import usable_cores
 
-    core_s = sum(estimate_core_s((trial.plan for trial in waiting), measure_rate(out)))
-    taken_s = core_s / usable_cores()
+    taken_s = session.estimate_s(waiting)
     done = f", {count - len(waiting):,} of them finished" if len(waiting) < count else ""
-    left = f"; about {format_duration(taken_s)}, {workers} at a time" if waiting else ""
-    said = f"{count:,} trials{done}{left}"
+    left = f"; about {format_duration(taken_s)}, {session.workers.count} at a time"
+    said = f"{count:,} trials{done}{left if waiting else ''}"
     terminal.echo(said, err=True)
     if yes or (len(waiting) <= ASK_TRIALS and taken_s <= ASK_S):
         return
     if not sys.stdin.isatty():
         raise UsageError(f"{said}; give --yes to begin")
     click.confirm("Begin?", abort=True, err=True)
+
+
+def _run_budget(
+    session: Session, grid: Grid, budget: Budget, latency_from: str, as_json: bool
+) -> None:
+    """Choose networks by their costs, let them compete, and finish the winner."""
+    candidates = session.list_candidates(grid, budget, latency_from)
+    contests = session.enter(candidates, budget)
+    _echo_candidates(candidates, len(contests))
+    final = session.compete(contests, budget)
+    _conclude(session.out, as_json)
+    if not as_json:
+        options.echo_figures(final.plan)
+        terminal.echo(f"Winner: {final.plan.run.path}")
+
+
+def _echo_candidates(candidates: Sequence[Candidate], count: int) -> None:
+    """Say which networks meet the budget, and that the first `count` compete."""
+    from mobilenet_tf.report.tables import Column, format_table
+    from mobilenet_tf.report.units import fixed
+
+    columns = (Column("network", align="left"), *map(Column, ("M MACs", "params", "KB", "ms")))
+    rows = [
+        (c.name, fixed(c.macs, 1e-6, 1), f"{c.parameters:,}", fixed(c.size_bytes, 1e-3, 1),
+         fixed(c.latency_ms, 1, 3))
+        for c in candidates
+    ]  # fmt: skip
+    said = f"{len(candidates)} networks meet the budget; the first {count} compete"
+    terminal.echo(f"{said}\n\n{format_table(columns, rows)}\n", err=True)
 
 
 def _conclude(out: Path, as_json: bool) -> None:
