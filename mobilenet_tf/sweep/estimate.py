@@ -42,21 +42,16 @@ def count_training_images(plan: Plan) -> int:
     return plan.dataset.train_count - plan.recipe.data.validation_count
 
 
-def estimate_epoch_s(plan: Plan, rate: float, image_count: int) -> float:
-    """Return the seconds of an epoch of float training on one core, at full resolution."""
-    return count_costs(plan.variant).macs * image_count / rate
-
-
-def estimate_core_s(
-    plans: Iterable[Plan], rate: float, *, training_alone: bool = False
+def estimate_s(
+    plans: Iterable[Plan], rate: float, *, cores: int = 1, training_alone: bool = False
 ) -> list[float]:
-    """Return the seconds that each run takes on one core."""
+    """Return the seconds that each run takes by itself on so many cores."""
     taken, counts = [], dict[str, int]()
     for plan in plans:
-        data, recipe = f"{plan.recipe.data}", plan.recipe
+        recipe, data = plan.recipe, str(plan.recipe.data)
         if data not in counts:
             counts[data] = count_training_images(plan)
-        epoch_s = estimate_epoch_s(plan, rate, counts[data])
+        epoch_s = count_costs(plan.variant).macs * counts[data] / (rate * cores)
         seconds = START_S + epoch_s * recipe.train.epochs
         if not training_alone:
             seconds += REST_S + epoch_s * (REST_EPOCHS + QAT_EPOCH_COST * recipe.qat.epochs)

@@ -17,7 +17,7 @@ from typing import Any
 from mobilenet_tf.errors import MtfError, UsageError
 from mobilenet_tf.files import read_json, write_json
 from mobilenet_tf.sweep.candidates import Budget, Candidate, explain_late
-from mobilenet_tf.sweep.estimate import estimate_core_s, measure_rate
+from mobilenet_tf.sweep.estimate import estimate_s, measure_rate
 from mobilenet_tf.sweep.grid import Trial
 from mobilenet_tf.sweep.schedule import make_job, run_jobs
 from mobilenet_tf.sweep.workers import Workers
@@ -80,8 +80,8 @@ def limit(contests: Sequence[Contest], budget: Budget, out: Path) -> list[Contes
         return list(contests[:USUAL_CANDIDATES])
     rate, cores = measure_rate(out), usable_cores()
     plans = [contest.trial.plan for contest in contests]
-    full_s = [seconds / cores for seconds in estimate_core_s(plans, rate)]
-    train_s = [s / cores for s in estimate_core_s(plans, rate, training_alone=True)]
+    full_s = estimate_s(plans, rate, cores=cores)
+    train_s = [s / cores for s in estimate_s(plans, rate, training_alone=True)]  # side by side
     for count in range(len(contests), 1, -1):
         # the costliest come first: whichever survive, they take no longer
         needed = sum(sum(train_s[:n]) * share for n, share in rungs_of(count)[:-1])
@@ -109,8 +109,9 @@ def run_halving(
         trials = [make_trial(_with_epochs(contest, share)) for contest in alive]
         until = float("inf")
         if budget.within_s is not None:
-            (last_s, *_) = estimate_core_s([alive[0].trial.plan], measure_rate(out))
-            until = started + max(0.0, budget.within_s - last_s / usable_cores())
+            plan = alive[0].trial.plan
+            (last_s,) = estimate_s([plan], measure_rate(out), cores=usable_cores())
+            until = started + max(0.0, budget.within_s - last_s)
         waiting = [trial for trial in trials if not trial.plan.run.is_finished("train")]
         log.info("halving: %d networks, %.0f %% of the epochs", len(alive), 100 * share)
         jobs = [make_job(trial, training_alone=True) for trial in waiting]
@@ -143,8 +144,8 @@ def settle_epochs(
     held = read_json(notes, dict[str, int], "remove it") if notes.is_file() else {}
     if key not in held:
         plan, rate, cores = winner.trial.plan, measure_rate(out), usable_cores()
-        (full_s,) = (s / cores for s in estimate_core_s([plan], rate))
-        (train_s,) = (s / cores for s in estimate_core_s([plan], rate, training_alone=True))
+        (full_s,) = estimate_s([plan], rate, cores=cores)
+        (train_s,) = estimate_s([plan], rate, cores=cores, training_alone=True)
         share = 1 - max(0.0, full_s - left_s) / train_s
         held[key] = max(1, math.floor(plan.recipe.train.epochs * share))
         write_json(notes, held)

@@ -16,7 +16,7 @@ from mobilenet_tf.recipe import load_axes, load_recipe, replace_settings
 from mobilenet_tf.runs.folder import RunFolder
 from mobilenet_tf.sweep import latency
 from mobilenet_tf.sweep.candidates import Budget, Candidate, choose_candidates, list_candidates
-from mobilenet_tf.sweep.estimate import estimate_core_s, measure_rate
+from mobilenet_tf.sweep.estimate import estimate_s, measure_rate
 from mobilenet_tf.sweep.grid import Grid, MakeRecipe, Refusal, Trial, make_trial, make_trials
 from mobilenet_tf.sweep.halving import Contest, enter, limit, run_halving, settle_epochs
 from mobilenet_tf.sweep.schedule import make_job, run_jobs
@@ -73,7 +73,8 @@ class Session:
     def estimate_s(self, trials: Sequence[Trial]) -> float:
         """Return about how long trials take on this machine."""
         plans = (trial.plan for trial in trials)
-        return sum(estimate_core_s(plans, measure_rate(self.out))) / usable_cores()
+        one_by_one_s = sum(estimate_s(plans, measure_rate(self.out)))
+        return one_by_one_s / min(self.workers.count, usable_cores())
 
     def run(self, trials: Sequence[Trial]) -> list[Outcome]:
         """Run trials; a failure is recorded, and ends no other."""
