@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import math
+import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +19,7 @@ from mobilenet_tf.models.keras_builder import BATCH_NORM_EPSILON
 from mobilenet_tf.models.variant import Variant
 from mobilenet_tf.recipe import Recipe
 
+MODES = ("eager", "eager_bfloat16", "compile", "compile_bfloat16")
 WORKER = Path(__file__).with_name("torch_worker.py")
 Shape = tuple[int, int, int]  # height, width, channels
 
@@ -93,14 +95,20 @@ class Describer:
 
 
 class TorchStep:
-    """A worker at the other end of a pipe; call it for one step, in ms."""
+    """A worker at the other end of a pipe; call it for one step, in ms.
+
+    Between calls it is stopped, so that its threads, which spin after a step, slow nobody.
+    """
 
     def __init__(self, process: subprocess.Popen[str], request: dict[str, Any]) -> None:
         self.process = process
         self.about = self._ask(request)
 
     def __call__(self) -> float:
-        return float(self._ask("step"))
+        self.process.send_signal(signal.SIGCONT)
+        elapsed_ms = float(self._ask("step"))
+        self.process.send_signal(signal.SIGSTOP)
+        return elapsed_ms
 
     def _ask(self, question: Any) -> Any:
         assert self.process.stdin is not None  # noqa: S101  # both are pipes
@@ -129,15 +137,19 @@ def find_obstacle(python: str) -> str | None:
 
 
 @contextlib.contextmanager
-def start_torch(python: str, variant: Variant, recipe: Recipe) -> Iterator[TorchStep]:
+def start_torch(python: str, variant: Variant, recipe: Recipe, mode: str) -> Iterator[TorchStep]:
     """Start PyTorch's step of the same network, batch, normalisation, loss and optimizer.
+
+    `mode` is one of `MODES`.
 
     Raises:
         UnknownLayerError: the network has a layer for which there is no counterpart.
         ClickException: the parameters are not as many as the table has, or the worker failed.
     """
     describer = Describer()
-    Assembler(variant, describer, recipe.model.dropout).run(variant.input_shape)
+    dropout = recipe.model.dropout
+    rate = variant.table.dropout if dropout == "paper" else dropout
+    Assembler(variant, describer, rate).run(variant.input_shape)
     momentum = recipe.train.momentum
     request = {
         "layers": describer.layers,
@@ -148,6 +160,8 @@ def start_torch(python: str, variant: Variant, recipe: Recipe) -> Iterator[Torch
         "momentum": momentum,
         "weight_decay": recipe.train.weight_decay * (1 - momentum),
         "label_smoothing": recipe.train.label_smoothing,
+        "compile": mode.startswith("compile"),
+        "bfloat16": mode.endswith("bfloat16"),
     }
     process = subprocess.Popen(  # noqa: S603  # the interpreter that the user names
         [python, str(WORKER)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True

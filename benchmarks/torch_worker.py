@@ -1,4 +1,4 @@
-"""The training step of one of our networks in PyTorch eager, in a process of its own.
+"""The training step of one of our networks in PyTorch, in a process of its own.
 
 `train_step.py` starts it: PyTorch's threads spin after a step, which in one process would slow
 TensorFlow's. It needs torch and nothing of this project. A line of JSON with the network comes
@@ -58,10 +58,12 @@ def make_step(network: nn.Module, request: dict[str, Any]) -> Callable[[], float
     images = images.to(memory_format=torch.channels_last)
     labels = torch.randint(0, CLASS_COUNT, (request["batch_size"],))
     loss_of = nn.CrossEntropyLoss(label_smoothing=request["label_smoothing"])
+    forward = torch.compile(network) if request["compile"] else network
 
     def step() -> float:
         optimizer.zero_grad()
-        loss = loss_of(network(images), labels)
+        with torch.autocast("cpu", torch.bfloat16, enabled=request["bfloat16"]):
+            loss = loss_of(forward(images), labels)
         loss.backward()
         optimizer.step()
         return loss.item()

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
 import runpy
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -48,3 +51,47 @@ def test_the_table_of_the_ablation_shows_every_seed() -> None:
         "",
         "Commits: c0ffee, decade.",
     ]
+
+
+STAND_IN = """#!{python}
+import json, sys
+if sys.argv[1] == "-c":
+    sys.exit(0)  # it has torch, it says
+request = json.loads(sys.stdin.readline())
+count = 0
+for row in request["layers"]:
+    kind = row.pop("kind")
+    assert all(isinstance(value, (int, float)) for value in row.values()), row
+    if kind == "conv":
+        count += row["kernel_px"] ** 2 * row["inputs"] // row["groups"] * row["outputs"]
+    elif kind == "norm":
+        count += 2 * row["inputs"]
+    elif kind == "dense":
+        count += row["inputs"] * row["outputs"] + row["outputs"]
+print(json.dumps({{"parameters": count, "version": "none", "threads": 1}}), flush=True)
+slow = 4 - 2 * request["compile"] - request["bfloat16"]
+for _ in sys.stdin:
+    print(json.dumps(slow * 1e6), flush=True)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name == "nt", reason="stops processes by signals")
+def test_a_step_is_compared_with_the_fastest_mode_of_torch(tmp_path: Path) -> None:
+    python = tmp_path / "python"
+    python.write_text(STAND_IN.format(python=sys.executable))
+    python.chmod(0o755)
+    words = ["quickstart", "--alpha", "0.05", "--rounds", "1", "--json"]
+    words += ["--set", "model.block_count=1", "--torch-python", str(python)]
+    done = CliRunner().invoke(load(FOLDER / "train_step.py")["main"], words)
+    assert done.exit_code == 0, done.output
+    found = json.loads(done.stdout)["alphas"][0]
+    assert found["torch"]["best"] == "torch_compile_bfloat16"
+    modes = {name: ms for name, ms in found["ms"].items() if name.startswith("torch_")}
+    assert modes == {
+        "torch_eager": 4e6,
+        "torch_eager_bfloat16": 3e6,
+        "torch_compile": 2e6,
+        "torch_compile_bfloat16": 1e6,
+    }
+    assert found["times_as_fast"]["float32 to torch"] > 1

@@ -29,15 +29,19 @@ class Strides:
     """A number of one row, most often its stride, under each plan.
 
     `imagenet` is the paper's column, made for inputs of 128 to 224 pixels. `cifar` keeps the full
-    resolution in the stem and the first rows, for inputs around 32 pixels.
+    resolution in the stem and the first rows, for inputs around 32 pixels; `late`, which is `cifar`
+    unless given, until the second row that would stride.
     """
 
     imagenet: int
     cifar: int
+    late: int = 0
 
     def under(self, plan: StridePlan) -> int:
         """Return this row's number under `plan`."""
-        return self.imagenet if plan == "imagenet" else self.cifar
+        if plan == "imagenet":
+            return self.imagenet
+        return self.late or self.cifar if plan == "late" else self.cifar
 
 
 KEPT = Strides(imagenet=1, cifar=1)
@@ -99,9 +103,12 @@ class DepthwiseSeparableBlock(Body):
     kernel_px: int = 3
 
     def __call__(self, build: Assembler[T], x: T) -> T:
-        stride = build.stride(self.strides)
+        shortcut, stride = x, build.stride(self.strides)
         x = build.depthwise(x, f"conv_dw_{self.index}", self.kernel_px, stride, "paper")
-        return build.conv(x, f"conv_pw_{self.index}", build.scale(x, self.filters), "paper")
+        x = build.conv(x, f"conv_pw_{self.index}", build.scale(x, self.filters), "paper")
+        if not build.variant.options.residual:
+            return x
+        return build.bridge(x, shortcut, f"conv_{self.index}", stride)
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,8 @@ _NO_BOTTLENECK = {
     " MobileNetV2, V3 and V4 take it",
 }
 
+_BRIDGED = {"residual": "its blocks have residual connections already; MobileNetV1 takes it"}
+
 # Howard et al. 2017.
 MOBILENET_V1 = ModelTable(
     name="mobilenet_v1",
@@ -43,7 +45,7 @@ MOBILENET_V1 = ModelTable(
         DepthwiseSeparableBlock(1, 64, Strides(imagenet=1, cifar=1)),  # 112 | 32
         DepthwiseSeparableBlock(2, 128, Strides(imagenet=2, cifar=1)),  # 56 | 32
         DepthwiseSeparableBlock(3, 128, Strides(imagenet=1, cifar=1)),  # 56 | 32
-        DepthwiseSeparableBlock(4, 256, Strides(imagenet=2, cifar=2)),  # 28 | 16
+        DepthwiseSeparableBlock(4, 256, Strides(imagenet=2, cifar=2, late=1)),  # 28 | 16
         DepthwiseSeparableBlock(5, 256, Strides(imagenet=1, cifar=1)),  # 28 | 16
         DepthwiseSeparableBlock(6, 512, Strides(imagenet=2, cifar=2)),  # 14 | 8
         DepthwiseSeparableBlock(7, 512, Strides(imagenet=1, cifar=1)),  # 14 | 8
@@ -69,12 +71,13 @@ MOBILENET_V2 = ModelTable(
     published_alphas=(0.35, 0.5, 0.75, 1.0, 1.3, 1.4),
     norm_suffix="BN",
     block_names=("expanded_conv", "block_{}"),
+    cannot=_BRIDGED,
     blocks=(
         # Output side:                    t   c   n  s      imagenet plan at 224 | cifar plan at 32
         ConvBlock("Conv1", 32, Strides(imagenet=2, cifar=1), norm_name="bn_Conv1"),  # 112 | 32
         InvertedResiduals(1, 16, 1, KEPT),  # 112 | 32
         InvertedResiduals(6, 24, 2, Strides(imagenet=2, cifar=1)),  # 56 | 32
-        InvertedResiduals(6, 32, 3, Strides(imagenet=2, cifar=2)),  # 28 | 16
+        InvertedResiduals(6, 32, 3, Strides(imagenet=2, cifar=2, late=1)),  # 28 | 16
         InvertedResiduals(6, 64, 4, Strides(imagenet=2, cifar=2)),  # 14 | 8
         InvertedResiduals(6, 96, 3, KEPT),  # 14 | 8
         InvertedResiduals(6, 160, 3, Strides(imagenet=2, cifar=2)),  # 7 | 4
@@ -102,7 +105,7 @@ _LARGE: tuple[Block, ...] = (
     Bottleneck(3, 16, 16, False, "relu", KEPT),  # 112 | 32
     Bottleneck(3, 64, 24, False, "relu", Strides(imagenet=2, cifar=1)),  # 56 | 32
     Bottleneck(3, 72, 24, False, "relu", KEPT),  # 56 | 32
-    Bottleneck(5, 72, 40, True, "relu", Strides(imagenet=2, cifar=2)),  # 28 | 16
+    Bottleneck(5, 72, 40, True, "relu", Strides(imagenet=2, cifar=2, late=1)),  # 28 | 16
     Bottleneck(5, 120, 40, True, "relu", KEPT),  # 28 | 16
     Bottleneck(5, 120, 40, True, "relu", KEPT),  # 28 | 16
     Bottleneck(3, 240, 80, False, "hard_swish", Strides(imagenet=2, cifar=2)),  # 14 | 8
@@ -124,7 +127,7 @@ _SMALL: tuple[Block, ...] = (
     # Operator, exp size, #out, SE, NL, s; output side:   imagenet plan at 224 | cifar plan at 32
     ConvBlock("Conv", 16, Strides(2, 1), activation="hard_swish", scaling="fixed"),  # 112 | 32
     Bottleneck(3, 16, 16, True, "relu", Strides(imagenet=2, cifar=1)),  # 56 | 32
-    Bottleneck(3, 72, 24, False, "relu", Strides(imagenet=2, cifar=2)),  # 28 | 16
+    Bottleneck(3, 72, 24, False, "relu", Strides(imagenet=2, cifar=2, late=1)),  # 28 | 16
     Bottleneck(3, 88, 24, False, "relu", KEPT),  # 28 | 16
     Bottleneck(5, 96, 40, True, "hard_swish", Strides(imagenet=2, cifar=2)),  # 14 | 8
     Bottleneck(5, 240, 40, True, "hard_swish", KEPT),  # 14 | 8
@@ -150,6 +153,7 @@ MOBILENET_V3_LARGE = ModelTable(
     published_alphas=(0.75, 1.0),
     norm_suffix="BatchNorm",
     block_names=("expanded_conv", "expanded_conv_{}"),
+    cannot=_BRIDGED,
     blocks=_LARGE,
 )
 
@@ -183,8 +187,9 @@ def _minimalistic(table: ModelTable) -> ModelTable:
         published_alphas=(1.0,),
         blocks=tuple(map(_simplify, table.blocks)),
         cannot={
+            **table.cannot,
             "squeeze_excitation": "minimalistic means without it; mobilenet_v3_small and"
-            " mobilenet_v3_large have it"
+            " mobilenet_v3_large have it",
         },
     )
 
@@ -197,11 +202,12 @@ MOBILENET_V4_CONV_SMALL = ModelTable(
     title="MobileNetV4-Conv-Small",
     source="arXiv 2404.10518, appendix, Conv-S",
     activation="relu",
+    cannot=_BRIDGED,
     blocks=(
         # DW K1, DW K2, expanded dim, output dim, stride;  imagenet plan at 224 | cifar plan at 32
         ConvBlock("conv_stem", 32, Strides(imagenet=2, cifar=1)),  # 112 | 32
         FusedBottleneck(3, 32, 32, Strides(imagenet=2, cifar=1), activated=True),  # 56 | 32
-        FusedBottleneck(3, 96, 64, Strides(imagenet=2, cifar=2), activated=True),  # 28 | 16
+        FusedBottleneck(3, 96, 64, Strides(imagenet=2, cifar=2, late=1), activated=True),  # 28 | 16
         UniversalBottleneck(5, 5, 192, 96, Strides(imagenet=2, cifar=2)),  # 14 | 8
         UniversalBottleneck(0, 3, 192, 96, KEPT),  # 14 | 8
         UniversalBottleneck(0, 3, 192, 96, KEPT),  # 14 | 8
@@ -227,11 +233,12 @@ MOBILENET_V4_CONV_MEDIUM = ModelTable(
     title="MobileNetV4-Conv-Medium",
     source="arXiv 2404.10518, appendix, Conv-M",
     activation="relu",
+    cannot=_BRIDGED,
     blocks=(
         # DW K1, DW K2, expanded dim, output dim, stride;  imagenet plan at 256 | cifar plan at 32
         ConvBlock("conv_stem", 32, Strides(imagenet=2, cifar=1)),  # 128 | 32
         FusedBottleneck(3, 128, 48, Strides(imagenet=2, cifar=1)),  # 64 | 32
-        UniversalBottleneck(3, 5, 192, 80, Strides(imagenet=2, cifar=2)),  # 32 | 16
+        UniversalBottleneck(3, 5, 192, 80, Strides(imagenet=2, cifar=2, late=1)),  # 32 | 16
         UniversalBottleneck(3, 3, 160, 80, KEPT),  # 32 | 16
         UniversalBottleneck(3, 5, 480, 160, Strides(imagenet=2, cifar=2)),  # 16 | 8
         UniversalBottleneck(3, 3, 640, 160, KEPT),  # 16 | 8
@@ -273,6 +280,7 @@ ALEXNET = ModelTable(
     dropout=0.5,
     cannot={
         **_NO_BOTTLENECK,
+        "residual": "it has no block that one could bridge; MobileNetV1 takes it",
         "head_units": "it has two hidden dense layers of its own, fc6 and fc7",
         "block_count": "it is stem and head only, with no row of blocks between them",
     },

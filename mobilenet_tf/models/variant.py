@@ -72,7 +72,7 @@ def make_variant(
         resolution_px: side of the square input, or (height, width); 8 to 1024, and at least the
             plan's stride.
         classes: number of outputs, 2 to 100,000.
-        stride_plan: "cifar" or "imagenet"; None is the one for the smaller side.
+        stride_plan: "cifar", "late" or "imagenet"; None is the one for the smaller side.
         options: departures from the paper's table.
 
     Raises:
@@ -152,6 +152,8 @@ def _list_suffixes(options: Options) -> Iterator[str]:
         yield "se" if options.squeeze_excitation == "on" else "nose"
     if options.head_units:
         yield f"h{options.head_units}"
+    if options.residual:
+        yield "res"
     if options.block_count:
         yield f"b{options.block_count}"
 

@@ -14,7 +14,7 @@ from msgspec import Meta
 ActivationName = Literal["paper", "relu", "relu6", "silu", "hard_swish"]
 ACTIVATIONS: tuple[ActivationName, ...] = get_args(ActivationName)
 SqueezeExcitation = Literal["paper", "on", "off"]
-StridePlan = Literal["cifar", "imagenet"]
+StridePlan = Literal["cifar", "imagenet", "late"]
 STRIDE_PLANS: tuple[StridePlan, ...] = get_args(StridePlan)
 Quantization = Literal["float32", "float16", "dynamic_range", "int8_ptq", "int8_qat"]
 QUANTIZATIONS: tuple[Quantization, ...] = get_args(Quantization)
@@ -81,6 +81,8 @@ class Options(Settings, frozen=True, kw_only=True):
     """Width of a hidden layer before the classifier; 0 for none."""
     head_dropout: Rate = 0.0
     """Dropout rate after that hidden layer, in training."""
+    residual: bool = False
+    """Residual connections around MobileNetV1's blocks where the shapes agree."""
     block_count: Annotated[int, Meta(ge=0, le=100)] = 0
     """Keep only the first blocks between stem and head, for a smaller file; 0 keeps all."""
 
@@ -99,7 +101,8 @@ class ModelSettings(Options, frozen=True):
     resolution_px: Annotated[int, Meta(ge=8, le=1024)] = 32
     """Input resolution in pixels; images of another size are resized."""
     stride_plan: StridePlan = "cifar"
-    """`imagenet` strides as in the paper; `cifar` later, for small images."""
+    """`imagenet` strides as in the paper; `cifar` later, for small images; `late` without the first
+    stride of `cifar`: more arithmetic for the same weights."""
     dropout: Rate | Literal["paper"] = "paper"
     """Dropout rate before the classifier; `paper` is 0.5 for AlexNet, 0.001 elsewhere."""
     batch_norm_momentum: Rate = 0.9

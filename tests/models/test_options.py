@@ -51,6 +51,9 @@ def variant(name: str, **options: Any) -> Any:
         ("alexnet", {"block_count": 3}, "no row of blocks"),
         ("mobilenet_v1", {"block_count": 14}, "mobilenet_v1 has 13 blocks"),
         ("mobilenet_v2", {"head_dropout": 0.2}, "give head_units too"),
+        ("mobilenet_v4_conv_small", {"residual": True}, "has.* already|have.* already"),
+        ("mobilenet_v3_small_minimalistic", {"residual": True}, "connections already"),
+        ("alexnet", {"residual": True}, "no block"),
     ],
 )
 def test_what_a_model_cannot_take_is_refused_with_a_reason(
@@ -63,7 +66,7 @@ def test_what_a_model_cannot_take_is_refused_with_a_reason(
 @pytest.mark.parametrize("name", Options.__struct_fields__)
 @pytest.mark.parametrize("value", [None, "nonsense", -1, float("nan"), True, 10**9])
 def test_an_option_has_the_range_of_its_setting(name: str, value: Any) -> None:
-    with pytest.raises(UsageError, match=rf"model\.{name} is "):
+    with pytest.raises(UsageError, match=rf"model\.{name} is |cannot take {name}"):
         variant("mobilenet_v2", **{name: value})
 
 
@@ -127,6 +130,45 @@ def test_names_tell_options_apart() -> None:
     assert without.name == "v3s_050_r32_hardswish_nose"
     assert variant("mobilenet_v2", stochastic_depth=0.1).name == "v2_050_r32"
     assert variant("mobilenet_v1", block_count=8).name == "v1_050_r32_b8"
+    assert variant("mobilenet_v1", residual=True).name == "v1_050_r32_res"
+
+
+def test_residual_connections_bridge_the_blocks_whose_shapes_agree() -> None:
+    model = build("mobilenet_v1", residual=True)
+    added = [layer.name for layer in model.layers if isinstance(layer, keras.layers.Add)]
+    # 128, 256, the five of 512 after the first, and 1024 channels
+    assert added == [f"conv_{index}_add" for index in (3, 5, 7, 8, 9, 10, 11, 13)]
+    assert model.count_params() == build("mobilenet_v1").count_params()
+
+
+@pytest.mark.parametrize(
+    ("name", "cifar", "late"),
+    [("mobilenet_v1", 8, 4), ("mobilenet_v2", 8, 4), ("mobilenet_v3_small", 8, 4),
+     ("mobilenet_v4_conv_medium", 8, 4), ("alexnet", 16, 16)],
+)  # fmt: skip
+def test_the_late_plan_leaves_out_the_first_stride_of_cifar(
+    name: str, cifar: int, late: int
+) -> None:
+    table = MODELS[name]
+    assert (table.total_stride("cifar"), table.total_stride("late")) == (cifar, late)
+
+
+def test_the_late_plan_spends_arithmetic_and_no_weights() -> None:
+    cifar, late = (
+        count_costs(
+            make_variant(
+                "mobilenet_v1",
+                alpha=0.28,
+                resolution_px=32,
+                classes=10,
+                stride_plan=plan,
+                options=Options(block_count=8),
+            )
+        )
+        for plan in ("cifar", "late")
+    )
+    assert late.parameters == cifar.parameters == 74_690
+    assert (round(cifar.macs / 1e6, 1), round(late.macs / 1e6, 1)) == (10.0, 27.6)
 
 
 def test_an_activation_replaces_all_of_a_network() -> None:

@@ -44,7 +44,10 @@ EVERYTHING = Options(
     head_units=24,
     head_dropout=0.1,
 )
-FAMILY = [  # converting takes the longer the more ops there are: a row of each kind is enough
+FAMILY: list[
+    tuple[str, tuple[int, ...], Options, set[str]]
+] = [  # converting takes the longer the more ops there are: a row of each kind is enough
+    ("mobilenet_v1", (0, 2, 3, 14, 15), Options(residual=True), {"ADD"}),
     ("mobilenet_v2", (0, 1, 2, 8, 9, 10), Options(), {"ADD"}),
     (
         "mobilenet_v3_small",
