@@ -47,6 +47,7 @@ DOORS = {  # a library -> the modules that may import it
     "imagehash": ("data/survey",),
     "flatbuffers": ("tflite/schema", "tflite/standard"),
     "filelock": ("files",),
+    "ray": ("sweep/cluster",),
 }
 MODULES = {
     path.relative_to(PACKAGE).with_suffix("").as_posix(): ast.parse(path.read_text("utf-8"))

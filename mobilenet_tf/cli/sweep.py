@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from mobilenet_tf.sweep.candidates import Budget, Candidate
     from mobilenet_tf.sweep.grid import Grid, Trial
     from mobilenet_tf.sweep.session import Session
+    from mobilenet_tf.sweep.workers import Workers
 
 AXES = {"model": "model.name", "alpha": "model.alpha", "resolution": "model.resolution_px"}
 PAGE = "pareto.html"
@@ -32,8 +33,19 @@ class Place:
     """Where trials run, and whether without a question."""
 
     out: Path | None
+    on: str | None
     workers: int | None
     yes: bool
+
+    def find_workers(self, out: Path) -> Workers:
+        """Return processes of this machine, or tasks of a cluster."""
+        from mobilenet_tf.sweep.workers import LOGS, LocalWorkers
+
+        if self.on is None:
+            return LocalWorkers(self.workers, out / LOGS)
+        from mobilenet_tf.sweep.cluster import RayWorkers
+
+        return RayWorkers(self.on, self.workers, out / LOGS)
 
 
 @dataclass(frozen=True)
@@ -74,7 +86,7 @@ class Sweep(click.Command):
             "budget": take(
                 BudgetTexts, "max_kilobytes", "max_latency_ms", "within", "latency_from"
             ),
-            "place": take(Place, "out", "workers", "yes"),
+            "place": take(Place, "out", "on", "workers", "yes"),
             "work": take(options.WorkOptions, "data_dir", "as_json", "quiet"),
         }
         for name in AXES:
@@ -123,6 +135,11 @@ def _axis(name: str, what: str) -> Any:
     help="Folder of the sweep, a run folder for each trial.  [default: artifacts/RECIPE_sweep]",
 )
 @click.option(
+    "--on",
+    metavar="ray[://HOST:PORT]",
+    help="Run on Ray: a cluster's address, or ray for this machine.  [default: processes here]",
+)
+@click.option(
     "--workers",
     type=click.IntRange(1, 256),
     help="Trials at a time, each with its share of cores and memory.  [default: one a core]",
@@ -161,15 +178,13 @@ def command(
     """
     from mobilenet_tf.sweep.grid import make_grid
     from mobilenet_tf.sweep.session import Session, open_recipe
-    from mobilenet_tf.sweep.workers import LOGS, LocalWorkers
 
     with terminal.set_up(quiet=work.quiet, as_json=work.as_json):
         limits = budget.parse()
         source = open_recipe(recipe or "quickstart", work.data_dir)
         out = place.out or Path("artifacts") / f"{source.name}_sweep"
         grid = make_grid(source.axes, texts)
-        workers = LocalWorkers(place.workers, out / LOGS)
-        session = Session(source, out, work.data_dir, workers)
+        session = Session(source, out, work.data_dir, place.find_workers(out))
         again = shlex.join(["mtf", *sys.argv[1:]])
         with options.resumable(lambda: again):
             if limits:

@@ -61,10 +61,12 @@ def has_bfloat16() -> bool:
 
 
 def usable_cores() -> int:
-    """Return how many cores this process may use, by affinity and container limits."""
+    """Return how many cores this process may use, by affinity, container and TensorFlow's limit."""
     cores = os.cpu_count() or 1
     if hasattr(os, "sched_getaffinity"):
         cores = min(cores, len(os.sched_getaffinity(0)))
+    with contextlib.suppress(KeyError, ValueError):
+        cores = min(cores, max(1, int(os.environ["TF_NUM_INTRAOP_THREADS"])))
     with contextlib.suppress(OSError, ValueError):  # no control groups, or no limit ("max")
         quota, period = (_CGROUP / "cpu.max").read_text().split()
         cores = min(cores, max(1, round(int(quota) / int(period))))
