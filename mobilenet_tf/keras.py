@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
@@ -23,4 +24,25 @@ tf.get_logger().setLevel("ERROR")
 # A GPU would round the inputs of float32 products to 10 bits, and fake quantization with them.
 tf.config.experimental.enable_tensor_float_32_execution(False)
 
-__all__ = ["keras", "tf"]
+__all__ = ["add_over_workers", "count_replicas", "keras", "largest_over_workers", "tf"]
+
+
+def count_replicas() -> int:
+    """Return how many workers compute the step that is being traced; 1 outside of one."""
+    context = tf.distribute.get_replica_context()
+    return 1 if context is None else int(context.num_replicas_in_sync)
+
+
+def add_over_workers(values: Any) -> Any:
+    """Return the sums of tensors over all workers; gradients go back to all of them."""
+    if count_replicas() == 1:
+        return values
+    return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, values)
+
+
+def largest_over_workers(value: Any) -> Any:
+    """Return the largest of a scalar over all workers, without a gradient."""
+    if count_replicas() == 1:
+        return value
+    gathered = tf.distribute.get_replica_context().all_gather(value[tf.newaxis], axis=0)
+    return tf.reduce_max(gathered)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from mobilenet_tf.keras import keras, tf
+from mobilenet_tf.keras import count_replicas, keras, tf
 
 
 @keras.utils.register_keras_serializable(package="mobilenet_tf")
@@ -53,16 +53,22 @@ class SeededDropout(keras.layers.Layer):
 
     def _drop(self, inputs: Any) -> Any:
         step = self.step.assign_add(1)
-        uniform = tf.random.stateless_uniform(
-            self._mask_shape(inputs),
+        count, *others = self._mask_shape(inputs)
+        uniform = tf.random.stateless_uniform(  # for the batch of all workers
+            (count * count_replicas(), *others),
             seed=tf.stack([tf.constant(self.seed, tf.int64), step]),
             alg="philox",
         )
+        if count_replicas() > 1:
+            uniform = uniform[
+                tf.distribute.get_replica_context().replica_id_in_sync_group * count :
+            ]
+            uniform = uniform[:count]
         kept = tf.cast(uniform >= self.rate, inputs.dtype)
         return inputs * kept / tf.cast(1 - self.rate, inputs.dtype)
 
-    def _mask_shape(self, inputs: Any) -> Any:
-        return tf.shape(inputs)
+    def _mask_shape(self, inputs: Any) -> tuple[Any, ...]:
+        return tuple(tf.unstack(tf.shape(inputs), inputs.shape.rank))
 
 
 @keras.utils.register_keras_serializable(package="mobilenet_tf")
@@ -72,5 +78,5 @@ class StochasticDepth(SeededDropout):
     Huang et al. 2016, arXiv 1603.09382, in the inverted form.
     """
 
-    def _mask_shape(self, inputs: Any) -> Any:
+    def _mask_shape(self, inputs: Any) -> tuple[Any, ...]:
         return (tf.shape(inputs)[0], *[1] * (inputs.shape.rank - 1))

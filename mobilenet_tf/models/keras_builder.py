@@ -11,6 +11,7 @@ from mobilenet_tf.errors import UsageError
 from mobilenet_tf.keras import keras
 from mobilenet_tf.models.activations import Scale, Shift
 from mobilenet_tf.models.assembly import Assembler, Ops
+from mobilenet_tf.models.batch_norm import BatchNormalization
 from mobilenet_tf.models.dropout import SeededDropout, StochasticDepth
 from mobilenet_tf.models.variant import Variant
 from mobilenet_tf.recipe import check_setting
@@ -108,9 +109,7 @@ class _KerasOps(Ops[Any]):
         )(x)
 
     def norm(self, x: Any, name: str) -> Any:
-        return keras.layers.BatchNormalization(
-            momentum=self.momentum, epsilon=BATCH_NORM_EPSILON, name=name
-        )(x)
+        return BatchNormalization(momentum=self.momentum, epsilon=BATCH_NORM_EPSILON, name=name)(x)
 
     def activate(self, x: Any, name: str, activation: str) -> Any:
         if activation == "hard_swish":

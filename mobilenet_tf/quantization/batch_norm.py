@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from mobilenet_tf.keras import keras, tf
+from mobilenet_tf.models.batch_norm import normalise_by_batch
 
 _EPSILON = 1e-9  # of the fused op; the layer's own is in the units of the unfolded kernel
 _DEAD = 1e-8  # a smaller gain says nothing about its channel's statistics
@@ -41,15 +42,12 @@ class FoldedBatchNormalization(keras.layers.BatchNormalization):
         # The epsilon that the unfolded layer adds to its variance; one op does all the rest.
         share = tf.sqrt(self.moving_variance / (self.moving_variance + self.epsilon))
         scale = tf.stop_gradient(tf.sign(safe) * share)
-        empty = tf.zeros((0,))
-        outputs, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
-            x=inputs,
-            scale=scale * self.gamma if self.scale else scale,
-            offset=self.beta if self.center else tf.zeros_like(gain),
-            mean=empty,
-            variance=empty,
-            epsilon=_EPSILON,
-            is_training=True,
+        outputs, mean, variance = normalise_by_batch(
+            inputs,
+            scale * self.gamma if self.scale else scale,
+            self.beta if self.center else tf.zeros_like(gain),
+            _EPSILON,
+            near=self.moving_mean * safe,
         )
         for moving, seen in (  # what the statistics are without the gain
             (self.moving_mean, mean / safe),

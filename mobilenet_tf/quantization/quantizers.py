@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from tensorflow_model_optimization.quantization.keras.quantizers import Quantizer
 
-from mobilenet_tf.keras import keras, tf
+from mobilenet_tf.keras import keras, largest_over_workers, tf
 from mobilenet_tf.quantization.batch_norm import FoldedBatchNormalization
 
 MOVING_AVERAGE = 0.99
@@ -120,9 +120,10 @@ class ActivationQuantizer(_Stateless):
             self.high.assign(tf.maximum(self.high, tf.reduce_max(inputs)))
             return tf.identity(inputs)
         if self.mode == "observe" and training:
-            follow(self.high, tf.maximum(tf.reduce_max(inputs), 0.0))
+            follow(self.high, largest_over_workers(tf.maximum(tf.reduce_max(inputs), 0.0)))
             if not self.positive:
-                follow(self.low, tf.minimum(tf.reduce_min(inputs), 0.0))
+                lowest = tf.minimum(tf.reduce_min(inputs), 0.0)
+                follow(self.low, -largest_over_workers(-lowest))
         if self.positive:
             return quantize_positive(inputs, self.high)
         return quantize_activation(inputs, self.low, self.high)

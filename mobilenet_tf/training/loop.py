@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import msgspec
 import numpy as np
 from msgspec.structs import replace
 
@@ -23,6 +24,7 @@ from mobilenet_tf.data.pipeline import make_training_batches, steps_per_epoch
 from mobilenet_tf.data.splits import Split
 from mobilenet_tf.errors import MtfError
 from mobilenet_tf.evaluation.metrics import evaluate, make_keras_predict_fn
+from mobilenet_tf.evaluation.test_time import PredictFn
 from mobilenet_tf.keras import keras
 from mobilenet_tf.models.weights import count_parameters
 from mobilenet_tf.recipe import AugmentationSettings, FitSettings
@@ -36,6 +38,7 @@ from mobilenet_tf.training.log import Meter, format_epoch, scalar_log
 from mobilenet_tf.training.optimizer import weigh_classes
 from mobilenet_tf.training.schedule import learning_rate_at
 from mobilenet_tf.training.trainer import Trainer
+from mobilenet_tf.training.workers import join_workers
 
 log = logging.getLogger(__name__)
 
@@ -73,6 +76,13 @@ class FitPlan:
         return left_s, left_s + (self.later_s(pixel_s * pixels[-1]) if self.later_s else 0.0)
 
 
+class ValidationScore(msgspec.Struct, frozen=True):
+    """What validation says of an epoch."""
+
+    loss: float
+    top1: float
+
+
 def fit(model: Any, train: Split, validation: Split | None, plan: FitPlan) -> FitMetrics:
     """Fit `model` (images (B, R, R, 3) float32 -> logits (B, C)) and leave it at its best epoch.
 
@@ -85,7 +95,11 @@ def fit(model: Any, train: Split, validation: Split | None, plan: FitPlan) -> Fi
     """
     settings, epochs, resolution_px = plan.settings, plan.settings.epochs, model.input_shape[1]
     class_weights = weigh_classes(train.labels, model.output_shape[-1], settings.class_balance)
-    trainer = Trainer(model, settings, plan.teacher, plan.bfloat16_layers, class_weights)
+    workers = join_workers()
+    workers.check_batch_size(settings.batch_size, f"{plan.label}.batch_size")
+    trainer = Trainer(
+        model, settings, plan.teacher, plan.bfloat16_layers, class_weights, workers=workers
+    )
     if plan.sides:
         model.input_spec = keras.layers.InputSpec(ndim=4)  # convolutions take any size
     state, best = resume(trainer, plan)
@@ -116,10 +130,7 @@ def fit(model: Any, train: Split, validation: Split | None, plan: FitPlan) -> Fi
             if validation is None:
                 best, state.best_epoch = trainer.deployed_weights(), number + 1
             else:
-                with trainer.deployed():
-                    score = evaluate(
-                        predict, validation, resolution_px=resolution_px, label="validating"
-                    )
+                score = validate(trainer, predict, validation)
                 epoch = replace(epoch, validation_loss=score.loss, validation_accuracy=score.top1)
                 if score.top1 > state.best_accuracy:
                     best = trainer.deployed_weights()
@@ -148,6 +159,17 @@ def fit(model: Any, train: Split, validation: Split | None, plan: FitPlan) -> Fi
     )
 
 
+def validate(trainer: Trainer, predict: PredictFn, validation: Split) -> ValidationScore:
+    """Return the chief's score of the deployed weights, on every worker the same."""
+    workers, told = trainer.workers, b""
+    if workers.is_chief:
+        side_px = trainer.model.input_shape[1]
+        with trainer.deployed():
+            score = evaluate(predict, validation, resolution_px=side_px, label="validating")
+        told = msgspec.json.encode(ValidationScore(score.loss, score.top1))
+    return msgspec.json.decode(workers.tell(told), type=ValidationScore)
+
+
 def resume(trainer: Trainer, plan: FitPlan) -> tuple[FitState, dict[str, np.ndarray]]:
     """Return the state after the last finished epoch and its best weights; fresh ones at first."""
     held = load_checkpoint(plan.folder)
@@ -174,11 +196,11 @@ def run_epoch(
             raise_if_interrupted()
             rate = learning_rate_at(step, plan.settings, steps)
             trainer.optimizer.learning_rate.assign(rate)
-            images, labels = next(batches)
-            taught = answers.batch(step) if answers else None
+            images, labels = map(trainer.workers.share_out, next(batches))
+            taught = trainer.workers.share_out(answers.batch(step)) if answers else None
             with nullcontext() if meter.losses else terminal.bar(tracing, None):
                 loss, accuracy = trainer.step(images, labels, side_px, taught)
-            meter.add(float(loss), float(accuracy), len(images))
+            meter.add(float(loss), float(accuracy), len(images) * trainer.workers.count)
             if not math.isfinite(meter.losses[-1]):
                 raise _diverged(f"the loss became {meter.losses[-1]}", plan, step, number)
             advance(1, meter.note)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Collection, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,13 @@ import numpy as np
 
 from mobilenet_tf.data.pipeline import resize_batch
 from mobilenet_tf.errors import MtfError
-from mobilenet_tf.keras import keras, tf
+from mobilenet_tf.keras import add_over_workers, keras, tf
 from mobilenet_tf.recipe import FitSettings
 from mobilenet_tf.runs.folder import CHECKPOINT_FILE
 from mobilenet_tf.training.distillation import Teacher
 from mobilenet_tf.training.optimizer import build_optimizer, decay, scale_rates, select_decayed
 from mobilenet_tf.training.precision import as_products
+from mobilenet_tf.training.workers import ALONE, Workers
 
 
 def seed_everything(seed: int, deterministic: bool) -> None:
@@ -36,12 +38,15 @@ class Trainer:
         teacher: Teacher | None = None,
         bfloat16_layers: Collection[str] = (),
         class_weights: np.ndarray | None = None,
+        *,
+        workers: Workers = ALONE,
     ) -> None:
         self.model = model
         self.settings = settings
         self.teacher = teacher
         self.bfloat16_layers = bfloat16_layers
         self.class_weights = class_weights
+        self.workers = workers
         self.optimizer = build_optimizer(settings, model.trainable_variables)
         self.averages = {  # exponential moving averages of weights and batch-norm statistics
             v.name: tf.Variable(v, trainable=False)
@@ -53,6 +58,7 @@ class Trainer:
     def build_step(self) -> Callable[..., tuple[Any, Any]]:
         """Return a compiled step: (images, one-hot labels) -> (mean loss, share right).
 
+        Images and labels are this worker's; loss, share and gradients are of all workers' together.
         Given a side in pixels too, the network sees the images that large, the teacher as they are;
         `taught` are the teacher's logits where they were stored.
         """
@@ -65,10 +71,9 @@ class Trainer:
         scales = scale_rates(variables, settings.layer_decay)
         slowed = [(v, scale) for v, scale in zip(variables, scales, strict=True) if scale != 1]
 
-        @tf.function
-        def step(
-            images: Any, labels: Any, side_px: int | None = None, taught: Any = None
-        ) -> tuple[Any, Any]:
+        workers = self.workers
+
+        def compute(images: Any, labels: Any, side_px: int | None, taught: Any) -> Any:
             seen = resize_batch(images, side_px) if side_px else images
             with tf.GradientTape() as tape:
                 with as_products(model, self.bfloat16_layers):
@@ -80,7 +85,18 @@ class Trainer:
                 loss = tf.reduce_mean(losses)
                 if teacher is not None:
                     loss = teacher.blend(loss, images, logits, taught)
+                loss /= workers.count
             gradients = tape.gradient(loss, variables)
+            right = tf.equal(tf.argmax(logits, -1), tf.argmax(labels, -1))
+            share = tf.reduce_mean(tf.cast(right, tf.float32)) / workers.count
+            return add_over_workers([loss, share, *gradients])
+
+        @tf.function
+        def step(
+            images: Any, labels: Any, side_px: int | None = None, taught: Any = None
+        ) -> tuple[Any, Any]:
+            here = partial(compute, side_px=side_px, taught=taught)
+            loss, share, *gradients = workers.run(here, images, labels)
             before = [tf.identity(variable) for variable, _ in slowed]
             decay(decayed, settings.weight_decay * optimizer.learning_rate)
             optimizer.apply_gradients(zip(gradients, variables, strict=True))
@@ -88,8 +104,7 @@ class Trainer:
                 variable.assign(old + scale * (variable - old))  # Adam would undo a scaled gradient
             for variable, average in averaged:
                 average.assign_add((variable - average) * (1 - settings.ema_decay))
-            right = tf.equal(tf.argmax(logits, -1), tf.argmax(labels, -1))
-            return loss, tf.reduce_mean(tf.cast(right, tf.float32))
+            return loss, share
 
         return step
 
