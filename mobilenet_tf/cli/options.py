@@ -203,12 +203,17 @@ def run_stage(
     """Run one stage of a run, and print what came of it and the command that comes next."""
     from mobilenet_tf.pipeline.plan import Rerun, make_plan
     from mobilenet_tf.pipeline.runner import go_on_command, run_one
+    from mobilenet_tf.pipeline.together import SHARED_STAGES, joined
+    from mobilenet_tf.system.cluster import find_place
     from mobilenet_tf.system.duration import format_duration
 
-    with terminal.set_up(quiet=work.quiet, as_json=work.as_json):  # it may download weights
-        plan = make_plan(run, recipe, data_dir=work.data_dir)
-    with working(run, recipe, work, lambda: go_on_command(stage, plan)):
-        result = run_one(stage, plan, Rerun(work.resume, work.overwrite, work.allow_changes))
+    with joined(run) if stage in SHARED_STAGES else contextlib.nullcontext(run) as here:
+        with terminal.set_up(quiet=work.quiet, as_json=work.as_json):  # it may download weights
+            plan = make_plan(here, recipe, data_dir=work.data_dir)
+        with working(here, recipe, work, lambda: go_on_command(stage, plan)):
+            result = run_one(stage, plan, Rerun(work.resume, work.overwrite, work.allow_changes))
+    if find_place().index:
+        return
     if work.as_json:
         terminal.echo_json(result)
         return

@@ -51,8 +51,10 @@ def command(
     from mobilenet_tf.pipeline.own_images import start_recipe
     from mobilenet_tf.pipeline.plan import Rerun, make_plan
     from mobilenet_tf.pipeline.runner import run_pipeline
+    from mobilenet_tf.pipeline.together import joined
     from mobilenet_tf.recipe import load_recipe, replace_settings
     from mobilenet_tf.runs.folder import RunFolder
+    from mobilenet_tf.system.cluster import find_place
 
     if recipe is None:
         recipe = str(given.get("data.path", "quickstart"))
@@ -61,19 +63,22 @@ def command(
         path = str(open_source(recipe, work.data_dir)) if own else given.get("data.path")
         name = name_source(Path(path)) if path else Path(recipe).stem
         run = RunFolder(out or Path("artifacts") / name)
-        if own and path:
-            settings = start_recipe(Path(path), given, run)
-        else:
-            settings = replace_settings(load_recipe(recipe), given)
-        plan = make_plan(run, settings, data_dir=work.data_dir)
-    again = ["mtf", "run", recipe]
-    again += [word for key in given for word in ("--set", f"{key}={format_value(given[key])}")]
-    again += ["--out", str(run.path)]
-    again += ["--data-dir", str(work.data_dir)] if work.data_dir else []
-    again += ["--allow-changes"] if work.allow_changes else []
-    with options.working(run, plan.recipe, work, lambda: shlex.join(again)):
-        run_pipeline(plan, Rerun(overwrite=work.overwrite, allow_changes=work.allow_changes))
-    _echo(plan, work.as_json)
+    with joined(run) as run:
+        with terminal.set_up(quiet=work.quiet, as_json=work.as_json):  # it may download weights
+            if own and path:
+                settings = start_recipe(Path(path), given, run)
+            else:
+                settings = replace_settings(load_recipe(recipe), given)
+            plan = make_plan(run, settings, data_dir=work.data_dir)
+        again = ["mtf", "run", recipe]
+        again += [word for key in given for word in ("--set", f"{key}={format_value(given[key])}")]
+        again += ["--out", str(run.path)]
+        again += ["--data-dir", str(work.data_dir)] if work.data_dir else []
+        again += ["--allow-changes"] if work.allow_changes else []
+        with options.working(run, plan.recipe, work, lambda: shlex.join(again)):
+            run_pipeline(plan, Rerun(overwrite=work.overwrite, allow_changes=work.allow_changes))
+        if find_place().index == 0:
+            _echo(plan, work.as_json)
 
 
 def _echo(plan: Plan, as_json: bool) -> None:

@@ -7,6 +7,7 @@ from functools import partial
 
 from msgspec.structs import asdict, replace
 
+from mobilenet_tf import __version__
 from mobilenet_tf.data.pipeline import ended
 from mobilenet_tf.data.training import load_training_data
 from mobilenet_tf.models.weights import count_parameters
@@ -19,6 +20,7 @@ from mobilenet_tf.runs.results import QatMetrics
 from mobilenet_tf.training.fine_tuning import fine_tune
 from mobilenet_tf.training.loop import FitPlan
 from mobilenet_tf.training.trainer import seed_everything
+from mobilenet_tf.training.workers import join_workers
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +35,7 @@ def run(work: Work, seed: int | None = None) -> Outcome[QatMetrics]:
     seed = recipe.seed if seed is None else seed
     seed_everything(seed, recipe.deterministic)
     data = load_training_data(recipe, plan.data_dir)
+    join_workers().agree("recipe or images", f"{recipe} {data.fingerprints} {__version__}")
     float_model = build_float_model(recipe, work.inputs["train"])
     if settings.distill_share:
         log.info("qat: the float network teaches, at temperature %g", settings.distill_temperature)

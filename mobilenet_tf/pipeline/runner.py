@@ -18,11 +18,13 @@ from mobilenet_tf.pipeline.freshness import State, check_state, find_stale_input
 from mobilenet_tf.pipeline.origins import TEACHER, WEIGHTS
 from mobilenet_tf.pipeline.plan import Plan, Rerun
 from mobilenet_tf.pipeline.stages import STAGES, Stage, Work, find_stage, is_wanted, wanted_needs
+from mobilenet_tf.pipeline.together import SHARED_STAGES
 from mobilenet_tf.recipe import list_differences, settings_of, with_defaults
 from mobilenet_tf.runs import provenance, results
 from mobilenet_tf.runs.folder import WORKING_FILES, RunFolder, StageSettings
 from mobilenet_tf.runs.results import FitMetrics, Machine, StageResult
 from mobilenet_tf.system import hardware
+from mobilenet_tf.system.cluster import find_place
 from mobilenet_tf.system.duration import format_duration
 
 log = logging.getLogger(__name__)
@@ -39,6 +41,10 @@ def run_pipeline(plan: Plan, rerun: Rerun = Rerun()) -> dict[str, StageResult[An
     wanted = [stage for stage in STAGES if is_wanted(stage, plan.recipe)]
     if len(wanted) < len(STAGES):
         log.info("qat: left out (qat.epochs is 0)")
+    place = find_place()
+    if place.index:
+        log.info("worker %d of %d: training with the chief", place.index, place.count)
+        wanted = [stage for stage in wanted if stage.name in SHARED_STAGES]
     for i, stage in enumerate(wanted):
         label = f"{stage.name} ({i + 1} of {len(wanted)})"
         state = State(False, "--overwrite") if rerun.overwrite else check_state(stage, plan)

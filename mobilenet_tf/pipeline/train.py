@@ -9,8 +9,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from msgspec.structs import asdict, replace
 
+from mobilenet_tf import __version__
 from mobilenet_tf.data.partition import SPLIT_FILE
 from mobilenet_tf.data.training import TrainingData, choose_calibration, load_training_data
 from mobilenet_tf.evaluation.metrics import evaluate, make_keras_predict_fn
@@ -41,6 +43,7 @@ from mobilenet_tf.training.progressive import progressive_sides
 from mobilenet_tf.training.recalibration import frozen_batch_norm, recalibrate_batch_norm
 from mobilenet_tf.training.schedule import resolution_at
 from mobilenet_tf.training.trainer import seed_everything
+from mobilenet_tf.training.workers import join_workers
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +55,7 @@ def run(work: Work) -> Outcome[TrainMetrics]:
     model = build_float_model(recipe)
     start = load_start(model, plan, work.folder)
     data = load_training_data(recipe, plan.data_dir)
+    join_workers().agree("recipe or images", f"{recipe} {data.fingerprints} {__version__}")
     if data.split_csv:
         write_text(work.folder / SPLIT_FILE, data.split_csv)
     log.info(
@@ -179,6 +183,8 @@ def settle_precision(model: Any, plan: Plan, folder: Path) -> Precision:
     if precision is None:
         exact = plan.recipe.deterministic
         precision = choose_precision(model, asked, batch_size=batch_size, deterministic=exact)
+        told = join_workers().tell(msgspec.json.encode(precision))  # as measured by the chief
+        precision = msgspec.json.decode(told, type=Precision)
         write_json(folder / PRECISION_FILE, precision)  # a resumed training computes as before
     log.info("train: %s", describe_precision(precision, model))
     return precision

@@ -7,8 +7,6 @@ adds gradients, batch-norm statistics and ranges up, so that all variables stay 
 from __future__ import annotations
 
 import functools
-import json
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +16,7 @@ import numpy as np
 
 from mobilenet_tf.errors import MtfError, UsageError
 from mobilenet_tf.keras import add_over_workers, tf
+from mobilenet_tf.system.cluster import find_place
 
 
 @dataclass(frozen=True)
@@ -83,7 +82,7 @@ class Workers:
 
 @tf.function(reduce_retracing=True)
 def _add_traced(workers: Workers, values: Any) -> Any:
-    return workers.run(add_over_workers, values)
+    return workers.run(lambda own: add_over_workers(tf.identity(own)), values)  # on a device
 
 
 ALONE = Workers()
@@ -91,52 +90,24 @@ ALONE = Workers()
 
 @functools.cache
 def join_workers() -> Workers:
-    """Return the workers that TF_CONFIG or Slurm names; this process alone without either.
+    """Return the workers of the place that this process has; it waits for the others.
 
-    It waits for the others, and must come before anything else is computed.
+    Several must be joined before anything else is computed.
 
     Raises:
-        UsageError: TF_CONFIG is not what TensorFlow's documentation says.
+        UsageError: as `find_place`.
     """
-    if os.environ.get("TF_CONFIG"):
-        tasks, own = _read_tf_config(os.environ["TF_CONFIG"])
+    place = find_place()
+    if place.count == 1:
+        return ALONE
+    if place.named_by == "TF_CONFIG":
         resolver = tf.distribute.cluster_resolver.TFConfigClusterResolver()
-    elif int(os.environ.get("SLURM_STEP_NUM_TASKS") or 1) > 1:
-        resolver = tf.distribute.cluster_resolver.SlurmClusterResolver(
-            jobs={"worker": int(os.environ["SLURM_STEP_NUM_TASKS"])}, auto_set_gpu=False
-        )
-        tasks = [("worker", i) for i in range(int(os.environ["SLURM_STEP_NUM_TASKS"]))]
-        own = ("worker", int(os.environ["SLURM_PROCID"]))
     else:
-        return ALONE
-    if len(tasks) == 1:
-        return ALONE
-    strategy = tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=resolver)
-    return Workers(len(tasks), tasks.index(own), strategy)
-
-
-def _read_tf_config(text: str) -> tuple[list[tuple[str, int]], tuple[str, int]]:
-    """Return all tasks, the chief first, and which of them this process is."""
-    try:
-        content = json.loads(text)
-        cluster, task = content["cluster"], content["task"]
-        tasks = [
-            (kind, i) for kind in ("chief", "worker") for i in range(len(cluster.get(kind, ())))
-        ]
-        own = (task["type"], int(task["index"]))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UsageError(
-            f"TF_CONFIG is no cluster and task ({type(error).__name__}: {error}); write it like"
-            ' {"cluster": {"worker": ["host0:2222", "host1:2222"]}, "task": {"type": "worker",'
-            ' "index": 0}}, or unset it to train on this machine alone'
-        ) from error
-    if own not in tasks:
-        raise UsageError(
-            f"TF_CONFIG says that this is {own[0]} {own[1]}, and its cluster has"
-            f" {', '.join(f'{kind} {i}' for kind, i in tasks) or 'no worker'}; only chief and"
-            " worker train"
+        resolver = tf.distribute.cluster_resolver.SlurmClusterResolver(
+            jobs={"worker": place.count}, gpus_per_node=0, gpus_per_task=0, auto_set_gpu=False
         )
-    return tasks, own
+    strategy = tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=resolver)
+    return Workers(place.count, place.index, strategy)
 
 
 @contextmanager
