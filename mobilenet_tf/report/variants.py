@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 
 from mobilenet_tf.models.overview import INT8_NOTES, LayerRow, VariantRow
@@ -9,6 +10,7 @@ from mobilenet_tf.report.tables import text_table
 from mobilenet_tf.runs.results import BenchmarkRow
 
 BALANCED_MACS_SHARE = 0.5  # of the most accurate model's: what a balanced one may cost
+WIDTH = 80  # of the text, in characters
 COSTS = {"parameters": ",", "M MACs": ",.2f"}
 
 
@@ -56,7 +58,8 @@ def format_variants(rows: Sequence[VariantRow]) -> str:
     for row in {row.model: row for row in rows}.values():
         lines.append(f"{row.model} ({row.source})")
         if row.cannot:
-            lines.append(f"  does not take {', '.join(row.cannot)}")
+            line = f"  does not take {', '.join(row.cannot)}"
+            lines += textwrap.wrap(line, WIDTH, subsequent_indent="    ")
     titles = {"variant": "", "alpha": "g", "px": "d", "strides": "", **COSTS}
     titles |= {"float32 KB": ",.1f", "int8 KB": ",.1f"}
     cells = [
