@@ -21,13 +21,12 @@ from typing import Any, NamedTuple
 
 import click
 import numpy as np
-from PIL import Image
 
 from chromium import CLASSIFY, READY, open_page, to_base64
 from mobilenet_tf.app import litertjs
 from mobilenet_tf.app.model import AppModel, load_model
 from mobilenet_tf.app.project import build_app
-from mobilenet_tf.app.selftest import encode_png
+from mobilenet_tf.data.image import encode_png
 from mobilenet_tf.data.sources import load_test_split
 from mobilenet_tf.tflite.interpreter import Classifier
 from mobilenet_tf.zoo.shelf import find_tflite
@@ -198,7 +197,7 @@ def page(model: Path) -> None:
 
 def encode(images: np.ndarray) -> list[str]:
     """Return images as PNGs in base64."""
-    return [to_base64(encode_png(Image.fromarray(image))) for image in images]
+    return [to_base64(encode_png(image)) for image in images]
 
 
 if __name__ == "__main__":

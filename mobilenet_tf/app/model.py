@@ -13,6 +13,7 @@ from mobilenet_tf.app.selftest import make_selftest
 from mobilenet_tf.errors import UsageError
 from mobilenet_tf.evaluation.labels import read_labels
 from mobilenet_tf.recipe import ResizeRule
+from mobilenet_tf.runs.results import Example
 from mobilenet_tf.tflite import schema
 from mobilenet_tf.tflite.edges import convert_edges
 from mobilenet_tf.tflite.interpreter import Classifier
@@ -41,6 +42,7 @@ class AppModel:
     content: bytes
     classifier: Classifier  # the content, opened
     classes: tuple[str, ...]
+    examples: tuple[Example, ...] = ()  # images that the page of `mtf try` has to click on
 
     @property
     def rule(self) -> ResizeRule:
@@ -57,6 +59,11 @@ class AppModel:
         """Size of the input."""
         height, width, _ = self.classifier.input_shape
         return Side(width, height)
+
+    @property
+    def example_files(self) -> dict[str, bytes]:
+        """The examples by their path in an app."""
+        return {f"examples/{n}.png": each.image for n, each in enumerate(self.examples, 1)}
 
     @cached_property
     def sha256(self) -> str:
@@ -85,7 +92,10 @@ class AppModel:
             "resize": self.rule,
             "threshold": classifier.info.threshold,
             "classes": list(self.classes),
-            "examples": [],
+            "examples": [
+                {"file": name, "label": example.label, "predicted": example.predicted}
+                for name, example in zip(self.example_files, self.examples, strict=True)
+            ],
         }
 
 

@@ -81,6 +81,16 @@ def build_app(model: AppModel, platform: str, package: str = "com.example.classi
     return dict(sorted(files.items()))
 
 
+def build_trial(model: AppModel) -> Files:
+    """Return the web app for `mtf try`: with the examples, and nothing is kept for later.
+
+    Raises:
+        MtfError: LiteRT.js is not here and cannot be downloaded.
+    """
+    worker = (TEMPLATES / "shared" / "forget.js").read_bytes()
+    return build_app(model, "web") | model.example_files | {"sw.js": worker}
+
+
 def write_app(files: Mapping[str, bytes], out: Path, *, overwrite: bool = False) -> int:
     """Write a project into `out` and return how many files changed.
 

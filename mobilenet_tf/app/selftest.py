@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import base64
-import io
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from mobilenet_tf.data.image import fit_image
+from mobilenet_tf.data.image import encode_png, fit_image
 from mobilenet_tf.recipe import ResizeRule
 from mobilenet_tf.tflite.interpreter import Classifier
 
@@ -29,7 +28,7 @@ def make_selftest(classifier: Classifier, rule: ResizeRule) -> dict[str, Any]:
         "images": [
             {
                 "name": f"image {number} of {image.width} x {image.height}",
-                "png": _encode(encode_png(image)),
+                "png": _encode(encode_png(np.asarray(image))),
                 "input": _encode(given.tobytes()),
                 "output": output.tolist(),
                 "top": int(output.argmax()),
@@ -53,13 +52,6 @@ def draw(seed: int, size: tuple[int, int]) -> Image.Image:
         radius = int(rng.integers(4, 4 + min(size) // 3))
         pixels[(x - centre_x) ** 2 + (y - centre_y) ** 2 < radius**2] = colour
     return Image.fromarray(pixels)
-
-
-def encode_png(image: Image.Image) -> bytes:
-    """Return an image as a PNG file."""
-    file = io.BytesIO()
-    image.save(file, "PNG")
-    return file.getvalue()
 
 
 def _encode(content: bytes) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import webbrowser
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -27,7 +28,7 @@ def command(*, model: Path, port: int, labels: Path | None, browser: bool) -> No
     """Serve the page of mtf app --for web on 127.0.0.1, for this machine alone; Ctrl-C ends it.
 
     MODEL is a .tflite file, the folder of a run, or the name of a model in mtf zoo. Images stay in
-    the browser.
+    the browser. Of a run there are validation images to click on that it got wrong, surest first.
 
     \b
     Example:
@@ -35,11 +36,16 @@ def command(*, model: Path, port: int, labels: Path | None, browser: bool) -> No
       mtf try artifacts/run --port 0 --no-browser
     """
     from mobilenet_tf.app.model import load_model
-    from mobilenet_tf.app.project import build_app
+    from mobilenet_tf.app.project import build_trial
     from mobilenet_tf.app.server import make_server
+    from mobilenet_tf.runs.folder import RunFolder
+    from mobilenet_tf.runs.results import load_examples
     from mobilenet_tf.zoo.shelf import find_tflite
 
-    files = build_app(load_model(find_tflite(model), labels=labels), "web")
+    app_model, run = load_model(find_tflite(model), labels=labels), RunFolder(model)
+    if run.has_recipe():
+        app_model = replace(app_model, examples=load_examples(run.stage("export")))
+    files = build_trial(app_model)
     try:
         server = make_server(files, port)
     except OSError as error:

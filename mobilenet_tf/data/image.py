@@ -138,6 +138,13 @@ def encode_jpeg(pixels: NDArray[np.uint8]) -> bytes:
     return content.getvalue()
 
 
+def encode_png(pixels: NDArray[np.uint8]) -> bytes:
+    """Return an image, uint8 (H, W, 3), as a PNG file: the same pixels."""
+    content = io.BytesIO()
+    Image.fromarray(pixels).save(content, "PNG")
+    return content.getvalue()
+
+
 def _scale(size: tuple[int, int], scale: float, most: tuple[int, int]) -> tuple[int, int]:
     width, height = (min(m, max(1, round(s * scale))) for s, m in zip(size, most, strict=True))
     return width, height

@@ -13,15 +13,16 @@ from mobilenet_tf.errors import MtfError, UsageError
 from mobilenet_tf.evaluation.metrics import make_keras_predict_fn, predict_all
 from mobilenet_tf.evaluation.paired import compare_probabilities
 from mobilenet_tf.evaluation.predict import to_probabilities
-from mobilenet_tf.files import write_bytes
+from mobilenet_tf.files import write_bytes, write_json
 from mobilenet_tf.pipeline.confidence import describe_confidence
+from mobilenet_tf.pipeline.mistakes import find_examples
 from mobilenet_tf.pipeline.networks import build_float_model, build_quantized_model
 from mobilenet_tf.pipeline.plan import Plan
 from mobilenet_tf.pipeline.stages import Outcome, Work
 from mobilenet_tf.recipe import Quantization
 from mobilenet_tf.runs.names import edges_name, tflite_name
 from mobilenet_tf.runs.records import Preference
-from mobilenet_tf.runs.results import ExportedFile, ExportMetrics, Twin
+from mobilenet_tf.runs.results import EXAMPLES_FILE, ExportedFile, ExportMetrics, Twin
 from mobilenet_tf.system import terminal
 from mobilenet_tf.tflite.audit import audit
 from mobilenet_tf.tflite.contract import check_contract
@@ -70,6 +71,7 @@ def run(work: Work) -> Outcome[ExportMetrics]:
         log.info("export: int8_ptq has the ranges of %s", calibration)
     expected = predict_all(make_keras_predict_fn(float_model), images)
     files: list[ExportedFile] = []
+    answers = {}  # of each file, to the images
     for quantization in terminal.track(wanted, "export"):
         if quantization == "int8_qat":
             model = build_quantized_model(recipe, inputs["qat"])
@@ -82,13 +84,13 @@ def run(work: Work) -> Outcome[ExportMetrics]:
         content, threshold = describe_confidence(content, plan, origin, data.validation)
         write_bytes(path, content)
         classifier = Classifier.load(content)
-        predicted = to_probabilities(classifier)(images)
+        answers[path.name] = to_probabilities(classifier)(images)
         exported = ExportedFile(
             file=path.name,
             quantization=quantization,
             io_type=classifier.input_type,
             size_bytes=len(content),
-            parity=compare_probabilities(probabilities, predicted),
+            parity=compare_probabilities(probabilities, answers[path.name]),
             threshold=threshold,
             twins=(_write_twin(path, content, recipe.export.logits),)
             if quantization.startswith("int8")
@@ -116,6 +118,10 @@ def run(work: Work) -> Outcome[ExportMetrics]:
         calibration_outlier_count=calibration.outlier_count,
         calibration="train",
     )
+    if data.validation is not None:
+        labels, classes = compared.labels[:COMPARED_COUNT], plan.dataset.classes
+        examples = find_examples(images, labels, classes, answers[metrics.best.file])
+        write_json(work.folder / EXAMPLES_FILE, examples)
     why = f": {preference.reason}" if preference else ""
     log.info("export: %s is the file for an app%s", metrics.best.file, why)
     return Outcome(metrics, data.fingerprints)

@@ -1,4 +1,4 @@
-"""The worst mistakes of a run's int8 file on test images, as the report shows them."""
+"""The worst mistakes of a run's int8 file: on test images for the report, else for `mtf try`."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from mobilenet_tf.data.image import encode_jpeg
+from mobilenet_tf.data.image import encode_jpeg, encode_png
 from mobilenet_tf.data.pipeline import resize_bytes
 from mobilenet_tf.data.splits import Split
 from mobilenet_tf.data.stored import StoredImages
 from mobilenet_tf.evaluation.grad_cam import spotlight
-from mobilenet_tf.runs.results import Mistake
+from mobilenet_tf.runs.results import Example, Mistake
 
 SHOWN = 12
 THUMBNAIL_PX = 128
@@ -53,4 +53,24 @@ def find_mistakes(
             looked_at=b"" if lit is None else encode_jpeg(lit[place]),
         )
         for place, row in enumerate(worst.tolist())
+    )
+
+
+def find_examples(
+    images: np.ndarray, labels: np.ndarray, classes: Sequence[str], probabilities: np.ndarray
+) -> tuple[Example, ...]:
+    """Return validation images that a file is surest of and wrong, then those it is least sure of.
+
+    The images are uint8 (N, R, R, 3) as the file is given them.
+    """
+    predicted, confidence = probabilities.argmax(-1), probabilities.max(-1)
+    wrong = predicted != labels
+    order = np.lexsort((np.where(wrong, -confidence, confidence), ~wrong))[:SHOWN]
+    return tuple(
+        Example(
+            image=encode_png(images[row]),
+            label=classes[labels[row]],
+            predicted=classes[predicted[row]],
+        )
+        for row in order.tolist()
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,10 +12,12 @@ import pytest
 from chromium import CLASSIFY, READY, open_page, to_base64
 from mobilenet_tf.app import litertjs
 from mobilenet_tf.app.model import AppModel
-from mobilenet_tf.app.selftest import draw, encode_png
-from mobilenet_tf.data.image import fit_image
+from mobilenet_tf.app.project import build_trial
+from mobilenet_tf.app.selftest import draw
+from mobilenet_tf.data.image import encode_png, fit_image
 from mobilenet_tf.errors import MtfError
 from mobilenet_tf.report.templates import TEMPLATES
+from mobilenet_tf.runs.results import Example
 
 pytestmark = pytest.mark.slow
 IMAGES = 60
@@ -31,7 +34,7 @@ def page(web_files: dict[str, bytes]) -> Iterator[Any]:
     usage = (TEMPLATES / "code" / "usage.mjs").read_text("utf-8")
     more = {
         "usage.mjs": USAGE.replace("CODE", usage).encode(),
-        "photo.png": encode_png(draw(1, (90, 60))),
+        "photo.png": encode_png(np.asarray(draw(1, (90, 60)))),
     }
     with open_page(web_files | more) as page:
         page.goto("/")
@@ -48,7 +51,7 @@ def test_the_page_tests_itself_and_asks_no_other_host(page: Any) -> None:
 def test_every_byte_of_input_and_output_is_pythons(page: Any, model: AppModel) -> None:
     rng = np.random.default_rng(1)
     images = [draw(seed, tuple(rng.integers(1, 200, 2))) for seed in range(100, 100 + IMAGES)]
-    found = page.evaluate(CLASSIFY, [to_base64(encode_png(image)) for image in images])
+    found = page.evaluate(CLASSIFY, [to_base64(encode_png(np.asarray(image))) for image in images])
     inputs = np.stack([np.asarray(fit_image(image, 32, 32, model.rule)) for image in images])
     np.testing.assert_array_equal([given for given, _, _ in found], inputs.reshape(IMAGES, -1))
     outputs = model.classifier.predict_raw(inputs, batch_size=1)
@@ -64,7 +67,11 @@ def test_the_javascript_of_reports_runs(page: Any, model: AppModel) -> None:
 
 
 def test_an_image_and_the_camera_are_classified(page: Any, model: AppModel) -> None:
-    image = {"name": "<b>x.png", "mimeType": "image/png", "buffer": encode_png(draw(1, (90, 60)))}
+    image = {
+        "name": "<b>x.png",
+        "mimeType": "image/png",
+        "buffer": encode_png(np.asarray(draw(1, (90, 60)))),
+    }
     page.set_input_files("#file", image)
     page.wait_for_selector("#bars li")
     assert page.locator("#bars li span").first.inner_text() in model.classes
@@ -83,6 +90,29 @@ def test_it_works_offline_once_loaded(page: Any) -> None:
     page.reload()
     page.wait_for_selector(READY, timeout=120_000)
     page.context.set_offline(False)
+
+
+def test_a_trial_shows_examples_and_no_model_of_before(
+    web_files: dict[str, bytes], model: AppModel
+) -> None:
+    pixels = np.asarray(fit_image(draw(7, (64, 64)), 32, 32, model.rule))
+    best = model.classes[int(model.classifier.predict_raw(pixels[None]).argmax())]
+    example = Example(image=encode_png(pixels), label="<b>", predicted=best)
+    tried = replace(model, name="another model", examples=(example,))
+    served = dict(web_files)
+    with open_page(served) as page:
+        page.goto("/")
+        page.wait_for_selector(READY, timeout=120_000)
+        page.evaluate("navigator.serviceWorker.ready")
+        assert page.locator("#examples button").count() == 0
+        served.update(build_trial(tried))
+        page.goto("/")
+        page.wait_for_selector("#title:has-text('another model')", timeout=120_000)
+        page.wait_for_selector(READY, timeout=120_000)
+        assert page.locator("#examples button").inner_text() == f"<b>, not {best}"
+        page.click("#examples button")
+        page.wait_for_selector("#bars li")
+        assert best in page.locator("#answer").inner_text()
 
 
 def test_the_runtime_is_what_was_published() -> None:

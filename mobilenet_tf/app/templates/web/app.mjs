@@ -118,16 +118,18 @@ async function showFile(file) {
 function showExamples(examples) {
   find("examples-title").hidden = !examples.length;
   find("examples").replaceChildren(
-    ...examples.map(({ file, label }) => {
+    ...examples.map(({ file, label, predicted }) => {
       const button = document.createElement("button");
       const image = document.createElement("img");
+      const caption = document.createElement("span");
       image.src = new URL(file, folder).href;
-      image.alt = label;
-      button.append(image);
-      button.title = label;
+      image.alt = "";
+      caption.textContent = label === predicted ? label : `${label}, not ${predicted}`;
+      button.append(image, caption);
       button.addEventListener("click", async () => {
         const response = await fetch(image.src);
-        showFile(new File([await response.blob()], label));
+        showFile(new File([await response.blob()], caption.textContent));
+        view.scrollIntoView({ behavior: "smooth", block: "nearest" });
       });
       return button;
     }),
