@@ -17,7 +17,6 @@ from mobilenet_tf.runs.results import Example
 from mobilenet_tf.tflite import schema
 from mobilenet_tf.tflite.edges import convert_edges
 from mobilenet_tf.tflite.interpreter import Classifier
-from mobilenet_tf.tflite.trial import prove
 
 RULE_WORDS = {
     "crop": "cropped to the largest centred square",
@@ -42,6 +41,7 @@ class AppModel:
     content: bytes
     classifier: Classifier  # the content, opened
     classes: tuple[str, ...]
+    own_type: str  # of the file that it was made from
     examples: tuple[Example, ...] = ()  # images that the page of `mtf try` has to click on
 
     @property
@@ -109,15 +109,11 @@ def load_model(path: Path, *, name: str | None = None, labels: Path | None = Non
             classes are not known.
         MtfError: the file is damaged.
     """
-    content = convert_edges(schema.read_content(path)[0], "uint8", str(path))
-    prove(content, str(path))
+    given, _ = schema.read_content(path)
+    content = convert_edges(given, "uint8", str(path))
+    graph = schema.parse(given).subgraphs[0]
+    _check_shape(graph, path)
     classifier = Classifier.load(content)
-    batch, *size = classifier.input_signature
-    if batch not in (-1, 1) or -1 in size:
-        raise UsageError(
-            f"{path} takes images of shape {classifier.input_signature}; an app gives it one image"
-            " of one size: convert it with a batch of 1 and a fixed height and width"
-        )
     info = classifier.info
     classes = info.classes if labels is None else read_labels(labels, len(classifier.classes))
     if not classes:
@@ -125,4 +121,18 @@ def load_model(path: Path, *, name: str | None = None, labels: Path | None = Non
             f"{path} does not name its {len(classifier.classes)} classes; give them with --labels"
             " FILE"
         )
-    return AppModel(name or info.name or path.stem, content, classifier, classes)
+    name = (name or info.name or path.stem).encode("utf-8", "replace").decode()
+    own_type = schema.TENSOR_TYPES[graph.tensors[graph.inputs[0]].type]
+    return AppModel(name, content, classifier, classes, own_type)
+
+
+def _check_shape(graph: Any, path: Path) -> None:
+    """Refuse an input that leaves its size open, or takes several images at a time."""
+    image = graph.tensors[graph.inputs[0]]
+    open_shape = image.shape if image.shapeSignature is None else image.shapeSignature
+    batch, *size = map(int, open_shape)
+    if batch not in (-1, 1) or -1 in size:
+        raise UsageError(
+            f"{path} takes images of shape {(batch, *size)}; an app gives one image of one size:"
+            " convert the model with a batch of 1 and a fixed height and width"
+        )

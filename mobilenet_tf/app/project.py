@@ -101,16 +101,16 @@ def write_app(files: Mapping[str, bytes], out: Path, *, overwrite: bool = False)
         UsageError: a file was edited, or the folder is not a project of this command.
         MtfError: the folder cannot be written.
     """
-    manifest = _json({name: _hash(content) for name, content in files.items()})
+    hashes = {name: _hash(content) for name, content in files.items()}
     if not out.exists():
-        _write_new({**files, MANIFEST: manifest}, out)
+        _write_new({**files, MANIFEST: _json(hashes)}, out)
         return len(files)
     written = _read_manifest(out)
     changed = []
-    for name, content in files.items():
+    for name in files:
         path = out / name
         there = _hash(path.read_bytes()) if path.is_file() and not path.is_symlink() else None
-        if there == _hash(content):
+        if there == hashes[name]:
             continue
         is_theirs = os.path.lexists(path) and (there is None or there != written.get(name))
         if is_theirs and not overwrite:
@@ -121,7 +121,7 @@ def write_app(files: Mapping[str, bytes], out: Path, *, overwrite: bool = False)
         changed.append(name)
     for name in changed:
         write_bytes(out / name, files[name])
-    write_bytes(out / MANIFEST, manifest)
+    write_bytes(out / MANIFEST, _json(written | hashes))
     return len(changed)
 
 

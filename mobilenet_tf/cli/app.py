@@ -70,9 +70,15 @@ def command(
                 "sha256": app_model.sha256,
                 "files": sorted(files),
                 "changed": changed,
+                "converted_from": app_model.own_type if app_model.own_type != "uint8" else None,
             }
         )
         return
+    if app_model.own_type != "uint8":
+        terminal.echo(
+            f"{model} has {app_model.own_type} input and output; the app has it with uint8 ones,"
+            " which every runtime takes: the same scores"
+        )
     terminal.echo(f"{out}: {len(files)} files, {changed} changed; begin with README.md")
     if platform in ("web", "all"):
         terminal.echo(f"try it: mtf try {model}")

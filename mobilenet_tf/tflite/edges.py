@@ -54,14 +54,15 @@ def set_edges(model: Any, io_type: str, name: str = "the model") -> None:
     if len(graph.inputs) != 1 or len(graph.outputs) != 1:
         raise UsageError(
             f"{name} has {len(graph.inputs)} inputs and {len(graph.outputs)} outputs; only a file"
-            " with one of each can be given another io_type"
+            f" with one of each can be given {io_type} ones"
         )
     for end in ("inputs", "outputs"):
         _strip(model, end)
         inner = _type_of(graph, getattr(graph, end)[0])
         if inner not in _SHIFT:
             raise UsageError(
-                f"{name} computes in {inner}; an io_type is for int8 files, export one first"
+                f"{name} computes in {inner}; only an int8 file can be given {io_type} input and"
+                " output, export one first"
             )
         if inner != io_type:
             _extend(model, end, io_type)

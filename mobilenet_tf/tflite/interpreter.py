@@ -27,7 +27,6 @@ class Classifier:
     Attributes:
         classes: the class names in the output's order; their numbers where the file has none.
         input_shape: (H, W, 3) of one image.
-        input_signature: the input's shape in the file, -1 where it is left open.
         input_type: "float32", "int8" or "uint8"; images are given as uint8 bytes for each.
         output_type: the type of `predict_raw`'s scores.
         output_scale: the real value of one output step; 1.0 for float outputs.
@@ -45,7 +44,6 @@ class Classifier:
         self._batch = int(image["shape"][0])
         self._first_batch = self._batch
         self.input_shape: tuple[int, ...] = tuple(int(side) for side in image["shape"][1:])
-        self.input_signature = tuple(int(side) for side in image["shape_signature"])
         self.input_type = np.dtype(image["dtype"]).name
         self.output_type = np.dtype(scores["dtype"]).name
         scale, zero_point = scores["quantization"]

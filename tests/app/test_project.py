@@ -6,8 +6,10 @@ import html
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from mobilenet_tf.app import litertjs
@@ -20,6 +22,7 @@ from mobilenet_tf.app.project import (
     write_app,
 )
 from mobilenet_tf.errors import UsageError
+from mobilenet_tf.tflite import schema
 from mobilenet_tf.zoo.shelf import find_tflite
 
 
@@ -57,6 +60,12 @@ def test_a_project_is_written_again_but_not_over_what_was_edited(
     assert write_app(files, out, overwrite=True) == 1
     assert write_app({**files, "app.mjs": b"new"}, out) == 1
     assert {path.name for path in tmp_path.iterdir()} == {"site"}
+
+
+def test_what_a_folder_held_before_stays_known(tmp_path: Path) -> None:
+    write_app({"web/a": b"1", "ios/a": b"1"}, tmp_path / "app")
+    write_app({"a": b"1"}, tmp_path / "app")
+    assert write_app({"web/a": b"2", "ios/a": b"2"}, tmp_path / "app") == 2
 
 
 def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
@@ -105,6 +114,45 @@ def test_labels_that_do_not_fit_are_refused(tmp_path: Path, content: str) -> Non
     labels.write_bytes(content.encode("latin-1"))
     with pytest.raises(UsageError, match="labels"):
         load_model(find_tflite(Path("cifar10_v1_028_r32_b8")), labels=labels)
+
+
+def test_a_model_without_names_asks_for_them(tmp_path: Path) -> None:
+    model = schema.parse(find_tflite(Path("cifar10_v1_028_r32_b8")).read_bytes())
+    model.metadata = []
+    path, labels = tmp_path / "theirs.tflite", tmp_path / "labels.txt"
+    path.write_bytes(schema.pack(model))
+    with pytest.raises(UsageError, match="--labels FILE"):
+        load_model(path)
+    labels.write_text("\n".join("abcdefghij"))
+    found = load_model(path, labels=labels)
+    assert (found.name, found.classes, found.own_type) == ("theirs", tuple("abcdefghij"), "int8")
+
+
+@pytest.mark.parametrize("signature", [(4, 32, 32, 3), (-1, -1, -1, 3)])
+def test_shapes_that_an_app_cannot_give_are_refused(
+    tmp_path: Path, signature: tuple[int, ...]
+) -> None:
+    model = schema.parse(find_tflite(Path("cifar10_v1_028_r32_b8")).read_bytes())
+    graph = model.subgraphs[0]
+    graph.tensors[graph.inputs[0]].shapeSignature = np.array(signature, np.int32)
+    path = tmp_path / "theirs.tflite"
+    path.write_bytes(schema.pack(model))
+    with pytest.raises(UsageError, match="one image of one size"):
+        load_model(path)
+
+
+def test_a_name_of_other_bytes_is_text() -> None:
+    model = load_model(find_tflite(Path("cifar10_v1_028_r32_b8")), name="caf\udce9")
+    assert model.name == "caf?"
+    assert build_app(model, "ios")["project.yml"]
+
+
+@pytest.mark.usefixtures("runtime")
+def test_ten_thousand_classes_are_as_many_everywhere(model: AppModel) -> None:
+    classes = tuple(f"class {number}" for number in range(10_000))
+    files = build_app(replace(model, classes=classes), "web")
+    assert json.loads(files["model.json"])["classes"] == list(classes)
+    assert files["labels.txt"].decode().splitlines() == list(classes)
 
 
 def test_a_runtime_that_cannot_be_had_is_named(
