@@ -110,7 +110,7 @@ def load_model(path: Path, *, name: str | None = None, labels: Path | None = Non
         MtfError: the file is damaged.
     """
     given, _ = schema.read_content(path)
-    content = convert_edges(given, "uint8", str(path))
+    content = convert_edges(given, "uint8", str(path), fix_batch=True)
     graph = schema.parse(given).subgraphs[0]
     _check_shape(graph, path)
     classifier = Classifier.load(content)

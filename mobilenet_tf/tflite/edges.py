@@ -22,8 +22,12 @@ from mobilenet_tf.tflite.schema import tables
 _SHIFT = {"int8": -128, "uint8": 0}  # a zero point less that of uint8
 
 
-def convert_edges(content: bytes, io_type: str, name: str = "the model") -> bytes:
+def convert_edges(
+    content: bytes, io_type: str, name: str = "the model", *, fix_batch: bool = False
+) -> bytes:
     """Return an int8 file with input and output of another type, its documents with it.
+
+    `fix_batch` makes one that leaves its batch open take one image, as LiteRT.js needs.
 
     Raises:
         UsageError: as `set_edges`.
@@ -32,6 +36,9 @@ def convert_edges(content: bytes, io_type: str, name: str = "the model") -> byte
     model = schema.parse(content, name)
     metadata = get_metadata(model, name)
     set_edges(model, io_type, name)
+    if fix_batch:
+        for tensor in model.subgraphs[0].tensors:
+            tensor.shapeSignature = None  # `shape` has 1 where it leaves a size open
     if metadata is not None:
         return pack_with_metadata(model, msgspec.structs.replace(metadata, io_type=io_type))
     try:

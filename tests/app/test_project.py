@@ -141,6 +141,17 @@ def test_shapes_that_an_app_cannot_give_are_refused(
         load_model(path)
 
 
+def test_an_open_batch_becomes_one_image(tmp_path: Path) -> None:
+    model = schema.parse(find_tflite(Path("cifar10_v1_028_r32_b8")).read_bytes())
+    for tensor in model.subgraphs[0].tensors:
+        if len(tensor.shape) > 1:
+            tensor.shapeSignature = np.array([-1, *tensor.shape[1:]], np.int32)
+    path = tmp_path / "theirs.tflite"
+    path.write_bytes(schema.pack(model))
+    (graph,) = schema.parse(load_model(path).content).subgraphs
+    assert all(tensor.shapeSignature is None for tensor in graph.tensors)
+
+
 def test_a_name_of_other_bytes_is_text() -> None:
     model = load_model(find_tflite(Path("cifar10_v1_028_r32_b8")), name="caf\udce9")
     assert model.name == "caf?"
