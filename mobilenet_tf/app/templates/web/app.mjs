@@ -79,6 +79,7 @@ function stopCamera() {
 async function classifyFrames() {
   let frames = 0;
   let since = performance.now();
+  let speed = "";
   while (stream) {
     await new Promise((resolve) => requestAnimationFrame(resolve));
     if (!video.videoWidth) continue;
@@ -88,11 +89,10 @@ async function classifyFrames() {
     frames += 1;
     const elapsed = performance.now() - since;
     if (elapsed > 500) {
-      showResult(result, `${((1000 * frames) / elapsed).toFixed(0)} images/s`);
+      speed = `${((1000 * frames) / elapsed).toFixed(0)} images/s`;
       [frames, since] = [0, performance.now()];
-    } else if (frames % 6 === 1) {
-      showResult(result);
     }
+    if (frames % 6 === 0) showResult(result, speed);
   }
 }
 
@@ -145,11 +145,13 @@ function showResult({ scores, unsure, preprocessingMs, inferenceMs }, speed = ""
       const row = document.createElement("li");
       const label = document.createElement("span");
       const share = document.createElement("span");
-      const bar = document.createElement("meter");
+      const bar = document.createElement("div");
+      const filled = document.createElement("div");
       label.textContent = name;
       share.textContent = percent(probability);
-      bar.value = probability;
-      bar.setAttribute("aria-hidden", "true");
+      bar.className = "bar";
+      filled.style.width = `${100 * probability}%`;
+      bar.append(filled);
       row.append(label, share, bar);
       return row;
     }),
