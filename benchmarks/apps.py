@@ -21,12 +21,13 @@ from typing import Any, NamedTuple
 
 import click
 import numpy as np
+from PIL import Image
 
 from chromium import CLASSIFY, READY, open_page, to_base64
 from mobilenet_tf.app import litertjs
 from mobilenet_tf.app.model import AppModel, load_model
 from mobilenet_tf.app.project import build_app
-from mobilenet_tf.data.image import encode_png
+from mobilenet_tf.data.image import encode_png, fit_image
 from mobilenet_tf.data.sources import load_test_split
 from mobilenet_tf.tflite.interpreter import Classifier
 from mobilenet_tf.zoo.shelf import find_tflite
@@ -103,7 +104,7 @@ def runtimes(
     reference = ask_litert(f"{litert}, int8 file", Classifier.load(file), images)
     found = [reference, ask_litert(f"{litert}, uint8 file", app.classifier, images)]
     if mediapipe_python:
-        found.append(ask_mediapipe(mediapipe_python, app, images))
+        found.append(ask_mediapipe(mediapipe_python, app, list(images)))
     found.append(ask_litertjs(app, images))
     if node_modules:
         found.append(ask_tasks_vision(node_modules / "@mediapipe" / "tasks-vision", app, images))
@@ -124,12 +125,15 @@ def ask_litert(runtime: str, classifier: Classifier, images: np.ndarray) -> Answ
     return Answers(runtime, scores, [classifier.info.classes[at] for at in scores.argmax(1)])
 
 
-def ask_mediapipe(python: str, app: AppModel, images: np.ndarray) -> Answers:
+def ask_mediapipe(
+    python: str, app: AppModel, images: list[np.ndarray], part: str = "whole"
+) -> Answers:
     with tempfile.TemporaryDirectory() as folder:
-        file, pixels = Path(folder) / "model.tflite", Path(folder) / "images.npy"
+        file, pixels = Path(folder) / "model.tflite", Path(folder) / "images.npz"
         file.write_bytes(app.content)
-        np.save(pixels, images)
-        done = subprocess.run([python, WORKER, file, pixels], capture_output=True, check=True)  # noqa: S603
+        np.savez(pixels, *images)
+        command = [python, WORKER, file, pixels, part]
+        done = subprocess.run(command, capture_output=True, check=True)  # noqa: S603
     found = json.loads(done.stdout)
     return read_categories(f"MediaPipe {found['version']}, Python", found["answers"])
 
@@ -162,6 +166,47 @@ def read_categories(runtime: str, answers: list[list[Any]]) -> Answers:
         for _, index, score in categories:
             row[index] = 256 * score
     return Answers(runtime, scores, [max(each, key=lambda c: c[2])[0] for each in answers])
+
+
+@main.command()
+@click.argument("model", type=click.Path(path_type=Path))
+@click.option("--count", type=click.IntRange(min=1), default=1000, show_default=True)
+@click.option("--data-dir", type=click.Path(path_type=Path))
+@click.option("--mediapipe-python", help="A Python that has MediaPipe.", required=True)
+def stretch(*, model: Path, count: int, data_dir: Path | None, mediapipe_python: str) -> None:
+    """Compare MediaPipe's ways to a square, on wide and tall images; prints a table.
+
+    CIFAR-10's first test images, four times as large, their edges drawn out to the sides or up and
+    down until one side is 1 to 2 times the other.
+    """
+    app = load_model(find_tflite(model))
+    test = load_test_split("cifar10", data_dir)
+    rng = np.random.default_rng(1)
+    images = [draw_out(image, rng.uniform(1, 2)) for image in np.asarray(test.images[:count])]
+    prepared = [
+        np.asarray(fit_image(Image.fromarray(image), app.input.height, app.input.width, app.rule))
+        for image in images
+    ]
+    expected = app.classifier.predict_raw(np.stack(prepared), batch_size=1).argmax(1)
+    click.echo("| what MediaPipe is given | same top-1 % | top-1 % |\n|---|--:|--:|")
+    for what, given, part in (
+        ("the whole image", images, "whole"),
+        ("a centred region of interest", images, "centre"),
+        ("the output of `preprocessing.py`", prepared, "whole"),
+    ):
+        best = ask_mediapipe(mediapipe_python, app, given, part).scores.argmax(1)
+        same, right = (best == expected).mean(), (best == test.labels[:count]).mean()
+        click.echo(f"| {what} | {100 * same:.1f} | {100 * right:.1f} |")
+
+
+def draw_out(image: np.ndarray, ratio: float) -> np.ndarray:
+    """Return a square image four times as large, made wide, or tall where it is an odd one."""
+    side = 4 * len(image)
+    large = np.asarray(Image.fromarray(image).resize((side, side), Image.Resampling.BICUBIC))
+    more = round(side * (ratio - 1) / 2)
+    tall = bool(image.sum() % 2)
+    edges = ((more, more), (0, 0), (0, 0)) if tall else ((0, 0), (more, more), (0, 0))
+    return np.pad(large, edges, mode="edge")
 
 
 @main.command()

@@ -43,12 +43,12 @@ def test_it_names_the_classes_and_gives_the_same_scores(
     content = shipped.read_bytes()
     metadata = read_metadata(content)
     assert metadata is not None
-    file, images = tmp_path / "model.tflite", tmp_path / "images.npy"
+    file, images = tmp_path / "model.tflite", tmp_path / "images.npz"
     file.write_bytes(convert_edges(embed_metadata(content, metadata), io_type))
     pixels = load_test_split("cifar10", cifar10_dir).images[:COUNT]
-    np.save(images, pixels)
+    np.savez(images, *pixels)
     done = subprocess.run(
-        [python, WORKER, file, images], capture_output=True, text=True, check=False
+        [python, WORKER, file, images, "whole"], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr[-2000:]
     expected = Classifier.load(content).predict(pixels)
