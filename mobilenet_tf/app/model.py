@@ -17,6 +17,7 @@ from mobilenet_tf.runs.results import Example
 from mobilenet_tf.tflite import schema
 from mobilenet_tf.tflite.edges import convert_edges
 from mobilenet_tf.tflite.interpreter import Classifier
+from mobilenet_tf.tflite.trial import prove
 
 RULE_WORDS = {
     "crop": "cropped to the largest centred square",
@@ -113,7 +114,8 @@ def load_model(path: Path, *, name: str | None = None, labels: Path | None = Non
     content = convert_edges(given, "uint8", str(path), fix_batch=True)
     graph = schema.parse(given).subgraphs[0]
     _check_shape(graph, path)
-    classifier = Classifier.load(content)
+    prove(content, str(path))
+    classifier = Classifier.load(content, name=str(path))
     info = classifier.info
     classes = info.classes if labels is None else read_labels(labels, len(classifier.classes))
     if not classes:

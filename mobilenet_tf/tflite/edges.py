@@ -71,6 +71,13 @@ def set_edges(model: Any, io_type: str, name: str = "the model") -> None:
                 f"{name} computes in {inner}; only an int8 file can be given {io_type} input and"
                 " output, export one first"
             )
+        tensor = graph.tensors[getattr(graph, end)[0]]
+        scales = getattr(tensor.quantization, "scale", None)
+        if scales is None or len(scales) != 1 or not scales[0] > 0:
+            raise UsageError(
+                f"{name} has no scale for its {end}, so that their bytes mean nothing; convert the"
+                " model again, with images to calibrate it"
+            )
         if inner != io_type:
             _extend(model, end, io_type)
     _drop_unused(model)

@@ -47,6 +47,11 @@ class Classifier:
         self.input_type = np.dtype(image["dtype"]).name
         self.output_type = np.dtype(scores["dtype"]).name
         scale, zero_point = scores["quantization"]
+        if self.output_type != "float32" and not scale > 0:
+            raise MtfError(
+                f"the output of {name} has scale {scale:g}, so that its scores mean nothing;"
+                " convert the model again, with images to calibrate it"
+            )
         self.output_scale, self.output_zero_point = float(scale) or 1.0, int(zero_point)
         count = int(scores["shape"][-1])
         self.classes = info.classes or tuple(str(i) for i in range(count))

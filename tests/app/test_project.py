@@ -141,6 +141,20 @@ def test_shapes_that_an_app_cannot_give_are_refused(
         load_model(path)
 
 
+@pytest.mark.parametrize("scale", [None, 0.0])
+def test_an_output_without_a_scale_is_refused(tmp_path: Path, scale: float | None) -> None:
+    model = schema.parse(find_tflite(Path("cifar10_v1_028_r32_b8")).read_bytes())
+    graph = model.subgraphs[0]
+    quantization = schema.tables.QuantizationParametersT()
+    if scale is not None:
+        quantization.scale, quantization.zeroPoint = np.zeros(1, np.float32), np.zeros(1, np.int64)
+    graph.tensors[graph.outputs[0]].quantization = quantization
+    path = tmp_path / "theirs.tflite"
+    path.write_bytes(schema.pack(model))
+    with pytest.raises(UsageError, match="no scale for its outputs"):
+        load_model(path)
+
+
 def test_an_open_batch_becomes_one_image(tmp_path: Path) -> None:
     model = schema.parse(find_tflite(Path("cifar10_v1_028_r32_b8")).read_bytes())
     for tensor in model.subgraphs[0].tensors:
