@@ -103,3 +103,18 @@ def room_table(descriptions: dict[str, str]) -> str:
     assert set(rooms) == set(descriptions), set(rooms) ^ set(descriptions)
     lines = ["| room | what it holds |", "|---|---|"]
     return "\n".join(lines + [f"| `{room}` | {descriptions[room]} |" for room in rooms])
+
+
+def app_code(file: str, language: str) -> str:
+    """Return code that calls a project of `mtf app`; the tests run or compile it."""
+    from mobilenet_tf.report.templates import TEMPLATES
+
+    code = (TEMPLATES / "code" / file).read_text("utf-8").strip()
+    return f"```{language}\n{code}\n```"
+
+
+def mediapipe_code(function: str) -> str:
+    """Return a function of the benchmark that runs MediaPipe."""
+    source = (ROOT / "benchmarks" / "mediapipe_worker.py").read_text("utf-8")
+    named = (node for node in ast.parse(source).body if getattr(node, "name", "") == function)
+    return f"```python\n{ast.get_source_segment(source, next(named))}\n```"
