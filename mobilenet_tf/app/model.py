@@ -13,7 +13,7 @@ from mobilenet_tf.app.selftest import make_selftest
 from mobilenet_tf.errors import UsageError
 from mobilenet_tf.evaluation.labels import read_labels
 from mobilenet_tf.recipe import ResizeRule
-from mobilenet_tf.runs.results import Example
+from mobilenet_tf.runs.examples import Example
 from mobilenet_tf.tflite import schema
 from mobilenet_tf.tflite.edges import convert_edges
 from mobilenet_tf.tflite.interpreter import Classifier

@@ -38,8 +38,8 @@ def command(*, model: Path, port: int, labels: Path | None, browser: bool) -> No
     from mobilenet_tf.app.model import load_model
     from mobilenet_tf.app.project import build_trial
     from mobilenet_tf.app.server import make_server
+    from mobilenet_tf.runs.examples import load_examples
     from mobilenet_tf.runs.folder import RunFolder
-    from mobilenet_tf.runs.results import load_examples
     from mobilenet_tf.zoo.shelf import find_tflite
 
     app_model, run = load_model(find_tflite(model), labels=labels), RunFolder(model)

@@ -20,9 +20,10 @@ from mobilenet_tf.pipeline.networks import build_float_model, build_quantized_mo
 from mobilenet_tf.pipeline.plan import Plan
 from mobilenet_tf.pipeline.stages import Outcome, Work
 from mobilenet_tf.recipe import Quantization
+from mobilenet_tf.runs.examples import EXAMPLES_FILE
 from mobilenet_tf.runs.names import edges_name, tflite_name
 from mobilenet_tf.runs.records import Preference
-from mobilenet_tf.runs.results import EXAMPLES_FILE, ExportedFile, ExportMetrics, Twin
+from mobilenet_tf.runs.results import ExportedFile, ExportMetrics, Twin
 from mobilenet_tf.system import terminal
 from mobilenet_tf.tflite.audit import audit
 from mobilenet_tf.tflite.contract import check_contract

@@ -12,7 +12,8 @@ from mobilenet_tf.data.pipeline import resize_bytes
 from mobilenet_tf.data.splits import Split
 from mobilenet_tf.data.stored import StoredImages
 from mobilenet_tf.evaluation.grad_cam import spotlight
-from mobilenet_tf.runs.results import Example, Mistake
+from mobilenet_tf.runs.examples import Example
+from mobilenet_tf.runs.results import Mistake
 
 SHOWN = 12
 THUMBNAIL_PX = 128

@@ -36,7 +36,6 @@ from mobilenet_tf.runs.records import (
 
 RESULT_FILE = "result.json"
 MISTAKES_FILE = "mistakes.json"  # of a benchmark
-EXAMPLES_FILE = "examples.json"  # of an export
 REMAKE = (
     "restore it, or remove it and make that stage again with mtf run or its own command (the old"
     " folder is kept under previous/)"
@@ -256,14 +255,6 @@ class Mistake(Record, frozen=True, kw_only=True):
     looked_at: bytes = b""
 
 
-class Example(Record, frozen=True, kw_only=True):
-    """A validation image for `mtf try`, as the int8 file is given it: a PNG file."""
-
-    image: bytes
-    label: str
-    predicted: str
-
-
 class Preparations(Record, frozen=True, kw_only=True):
     """Top-1 of the int8 file on the same photographs prepared in several ways.
 
@@ -408,16 +399,6 @@ def load_mistakes(folder: Path) -> tuple[Mistake, ...]:
     """
     path = folder / MISTAKES_FILE
     return read_json(path, tuple[Mistake, ...], REMAKE) if path.is_file() else ()
-
-
-def load_examples(folder: Path) -> tuple[Example, ...]:
-    """Return the images that an export kept; none where it had no validation images.
-
-    Raises:
-        MtfError: the file is damaged.
-    """
-    path = folder / EXAMPLES_FILE
-    return read_json(path, tuple[Example, ...], REMAKE) if path.is_file() else ()
 
 
 def record_files(folder: Path, leave_out: Collection[str] = ()) -> dict[str, FileRecord]:

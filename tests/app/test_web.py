@@ -17,7 +17,7 @@ from mobilenet_tf.app.selftest import draw
 from mobilenet_tf.data.image import encode_png, fit_image
 from mobilenet_tf.errors import MtfError
 from mobilenet_tf.report.templates import TEMPLATES
-from mobilenet_tf.runs.results import Example
+from mobilenet_tf.runs.examples import Example
 
 pytestmark = pytest.mark.slow
 IMAGES = 60
