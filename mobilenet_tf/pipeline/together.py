@@ -47,6 +47,6 @@ def _pack(run: RunFolder) -> bytes:
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w") as archive:
         for path in files:
-            if path.is_file() and "tensorboard" not in path.parts:
+            if path.is_file():
                 archive.write(path, path.relative_to(run.path))
     return content.getvalue()
