@@ -83,6 +83,11 @@ def _write_through(path: Path, content: bytes) -> None:
         file.write(content)
 
 
+def to_utf8(name: str) -> str:
+    r"""Return the name of a file as text that can be stored: what is not UTF-8 as `\udcff`."""
+    return name.encode("utf-8", "backslashreplace").decode()
+
+
 def write_bytes(path: Path, content: bytes) -> None:
     """Write `content` to `path` atomically."""
     with atomic_path(path) as temporary:

@@ -67,7 +67,7 @@ def command(
     if as_json:
         terminal.echo_json(summary)
     else:
-        terminal.echo(format_audit(summary, found))
-        terminal.echo(format_contract(contract, broken), style="red" if broken else "")
+        terminal.echo_block(format_audit(summary, found))
+        terminal.echo_block(format_contract(contract, broken), style="red" if broken else "")
     if broken:
         raise MtfError(f"{file} is not in the expected format; export it again")

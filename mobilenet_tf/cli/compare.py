@@ -46,7 +46,7 @@ def command(runs: tuple[Path, ...], markdown: bool, html: Path | None, as_json: 
     from mobilenet_tf.pipeline.comparison import describe_benchmark, describe_model
     from mobilenet_tf.report.comparison import comparison_table
     from mobilenet_tf.report.pareto import render_pareto
-    from mobilenet_tf.report.tables import format_table
+    from mobilenet_tf.report.tables import format_noted
     from mobilenet_tf.runs.folder import RunFolder
     from mobilenet_tf.zoo.shelf import model_names
 
@@ -66,5 +66,4 @@ def command(runs: tuple[Path, ...], markdown: bool, html: Path | None, as_json: 
     if as_json:
         terminal.echo_json(rows)
     else:
-        text = format_table(table.columns, table.rows, "markdown" if markdown else "text")
-        terminal.echo(f"{text}\n\n{table.note}")
+        terminal.echo_block(format_noted(table, "markdown" if markdown else "text"))

@@ -88,7 +88,7 @@ def check(
         repair = {"must_be_repaired": result.must_be_repaired, "moved": moved}
         terminal.echo_json(msgspec.structs.asdict(result) | repair)
     else:
-        terminal.echo(_format(result, folder, moved))
+        terminal.echo_block(_format(result, folder, moved))
         if html is not None:
             terminal.echo(f"Page: {html}")
     left = [f for f in result.findings if f.severity == "error" and not (fix and f.removed)]
@@ -126,7 +126,7 @@ def _format(result: DataCheck, folder: Path, moved: list[tuple[Path, Path]]) -> 
     done = "moved" if folder.is_dir() else "wrote, from"
     lines += [escape(f"{done} {source} to {target}") for source, target in moved]
     if moved and folder.is_dir():
-        lines.append(f"`mtf data check {folder} --undo` moves all of it back")
+        lines.append(escape(f"`mtf data check {folder} --undo` moves all of it back"))
     return "\n".join(lines)
 
 

@@ -42,7 +42,7 @@ def command(ctx: click.Context, data_dir: Path | None, as_json: bool) -> None:
     if as_json:
         terminal.echo_json([_describe(info, status) for info, status in found])
     else:
-        terminal.echo(_format(found))
+        terminal.echo_block(_format(found))
 
 
 @command.command()

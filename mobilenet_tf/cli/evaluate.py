@@ -124,9 +124,10 @@ def _print(evaluation: Evaluation, page: Path | None, as_json: bool) -> None:
     if as_json:
         terminal.echo_json(evaluation)
         return
-    terminal.echo(format_evaluation(evaluation))
+    terminal.echo_block(format_evaluation(evaluation))
     if page is not None:
-        terminal.echo(f"\nPage: {page}")
+        terminal.echo("")
+        terminal.echo(f"Page: {page}")
 
 
 def _write_rows(predictions: Predictions) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import sys
@@ -112,8 +113,18 @@ def run_command(arguments: list[str]) -> int:
         where = f"{error.filename}: " if error.filename else ""
         way_out = "choose another file or folder, or free some space"
         terminal.echo(f"error: {where}{error.strerror}; {way_out}", err=True)
+        drop_output()
         return 1
     return 0
+
+
+def drop_output() -> None:
+    """Give up what standard output does not take, or Python tries again at exit and fails."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        with contextlib.suppress(OSError):
+            sys.stdout.close()
 
 
 def show(error: click.ClickException) -> None:
@@ -127,5 +138,5 @@ def show(error: click.ClickException) -> None:
         message = f"no option {error.option_name!r}; {hint}"
     if context:
         help_command = f"{context.command_path} --help"
-        terminal.echo(f"{context.get_usage()}\nTry {help_command!r} for help.\n", err=True)
+        terminal.echo_block(f"{context.get_usage()}\nTry {help_command!r} for help.\n", err=True)
     terminal.echo(f"error: {message}", err=True)

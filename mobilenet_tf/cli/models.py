@@ -8,10 +8,11 @@ from typing import Any, TypeVar
 import click
 
 from mobilenet_tf.cli.options import json_option
+from mobilenet_tf.cli.settings import SettingType
 from mobilenet_tf.errors import UsageError
 from mobilenet_tf.models.blocks import SMALL_SIDE_PX
 from mobilenet_tf.models.variant import CLASSES_MAX, make_variant
-from mobilenet_tf.recipe import STRIDE_PLANS, ModelSettings, Options
+from mobilenet_tf.recipe import STRIDE_PLANS, ModelSettings, Options, all_settings
 from mobilenet_tf.system import terminal
 
 T = TypeVar("T")
@@ -26,14 +27,14 @@ HINT = (
 @click.option(
     "--alpha",
     "alphas",
-    type=float,
+    type=SettingType(all_settings()["model.alpha"]),
     multiple=True,
     help="Width multiplier, in (0, 1.5]; can be repeated.  [default: the published ones]",
 )
 @click.option(
     "--resolution",
     "resolutions_px",
-    type=int,
+    type=SettingType(all_settings()["model.resolution_px"]),
     multiple=True,
     help="Side of the input in pixels; can be repeated.  [default: 32 and 224]",
 )
@@ -51,7 +52,7 @@ HINT = (
 )
 @click.option(
     "--block-count",
-    type=int,
+    type=SettingType(all_settings()["model.block_count"]),
     default=0,
     show_default=False,
     help="Only the first blocks between stem and head; leaves out models with fewer."
@@ -113,15 +114,15 @@ def command(
         if as_json:
             terminal.echo_json([row])
         else:
-            terminal.echo(format_layers(row))
+            terminal.echo_block(format_layers(row))
         return
     rows, refused = list_variants(model, alphas=alphas, resolutions_px=resolutions_px, **shape)
     if as_json:
         terminal.echo_json(rows)
     elif everything or model or alphas or resolutions_px or stride_plan or block_count:
-        terminal.echo(format_variants(rows))
+        terminal.echo_block(format_variants(rows))
     else:
-        terminal.echo(f"{_recommend()}{format_families(rows)}\n\n{HINT}")
+        terminal.echo_block(f"{_recommend()}{format_families(rows)}\n\n{HINT}")
     for reason in refused:
         terminal.echo(f"left out: {reason}", err=True)
 

@@ -233,4 +233,4 @@ def echo_figures(plan: Plan) -> None:
     from mobilenet_tf.pipeline.stages import describe_run
     from mobilenet_tf.report.page import format_stages
 
-    terminal.echo(f"\n{format_stages(describe_run(plan.run, plan.recipe))}\n")
+    terminal.echo_block(f"\n{format_stages(describe_run(plan.run, plan.recipe))}\n")

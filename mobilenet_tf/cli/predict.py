@@ -25,7 +25,7 @@ STANDARD_INPUT = Path("-")
 @click.argument("images", metavar="IMAGE...", type=PATH, nargs=-1, required=True)
 @click.option(
     "--top",
-    type=click.IntRange(min=1),
+    type=click.IntRange(1, 100_000),
     help="How many classes to show for an image, the most probable first."
     "  [default: 3; all with --csv]",
 )

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--images",
-    type=click.IntRange(min=1),
+    type=click.IntRange(1, 1_000_000),
     default=200,
     help="Validation images (training ones where none are held out) to compare layers on.",
 )
@@ -83,11 +83,11 @@ def command(
 def _echo(run: Path, found: Diagnosis) -> None:
     from mobilenet_tf.debugging.wording import format_cost, format_layers, format_parity
 
-    terminal.echo(f"\n{found.advice}\n\n{format_layers(found.layers)}")
+    terminal.echo_block(f"\n{found.advice}\n\n{format_layers(found.layers)}")
     if found.parity is not None:
-        terminal.echo(f"\n{format_parity(found.parity)}")
+        terminal.echo_block(f"\n{format_parity(found.parity)}")
     terminal.echo("")
     if found.keep_float is not None:
-        terminal.echo(format_cost(found.keep_float, found.file_top1))
+        terminal.echo_block(format_cost(found.keep_float, found.file_top1))
         terminal.echo(f"File: {run / found.keep_float.file}")
     terminal.echo(f"Plot: {run / 'quant-debug' / found.quantization}.svg")

@@ -95,7 +95,8 @@ def _echo(plan: Plan, as_json: bool) -> None:
     best, folder = record.stages.export.metrics.best, plan.run.stage("export")
     options.echo_figures(plan)
     for file in (best, *best.twins):
-        terminal.echo(f"{folder / file.file}\n    for {RUNTIMES[file.io_type]}")
+        terminal.echo(str(folder / file.file))
+        terminal.echo(f"    for {RUNTIMES[file.io_type]}")
     terminal.echo(f"Report: {plan.run.stage('report') / HTML_FILE}")
     run = shlex.quote(str(plan.run.path))
     terminal.echo(f"Try it: mtf try {run}")

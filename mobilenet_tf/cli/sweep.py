@@ -267,7 +267,7 @@ def _conclude(out: Path, as_json: bool) -> None:
     from mobilenet_tf.files import write_text
     from mobilenet_tf.report.comparison import comparison_table
     from mobilenet_tf.report.pareto import render_pareto
-    from mobilenet_tf.report.tables import format_table
+    from mobilenet_tf.report.tables import format_noted
     from mobilenet_tf.sweep.schedule import describe_runs
 
     rows = describe_runs(out)
@@ -279,7 +279,7 @@ def _conclude(out: Path, as_json: bool) -> None:
         terminal.echo_json(rows)
     elif rows:
         table = comparison_table(rows)
-        terminal.echo(f"\n{format_table(table.columns, table.rows)}\n\n{table.note}")
+        terminal.echo_block(f"\n{format_noted(table)}")
         terminal.echo(f"Page: {out / PAGE}")
 
 

@@ -56,9 +56,9 @@ def command(ctx: click.Context, markdown: bool, as_json: bool) -> None:
     elif not cards:
         terminal.echo("no models here; add a finished run with mtf zoo add RUN")
     elif markdown:
-        terminal.echo(format_cards(cards, "markdown"))
+        terminal.echo_block(format_cards(cards, "markdown"))
     else:
-        terminal.echo(f"{format_cards(cards)}\n\nFiles: {zoo_folder()}")
+        terminal.echo_block(f"{format_cards(cards)}\n\nFiles: {zoo_folder()}")
 
 
 @command.command(short_help="Show the card of a model.")
@@ -82,9 +82,9 @@ def show(name: str, markdown: bool, as_json: bool) -> None:
     if as_json:
         terminal.echo_json(card)
     elif markdown:
-        terminal.echo(format_page(card).rstrip("\n"))
+        terminal.echo_block(format_page(card).rstrip("\n"))
     else:
-        terminal.echo(format_short_card(card, zoo_folder() / name))
+        terminal.echo_block(format_short_card(card, zoo_folder() / name))
 
 
 @command.command(short_help="Check the files against their cards.")

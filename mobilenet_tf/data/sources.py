@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import math
 import os
 import re
 import ssl
@@ -24,7 +25,9 @@ from mobilenet_tf.data.embedded import load_digits, load_synthetic
 from mobilenet_tf.data.folder import holds_images
 from mobilenet_tf.data.splits import Split, check_labels
 from mobilenet_tf.errors import MtfError, UsageError
+from mobilenet_tf.system.hardware import memory_bytes
 
+log = logging.getLogger(__name__)
 __all__ = [
     "DatasetStatus",
     "Split",
@@ -39,6 +42,8 @@ _EMBEDDED = {"digits": load_digits, "synthetic": load_synthetic}
 _VERSION_FOLDER = re.compile(r"\d+\.\d+\.\d+")
 _CONNECT_TIMEOUT_S = 15.0
 _READ_BATCH = 1000
+_COPIES = 3  # of the images while they are split, shuffled and augmented: 2.9 were measured
+_WORTH_SAYING_BYTES = 2**30
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -191,6 +196,7 @@ def _read(info: DatasetInfo, part: str, folder: Path) -> Split:
         builder = tfds.builder_from_directory(str(folder))
         _check_classes(info, builder.info.features["label"].names, folder)
         expected = int(builder.info.splits[part].num_examples)
+        _check_memory(info, expected)
         dataset = builder.as_dataset(
             split=part,
             shuffle_files=False,
@@ -217,6 +223,19 @@ def _read(info: DatasetInfo, part: str, folder: Path) -> Split:
     if count != expected:
         raise _damaged(info, folder, f"{count} of {expected} {part} images are there")
     return Split(images, labels)
+
+
+def _check_memory(info: DatasetInfo, count: int) -> None:
+    """Say what images in memory take where that is much; refuse what there is no room for."""
+    needed, (free, _) = _COPIES * count * math.prod(info.image_shape), memory_bytes()
+    what = f"{count:,} images of {info.name} take up to {needed / 2**30:.1f} GiB of memory"
+    if needed > free:
+        raise MtfError(
+            f"{what}, and {free / 2**30:.1f} are free; end other programs, or let them be read from"
+            f" disk: mtf run tfds:{info.name}"
+        )
+    if needed > _WORTH_SAYING_BYTES:
+        log.info("%s; %.1f are free", what, free / 2**30)
 
 
 def _check_classes(info: DatasetInfo, names: list[str], folder: Path) -> None:

@@ -19,6 +19,7 @@ from msgspec import inspect
 from msgspec.structs import replace
 
 from mobilenet_tf.errors import UsageError, nearest, suggest
+from mobilenet_tf.files import to_utf8
 from mobilenet_tf.recipe.sections import Recipe
 
 SHOWN = 60  # characters of a refused value
@@ -129,6 +130,8 @@ def check_setting(key: str, value: Any) -> Any:
     plain = value.item() if isinstance(value, Real) and hasattr(value, "item") else value  # numpy's
     if isinstance(plain, float) and not math.isfinite(plain):
         raise UsageError(f"{key} is {value}; give a finite number")
+    if isinstance(plain, str) and to_utf8(plain) != plain:
+        raise UsageError(f"{key} is {show(value)}, which is not UTF-8; rename it")
     try:
         checked = msgspec.convert({setting.name: plain}, setting.section)
     except (msgspec.ValidationError, OverflowError) as error:

@@ -14,6 +14,7 @@ from mobilenet_tf.report import plots, provenance, sections, tables, units, usag
 from mobilenet_tf.report.summary import Summary, summarise
 from mobilenet_tf.report.templates import render
 from mobilenet_tf.runs.results import BenchmarkRow, RunRecord
+from mobilenet_tf.system.terminal import escape
 
 REPORT_FORMAT = 2
 HTML_FILE = "report.html"
@@ -76,7 +77,7 @@ def format_stages(record: RunRecord) -> str:
     summary = summarise(record)
     table = sections.stage_table(summary)
     text = f"{tables.format_table(table.columns, table.rows)}\n\n" if table.rows else ""
-    return text + summary.verdict.sentence
+    return text + escape(summary.verdict.sentence)
 
 
 def render_json(summary: Summary) -> str:

@@ -249,4 +249,5 @@ def _link(row: ComparisonRow, page: Path) -> str:
     """Return the address of a run's report as the page's reader finds it; "" without one."""
     if row.report is None:
         return ""
-    return quote(Path(os.path.relpath(row.report, page.resolve().parent)).as_posix())
+    path = Path(os.path.relpath(row.report, page.resolve().parent)).as_posix()
+    return quote(os.fsencode(path))

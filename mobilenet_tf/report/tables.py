@@ -90,6 +90,12 @@ def format_table(
     return _markdown(columns, rows) if style == "markdown" else _text(columns, rows)
 
 
+def format_noted(table: Table, style: Literal["text", "markdown"] = "text") -> str:
+    """Return a table as `format_table`, and its note below."""
+    note = escape_markdown(table.note) if style == "markdown" else escape(table.note)
+    return f"{format_table(table.columns, table.rows, style)}\n\n{note}"
+
+
 def text_table(columns: Mapping[str, str], rows: Iterable[Sequence[Any]]) -> str:
     """Return an aligned table for a terminal.
 

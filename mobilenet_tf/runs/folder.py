@@ -23,6 +23,7 @@ from mobilenet_tf.files import (
     refuse_links,
     remove_leftovers,
     rename,
+    to_utf8,
     write_bytes,
     write_json,
     writing,
@@ -65,7 +66,7 @@ class RunFolder:
     @property
     def name(self) -> str:
         """The run's name: its folder's."""
-        return self.path.resolve().name
+        return to_utf8(self.path.resolve().name)
 
     def stage(self, name: str) -> Path:
         """Return the folder of a finished stage."""

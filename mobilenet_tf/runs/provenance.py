@@ -10,6 +10,7 @@ from importlib import metadata
 from pathlib import Path
 
 from mobilenet_tf import __version__
+from mobilenet_tf.files import to_utf8
 
 PINNED_PACKAGES = (
     "tensorflow",
@@ -57,4 +58,5 @@ def find_commit() -> str | None:
 def describe_command() -> str:
     """Return the command that was typed, ready to be typed again."""
     program = Path(sys.argv[0]).name
-    return shlex.join(["mtf" if program == "__main__.py" else program, *sys.argv[1:]])
+    command = shlex.join(["mtf" if program == "__main__.py" else program, *sys.argv[1:]])
+    return to_utf8(command)

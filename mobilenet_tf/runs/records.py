@@ -10,7 +10,12 @@ from msgspec import Meta
 Count = Annotated[int, Meta(ge=0, le=2**53)]
 Share = Annotated[float, Meta(ge=0, le=1)]
 Amount = Annotated[float, Meta(ge=0, le=1e18)]  # of seconds, milliseconds, steps, nats
-Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
+Sha256 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
+Line = Annotated[str, Meta(pattern=r"^[^\x00-\x1f\x7f-\x9f]*\Z", max_length=1024)]
+# Plain names: they can leave neither their folder nor a line of the terminal.
+_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"
+FileName = Annotated[str, Meta(pattern=rf"^{_NAME}\Z", max_length=128)]
+FilePath = Annotated[str, Meta(pattern=rf"^{_NAME}(/{_NAME})*\Z", max_length=512)]
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):

@@ -26,6 +26,9 @@ from mobilenet_tf.recipe import (
 from mobilenet_tf.runs.records import (
     Amount,
     Count,
+    FileName,
+    FilePath,
+    Line,
     Paired,
     Parity,
     Preference,
@@ -52,12 +55,12 @@ class FileRecord(Record, frozen=True, kw_only=True):
 class Machine(Record, frozen=True, kw_only=True):
     """What the speed of a stage depends on."""
 
-    processor: str = ""
-    features: str = ""
-    architecture: str = ""
+    processor: Line = ""
+    features: Line = ""
+    architecture: Line = ""
     cores: Count = 0
     memory_gib: Amount = 0.0
-    system: str = ""
+    system: Line = ""
 
 
 class Product(Record, frozen=True):
@@ -162,7 +165,7 @@ class Accepted(Record, frozen=True, kw_only=True):
 class Twin(Record, frozen=True, kw_only=True):
     """The same network with another type of input and output: the same scores."""
 
-    file: str
+    file: FileName
     io_type: IoType
     size_bytes: Count
 
@@ -208,12 +211,12 @@ class AugmentedScore(Record, frozen=True, kw_only=True):
 class BenchmarkedModel(Record, frozen=True, kw_only=True):
     """What is known of a benchmarked model or file before it runs."""
 
-    artifact: str
+    artifact: Line
     stage: Literal["train", "qat", "export"]
     format: Literal["keras", "tflite"]
     quantization: Quantization
     io_type: IoType
-    file: str | None
+    file: FilePath | None
     size_bytes: Count
     parameters: Count
     macs: Count
@@ -328,7 +331,7 @@ class StageResult(StageRecord[M_co], Generic[M_co], frozen=True, kw_only=True):
 
     stage: str
     settings: dict[str, Any]
-    files: dict[str, FileRecord]
+    files: dict[FilePath, FileRecord]
 
 
 class Stages(Record, frozen=True, kw_only=True):

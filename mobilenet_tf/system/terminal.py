@@ -40,8 +40,13 @@ def escape(text: str) -> str:
     )
 
 
-def echo(text: str, *, err: bool = False, style: str = "") -> None:
-    """Print `text`, escaped, to standard output or error; its own line breaks are kept.
+def echo(line: str, *, err: bool = False, style: str = "") -> None:
+    """Print one line to standard output or error; what is in it stays in it, a line break too."""
+    echo_block(escape(line), err=err, style=style)
+
+
+def echo_block(text: str, *, err: bool = False, style: str = "") -> None:
+    """Print lines, each escaped: tables and pages, whose cells have been made to stay in theirs.
 
     `style` is rich's, as "red"; it shows on a terminal that has colours and may use them.
     """

@@ -27,14 +27,11 @@ from mobilenet_tf.recipe import Recipe
 from mobilenet_tf.runs import results
 from mobilenet_tf.runs.folder import RunFolder
 from mobilenet_tf.runs.names import recipe_variant, weights_name
-from mobilenet_tf.runs.records import Count, Record, Share
+from mobilenet_tf.runs.records import Count, FileName, Record, Share
 from mobilenet_tf.runs.results import BenchmarkRow, FileRecord, Stages
 
 CARD_FILE, PAGE_FILE, RECIPE_FILE = "card.json", "card.md", "recipe.toml"
 START_FILE = "start.safetensors"
-
-# A plain name: it can leave neither the model's folder nor a line of the terminal.
-FileName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*\Z", max_length=128)]
 
 
 class Check(Record, frozen=True, kw_only=True):

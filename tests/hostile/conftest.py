@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -9,7 +10,9 @@ import click
 import pytest
 
 from mobilenet_tf.cli.main import mtf, run_command
+from mobilenet_tf.files import hash_file
 
+STAGES = ("train", "qat", "export", "benchmark", "report")
 # Options for verbs that would otherwise begin long work of their own, or wait.
 NEEDED = {"train": ("--weights",), "run": ("--weights",)}
 
@@ -46,6 +49,19 @@ def give(words: tuple[str, ...], value: str) -> list[str]:
     for option in NEEDED.get(" ".join(words), ()):
         line += [option, value]
     return line
+
+
+def seal(run: Path) -> None:
+    """Make the digests of the stages agree again, as whoever forges a run would."""
+    for number, stage in enumerate(STAGES):
+        file = run / stage / "result.json"
+        content = json.loads(file.read_text())
+        if not isinstance(content.get("inputs"), dict):
+            continue
+        for before in STAGES[:number]:
+            if before in content["inputs"]:
+                content["inputs"][before] = hash_file(run / before / "result.json")
+        file.write_text(json.dumps(content))
 
 
 @pytest.fixture

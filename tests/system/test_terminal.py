@@ -185,7 +185,7 @@ def test_nothing_from_outside_steers_the_terminal() -> None:
 
 
 def test_text_keeps_its_own_lines(capsys: Capture) -> None:
-    terminal.echo(f"one\n{HOSTILE}")
+    terminal.echo_block(f"one\n{HOSTILE}")
     terminal.echo("wrong", err=True)
     said = capsys.readouterr()
     assert said.out == f"one\n{terminal.escape(HOSTILE)}\n"
