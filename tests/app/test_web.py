@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,12 +11,10 @@ import pytest
 from chromium import CLASSIFY, READY, open_page, to_base64
 from mobilenet_tf.app import litertjs
 from mobilenet_tf.app.model import AppModel
-from mobilenet_tf.app.project import build_trial
 from mobilenet_tf.app.selftest import draw
 from mobilenet_tf.data.image import encode_png, fit_image
 from mobilenet_tf.errors import MtfError
 from mobilenet_tf.report.templates import TEMPLATES
-from mobilenet_tf.runs.examples import Example
 
 pytestmark = pytest.mark.slow
 IMAGES = 60
@@ -90,29 +87,6 @@ def test_it_works_offline_once_loaded(page: Any) -> None:
     page.reload()
     page.wait_for_selector(READY, timeout=120_000)
     page.context.set_offline(False)
-
-
-def test_a_trial_shows_examples_and_no_model_of_before(
-    web_files: dict[str, bytes], model: AppModel
-) -> None:
-    pixels = np.asarray(fit_image(draw(7, (64, 64)), 32, 32, model.rule))
-    best = model.classes[int(model.classifier.predict_raw(pixels[None]).argmax())]
-    example = Example(image=encode_png(pixels), label="<b>", predicted=best)
-    tried = replace(model, name="another model", examples=(example,))
-    served = dict(web_files)
-    with open_page(served) as page:
-        page.goto("/")
-        page.wait_for_selector(READY, timeout=120_000)
-        page.evaluate("navigator.serviceWorker.ready")
-        assert page.locator("#examples button").count() == 0
-        served.update(build_trial(tried))
-        page.goto("/")
-        page.wait_for_selector("#title:has-text('another model')", timeout=120_000)
-        page.wait_for_selector(READY, timeout=120_000)
-        assert page.locator("#examples button").inner_text() == f"<b>, not {best}"
-        page.click("#examples button")
-        page.wait_for_selector("#bars li")
-        assert best in page.locator("#answer").inner_text()
 
 
 def test_the_runtime_is_what_was_published() -> None:
