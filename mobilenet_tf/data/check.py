@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mobilenet_tf.data.index import PARTS, TEST, TRAIN, VALIDATION
+from mobilenet_tf.data.partition import find_missing, find_source
 from mobilenet_tf.data.survey import Survey
 
 Severity = Literal["error", "warning", "note"]
@@ -177,7 +178,8 @@ def _find_duplicates(survey: Survey) -> Iterator[Finding]:
 
 def _find_small_classes(survey: Survey, classes: tuple[ClassCount, ...]) -> Iterator[Finding]:
     index = survey.index
-    missing = [part for part in (VALIDATION, TEST) if not index.has(part)]
+    from_train = find_source(index, survey.groups) == TRAIN
+    missing = sorted(find_missing(index)) if from_train else []
     chosen = survey.readable & (index.parts == TRAIN)
     different = np.unique(np.stack([index.labels[chosen], survey.groups[chosen]]), axis=1)[0]
     counts = np.bincount(different, minlength=len(classes)).tolist()

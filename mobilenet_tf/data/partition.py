@@ -1,9 +1,12 @@
 """Validation and test images for a folder that does not say which they are.
 
-The missing parts are taken from the training images: by class, by the seed, and near-duplicates
-together, so that no image is learned from and measured on. How many depends on how many there
-are: 15 % of each class up to 2,000 images, 10 % above, at most 5,000 in all, at least one of each
-class. The outcome can be written as a CSV file that `folder.index_images` reads.
+Validation images, and test images where there are no validation ones, are taken from the training
+images. How many depends on how many there are: 15 % of each class up to 2,000 images, 10 % above,
+at most 5,000 in all, at least one of each class. Where validation images are given and test ones
+are not, half of them become the test set: they were kept apart already, as training images may not
+be from them, and none is lost to training. All by class, by the seed, and near-duplicates together,
+so that no image is learned from and measured on. The outcome can be written as a CSV file that
+`folder.index_images` reads.
 """
 
 from __future__ import annotations
@@ -32,27 +35,43 @@ def default_share(count: int) -> float:
     return min(share, _PART_COUNT_MAX / max(count, 1))
 
 
+def find_missing(index: ImageIndex) -> list[int]:
+    """Return the parts that an index has not, test first."""
+    return [part for part in (TEST, VALIDATION) if not index.has(part)]
+
+
+def find_source(index: ImageIndex, groups: NDArray[np.int64]) -> int:
+    """Return the part that missing ones are taken from: TRAIN or, for a test set, VALIDATION.
+
+    The latter if each of its classes has at least two different images there.
+    """
+    rows = index.rows(VALIDATION)
+    different = np.unique(np.stack([index.labels[rows], groups[rows]]), axis=1)[0]
+    counts = np.bincount(different, minlength=len(index.classes))
+    return VALIDATION if len(rows) and counts[counts > 0].min() > 1 else TRAIN
+
+
 def partition(
     index: ImageIndex, groups: NDArray[np.int64], *, seed: int, share: float = 0.0
 ) -> ImageIndex:
     """Return the index with every part filled; `groups`, int64 (N,) in 0..N-1, are kept together.
 
-    Parts that the index has stay as they are. `share` of the training images goes to each missing
-    part; 0 stands for `default_share`. The same index, groups and seed give the same parts on
-    every machine.
+    `share` of the training images goes to each missing part; 0 stands for `default_share`, or for
+    what `find_source` says. The same index, groups and seed give the same parts on every machine.
 
     Raises:
         UsageError: a class has too few different images for a training image and one of each
             missing part.
     """
-    missing = [part for part in (TEST, VALIDATION) if not index.has(part)]
+    missing = find_missing(index)
     if not missing:
         return index
-    rows = index.rows(TRAIN)
-    share = share or default_share(len(rows))
+    source = TRAIN if share else find_source(index, groups)
+    rows = index.rows(source)
+    share = 0.5 if source == VALIDATION else share or default_share(len(rows))
     first_label = np.full(len(groups), len(index.classes))  # of each group
     np.minimum.at(first_label, groups[rows], index.labels[rows])
-    part_of = np.full(len(groups), TRAIN, np.int8)
+    part_of = np.full(len(groups), source, np.int8)
     # RandomState, not default_rng: numpy promises that its stream never changes.
     random = np.random.RandomState(seed)
     for label, name in enumerate(index.classes):
@@ -62,6 +81,8 @@ def partition(
         order = order[first_label[different[order]] == label]
         free = list(zip(different[order].tolist(), counts[order].tolist(), strict=True))
         if len(free) <= len(missing):
+            if source == VALIDATION:  # none of this class there, or not different ones
+                continue
             raise UsageError(
                 f"{index.origin}: class {escape(name)} has too few different images,"
                 f" {len(free)}; {len(missing) + 1} are needed, one for each of train,"
@@ -72,7 +93,7 @@ def partition(
         for still_missing, part in zip(range(len(missing), 0, -1), missing, strict=True):
             chosen = _choose(free, wanted, spare=still_missing)
             part_of[[group for group, _ in chosen]] = part
-            free = [entry for entry in free if part_of[entry[0]] == TRAIN]
+            free = [entry for entry in free if part_of[entry[0]] == source]
     parts = index.parts.copy()
     parts[rows] = part_of[groups[rows]]
     return replace(index, parts=parts)

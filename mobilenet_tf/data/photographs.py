@@ -22,6 +22,7 @@ from mobilenet_tf.data.index import PARTS, TEST, TRAIN, VALIDATION, ImageIndex
 from mobilenet_tf.data.partition import (
     SMALL_TEST_COUNT,
     default_share,
+    find_missing,
     format_split,
     partition,
     restore_split,
@@ -36,6 +37,7 @@ from mobilenet_tf.recipe import Recipe, load_recipe, recipe_names, replace_setti
 
 log = logging.getLogger(__name__)
 TRAINING_MARGIN = 1.15
+_RULES = 2  # of `partition`: changes with which images it chooses
 COURSES = {  # recipe -> images that pass in training, however many there are; fewest, most epochs
     "folder": (150_000, 15, 80),
     "transfer": (60_000, 6, 40),
@@ -125,10 +127,9 @@ def choose_recipe(index: ImageIndex, *, transfer: bool) -> Recipe:
     root.
     """
     count = len(index.rows(TRAIN))
-    for part in (VALIDATION, TEST):
-        if not index.has(part):
-            held_out = round(default_share(len(index.rows(TRAIN))) * len(index.rows(TRAIN)))
-            count -= max(held_out, len(index.classes))
+    if not index.has(VALIDATION):  # else a missing test set comes from there
+        held_out = max(round(default_share(count) * count), len(index.classes))
+        count -= held_out * len(find_missing(index))
     batch_size = next((size for size in (64, 32, 16, 8) if count >= 8 * size), 2)
     name = "transfer" if transfer else "folder"
     passed, fewest, most = COURSES[name]
@@ -163,7 +164,7 @@ def open_photographs(recipe: Recipe, data_dir: Path | None) -> Photographs:
             f" {len(recipe.data.classes)} that this run began with; begin another with --out"
         )
     cache = root / CACHE_FOLDER
-    if not all(index.has(part) for part in (TRAIN, VALIDATION, TEST)):
+    if find_missing(index):
         index = _split_once(index, recipe, cache)
     counts = [len(index.rows(part)) for part in range(len(PARTS))]
     log.info(
@@ -184,7 +185,7 @@ def open_photographs(recipe: Recipe, data_dir: Path | None) -> Photographs:
 
 def _split_once(index: ImageIndex, recipe: Recipe, cache: Path) -> ImageIndex:
     """Return the readable images with every part filled, as remembered or newly made."""
-    state = f"{index.fingerprint()} {recipe.seed} {recipe.data.holdout_share}"
+    state = f"{_RULES} {index.fingerprint()} {recipe.seed} {recipe.data.holdout_share}"
     remembered = cache / f"split-{hashlib.sha256(state.encode()).hexdigest()[:32]}.csv"
     if not remembered.is_file():
         log.info("`mtf data check %s` says what is wrong with images before training", index.origin)

@@ -106,18 +106,36 @@ def test_a_split_written_beside_the_images_is_the_same_dataset(alike: Path) -> N
     assert again.parts.tolist() == divided.parts.tolist()
 
 
+@pytest.mark.parametrize("given", ["validation", "test"])
 def test_given_parts_stay_and_the_missing_one_is_taken_from_training(
+    tmp_path: Path, make_folder: Make, given: str
+) -> None:
+    root = make_folder(tmp_path, {"train/a": 20, "train/b": 20, f"{given}/a": 3, f"{given}/b": 1})
+    index, part, missing = index_images(root), VALIDATION, TEST
+    if given == "test":
+        part, missing = missing, part
+    divided = partition(index, np.arange(len(index)), seed=3)
+    assert divided.rows(part).tolist() == index.rows(part).tolist()
+    assert len(divided.rows(missing)) == 6  # 15 % of each class
+    more = partition(index, np.arange(len(index)), seed=3, share=0.4)
+    assert len(more.rows(missing)) == 16
+
+
+def test_half_of_the_validation_images_become_a_missing_test_set(
     tmp_path: Path, make_folder: Make
 ) -> None:
     root = make_folder(
-        tmp_path, {"train/a": 20, "train/b": 20, "validation/a": 3, "validation/b": 2}
+        tmp_path, {"train/a": 20, "train/b": 20, "train/c": 3, "val/a": 12, "val/b": 3}
     )
-    index = index_images(root)
-    divided = partition(index, np.arange(len(index)), seed=3)
-    assert divided.rows(VALIDATION).tolist() == index.rows(VALIDATION).tolist()
-    assert len(divided.rows(TEST)) == 6  # 15 % of each class
-    more = partition(index, np.arange(len(index)), seed=3, share=0.4)
-    assert len(more.rows(TEST)) == 16
+    index, groups = index_images(root), np.arange(58)
+    groups[index.rows(VALIDATION)[:4]] = 0  # of a, and alike
+    divided = partition(index, groups, seed=1)
+    assert divided.rows(TRAIN).tolist() == index.rows(TRAIN).tolist()
+    assert len(set(divided.parts[groups == 0]) - {TRAIN}) == 1
+    counts = np.bincount(divided.labels[divided.rows(TEST)]).tolist()
+    assert counts == [6, 2]
+    chosen = partition(index, groups, seed=1, share=0.3)  # a share is one of the training images
+    assert chosen.rows(VALIDATION).tolist() == index.rows(VALIDATION).tolist()
 
 
 @pytest.mark.parametrize("count", [1, 2])
