@@ -47,10 +47,23 @@ def command() -> None:
     type=click.Path(path_type=Path, dir_okay=False),
     help="Write a page with thumbnails of what was found and of each class.",
 )
+@click.option(
+    "--model",
+    type=PATH,
+    help="A finished run, or a .tflite file: also find labels that are probably wrong, by what it"
+    " predicts for images that it was not trained on.",
+)
 @json_option
 @verbosity
 def check(
-    *, folder: Path, fix: bool, undo: bool, html: Path | None, as_json: bool, quiet: bool
+    *,
+    folder: Path,
+    fix: bool,
+    undo: bool,
+    html: Path | None,
+    model: Path | None,
+    as_json: bool,
+    quiet: bool,
 ) -> None:
     """Read every image of FOLDER, and say what is wrong and what to do about it.
 
@@ -63,6 +76,7 @@ def check(
     Example:
       mtf data check flowers/ --html flowers.html
       mtf data check flowers/ --fix
+      mtf data check flowers/ --model artifacts/flowers --html flowers.html
     """
     import msgspec
 
@@ -76,8 +90,13 @@ def check(
             terminal.echo(escape(f"moved {source} back to {target}"))
         return
     with terminal.set_up(quiet=quiet, as_json=as_json):
+        further = []
+        if model is not None:
+            from mobilenet_tf.pipeline.evaluation import doubt_labels
+
+            further = doubt_labels(model, folder)
         survey = survey_images(index_images(folder))
-        result = check_images(survey)
+        result = check_images(survey, further)
         if html is not None:
             from mobilenet_tf.files import write_text
             from mobilenet_tf.report.data_page import render_data_check
@@ -132,6 +151,7 @@ def _format(result: DataCheck, folder: Path, moved: list[tuple[Path, Path]]) -> 
 
 def _format_finding(finding: Finding) -> list[str]:
     lines = [f"{finding.severity}: {finding.what}", f"  {finding.advice}"]
-    lines += [f"    {'  =  '.join(group)}" for group in finding.groups[:_NAMED]]
+    for group, note in finding.list_groups(_NAMED):
+        lines.append(f"    {'  =  '.join(group)}" + (f"  ({note})" if note else ""))
     more = len(finding.groups) - _NAMED
     return lines + ([f"    and {more:,} more (--json lists all)"] if more > 0 else [])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -27,8 +27,8 @@ _CLASSES_NAMED = 10
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
     """One thing that was found: an error must be repaired, a warning looked at.
 
-    `groups` are the files it is about, relative to the dataset; `removed` are those that
-    `mtf data check --fix` takes out.
+    `groups` are the files it is about, relative to the dataset, `notes` what is said of each group,
+    if anything; `removed` are those that `mtf data check --fix` takes out.
     """
 
     kind: str
@@ -36,7 +36,13 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     what: str
     advice: str
     groups: tuple[tuple[str, ...], ...] = ()
+    notes: tuple[str, ...] = ()
     removed: tuple[str, ...] = ()
+
+    def list_groups(self, most: int) -> list[tuple[tuple[str, ...], str]]:
+        """Return up to `most` groups, each with its note, or an empty one."""
+        notes = self.notes or ("",) * len(self.groups)
+        return list(zip(self.groups[:most], notes[:most], strict=True))
 
 
 class ClassCount(msgspec.Struct, frozen=True):
@@ -71,8 +77,8 @@ class DataCheck(msgspec.Struct, frozen=True, kw_only=True):
         return sorted({path for finding in self.findings for path in finding.removed})
 
 
-def check_images(survey: Survey) -> DataCheck:
-    """Return what a survey shows, errors first."""
+def check_images(survey: Survey, further: Iterable[Finding] = ()) -> DataCheck:
+    """Return what a survey shows and `further` findings, errors first."""
     index, readable = survey.index, survey.readable
     sizes = survey.looks["size"][readable]
     order = np.argsort(sizes.astype(np.int64).prod(axis=1), kind="stable")
@@ -81,8 +87,9 @@ def check_images(survey: Survey) -> DataCheck:
     counts = np.bincount(cells, minlength=len(index.classes) * len(PARTS)).reshape(-1, len(PARTS))
     classes = tuple(map(ClassCount, index.classes, *counts.T.tolist()))
     files = (*_find_unreadable(survey), *_find_duplicates(survey), *_find_traits(survey))
-    findings = [_count_groups(finding) for finding in files if finding.groups]
+    findings = [count_groups(finding) for finding in files if finding.groups]
     findings += _find_small_classes(survey, classes)
+    findings += further
     return DataCheck(
         origin=str(index.origin),
         image_count=len(index),
@@ -261,7 +268,7 @@ def _find_traits(survey: Survey) -> Iterator[Finding]:
     )
 
 
-def _count_groups(finding: Finding) -> Finding:
+def count_groups(finding: Finding) -> Finding:
     """Return a finding about files with their number before what is said of them."""
     count = len(finding.groups)
     noun = "pair" if len(finding.groups[0]) > 1 else "file"

@@ -1,4 +1,4 @@
-"""What `mtf evaluate` is about: the file that is meant, and the images that it has not seen."""
+"""A model on images that it has not seen: which these are, and which labels it doubts."""
 
 from __future__ import annotations
 
@@ -7,11 +7,17 @@ from pathlib import Path
 
 import numpy as np
 
+from mobilenet_tf.data.check import Finding, count_groups
 from mobilenet_tf.data.folder import index_images
 from mobilenet_tf.data.index import PARTS, TEST, TRAIN, VALIDATION, ImageIndex
 from mobilenet_tf.data.partition import SPLIT_FILE, restore_split
 from mobilenet_tf.errors import UsageError
+from mobilenet_tf.evaluation.images import UNKNOWN, predict_index
+from mobilenet_tf.evaluation.label_errors import find_label_errors
+from mobilenet_tf.evaluation.predict import Predictor
 from mobilenet_tf.runs.folder import RunFolder
+from mobilenet_tf.system.hardware import usable_cores
+from mobilenet_tf.zoo.shelf import find_tflite
 
 
 def choose_images(model: Path, images: Path | None, part: str | None) -> tuple[ImageIndex, str]:
@@ -44,3 +50,37 @@ def choose_images(model: Path, images: Path | None, part: str | None) -> tuple[I
         raise UsageError(f"{origin} has no {part or 'held-out'} images; choose another --part")
     names = [name for number, name in enumerate(PARTS) if (index.parts[chosen] == number).any()]
     return index.keep(chosen), "" if set(index.parts) == {TRAIN} else " and ".join(names)
+
+
+def doubt_labels(model: Path, images: Path) -> list[Finding]:
+    """Return the finding that labels are probably wrong, if a model says so of any.
+
+    `model` is a .tflite file, the folder of a run or a name of the zoo. As in `choose_images`, it
+    judges what it was not trained on, where that is known.
+
+    Raises:
+        as `choose_images`, `Predictor` and `predict_index` do.
+    """
+    predictor = Predictor(find_tflite(model), threads=usable_cores())
+    index, part = choose_images(model, images, None)
+    predictions = predict_index(predictor, index)
+    labels = np.array(predictions.labels)
+    known = np.flatnonzero(labels != UNKNOWN)
+    rows = np.stack(predictions.rows)
+    doubted = known[find_label_errors(rows[known], labels[known])].tolist()
+    names = {str(index.path(row)): path for row, path in enumerate(index.paths)}
+    if not doubted:
+        return []
+    finding = Finding(
+        kind="label",
+        severity="warning",
+        what=f"of {len(known):,}{f' for {part}' if part else ''} whose label is probably wrong",
+        advice=f"look at them; {model} predicts another class, as surely as it does where it is"
+        " right" + ("" if part else ", and may have been trained on them"),
+        groups=tuple((names[predictions.paths[row]],) for row in doubted),
+        notes=tuple(
+            f"{predictions.classes[int(rows[row].argmax())]}, {rows[row].max():.0%}"
+            for row in doubted
+        ),
+    )
+    return [count_groups(finding)]

@@ -12,8 +12,11 @@ from PIL import Image
 
 from mobilenet_tf.cli.main import mtf as group
 from mobilenet_tf.errors import UsageError
+from mobilenet_tf.evaluation.predict import Predictor
+from mobilenet_tf.zoo.shelf import find_tflite
 
 CLASSES = ("cat", "dog")
+MODEL = "cifar10_v1_025_r32"
 
 
 def save_photo(path: Path, seed: int) -> Path:
@@ -146,3 +149,25 @@ def test_the_page_escapes_what_the_dataset_says_and_loads_nothing(clean: Path) -
 def test_a_folder_that_is_no_dataset_is_a_usage_error(tmp_path: Path) -> None:
     assert isinstance(call(tmp_path).exception, UsageError)
     assert isinstance(call(tmp_path / "none").exception, UsageError)
+
+
+def test_a_model_doubts_the_label_of_an_image_that_was_filed_wrongly(tmp_path: Path) -> None:
+    photos = [save_photo(tmp_path / f"{seed}.png", seed) for seed in range(40)]
+    predictor = Predictor(find_tflite(Path(MODEL)))
+    rows = np.stack([row for _, row in predictor.classify(photos) if isinstance(row, np.ndarray)])
+    predicted = rows.argmax(1)
+    surest = int(rows.max(1).argmax())
+    others = [label for label in set(predicted.tolist()) if label != predicted[surest]]
+    wrong = predictor.classes[others[0]]
+    for number, photo in enumerate(photos):
+        name = wrong if number == surest else predictor.classes[predicted[number]]
+        target = tmp_path / "filed" / name / photo.name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        photo.rename(target)
+    page = tmp_path / "page.html"
+    found = findings(tmp_path / "filed", "--model", MODEL, "--html", page)["label"]
+    assert found["groups"] == [[f"{wrong}/{surest}.png"]]
+    assert found["severity"] == "warning"
+    assert predictor.classes[predicted[surest]] in found["notes"][0]
+    assert html.escape(found["notes"][0]) in page.read_text("utf-8")
+    assert "label" not in findings(tmp_path / "filed")
