@@ -2,10 +2,13 @@
 
     python benchmarks/own_images.py speed FOLDER
     python benchmarks/own_images.py memory 10000 && python benchmarks/own_images.py memory 200000
+    python benchmarks/own_images.py classes
 
 `speed` compares the input pipeline of the recipe `folder`, reading decoded images from disk, with
 its float training step, a round of each in turns; `memory` decodes that many generated JPEGs of
-24x18 px into a store and reads 2,000 batches of it.
+24x18 px into a store and reads 2,000 batches of it. `classes` learns five classes of CIFAR-10 from
+100 images each, from the weights of a network that has learned the other five, and from random
+ones.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,18 +27,23 @@ import click
 import numpy as np
 from PIL import Image
 
+import mobilenet_tf as mtf
 from mobilenet_tf.data.folder import index_images
 from mobilenet_tf.data.index import TRAIN
 from mobilenet_tf.data.photographs import choose_recipe, open_photographs, settle_source
 from mobilenet_tf.data.pipeline import make_training_batches
 from mobilenet_tf.data.splits import Split
 from mobilenet_tf.data.stored import store_images
+from mobilenet_tf.evaluation.metrics import evaluate, make_keras_predict_fn
+from mobilenet_tf.models.weights import load_features, save_weights
 from mobilenet_tf.pipeline.networks import build_float_model
-from mobilenet_tf.recipe import AugmentationSettings, replace_settings
+from mobilenet_tf.recipe import AugmentationSettings, TrainSettings, replace_settings
 from mobilenet_tf.training.trainer import Trainer
 from train_step import make_timed, make_timed_pipeline, take_turns
 
 MEMORY_BATCHES = 2000
+IMAGES_OF_A_CLASS = 100
+RANDOM_RATE, PRETRAINED_RATE = 0.05, 0.02  # peaks, for batches of 32
 
 
 @click.group()
@@ -80,6 +89,64 @@ def memory(count: int) -> None:
         _say("batches", lambda: sum(1 for _ in batches.take(MEMORY_BATCHES)))
     peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     click.echo(f"{count:,} images: peak {peak_mb:.0f} MB")
+
+
+@main.command()
+@click.option("--source-epochs", default=10, show_default=True)
+@click.option("--epochs", default=60, show_default=True)
+@click.option("--seeds", default=3, show_default=True)
+def classes(source_epochs: int, epochs: int, seeds: int) -> None:
+    """Compare initial weights on the last five classes of CIFAR-10, 100 training images of each."""
+    data = mtf.load_dataset("cifar10", validation_count=0)
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "source.safetensors"
+        source = _create_model(seed=1)
+        of_others = partial(_choose, labels=range(5))
+        mtf.train(source, _make_dataset(of_others(data.train), data), epochs=source_epochs)
+        others = of_others(data.test)
+        click.echo(f"the first five classes: {_score(source, others):.2%} of {len(others):,}")
+        save_weights(source, file, {"dataset": "the first five classes"})
+        test = _choose(data.test, range(5, 10))
+        for seed in range(1, seeds + 1):
+            few = _make_dataset(_choose(data.train, range(5, 10), IMAGES_OF_A_CLASS, seed), data)
+            for pretrained in (False, True):
+                model = _create_model(seed)
+                if pretrained:
+                    load_features(model, file, dataset="the last five classes")
+                settings = TrainSettings(head_first=pretrained)
+                rate = PRETRAINED_RATE if pretrained else RANDOM_RATE
+                mtf.train(
+                    model,
+                    few,
+                    epochs=epochs,
+                    learning_rate=rate,
+                    batch_size=32,
+                    seed=seed,
+                    settings=settings,
+                )
+                weights = "trained" if pretrained else "random"
+                click.echo(f"seed {seed}, {weights} weights: {_score(model, test):.2%}")
+
+
+def _create_model(seed: int) -> Any:
+    return mtf.create_model("mobilenet_v1", alpha=0.25, resolution=32, classes=5, seed=seed)
+
+
+def _make_dataset(train: Split, like: mtf.Dataset) -> mtf.Dataset:
+    return mtf.Dataset("five classes", like.classes[:5], train, None, train, flip_safe=True)
+
+
+def _choose(split: Split, labels: range, count: int | None = None, seed: int = 0) -> Split:
+    """Return the images of some labels, or `count` of each, their labels counted from 0."""
+    random, rows = np.random.RandomState(seed), []
+    for label in labels:
+        rows.append(random.permutation(np.flatnonzero(split.labels == label))[:count])
+    chosen = split.take(np.sort(np.concatenate(rows)))
+    return Split(chosen.images, chosen.labels - labels.start)
+
+
+def _score(model: Any, split: Split) -> float:
+    return evaluate(make_keras_predict_fn(model), split).top1
 
 
 def _make_batches(
