@@ -288,7 +288,7 @@ def test_batches_and_epochs_follow_the_number_of_images(tmp_path: Path) -> None:
             assert fit.head_first == (fit.optimizer == "adamw") == transfer
             chosen.append((fit.batch_size, fit.epochs, recipe.qat.batch_size))
     assert chosen[::2] == [(2, 80, 2), (16, 80, 16), (64, 46, 64)]
-    assert chosen[1::2] == [(2, 40, 2), (16, 40, 16), (64, 18, 64)]
+    assert chosen[1::2] == [(2, 50, 2), (16, 50, 16), (64, 23, 64)]
 
 
 def test_a_folder_of_images_is_told_from_a_recipe(
