@@ -26,7 +26,8 @@ SCHEME = "ray"
 CONNECT_TIMEOUT_S = 5.0
 CLIENT_PORT = 10001
 RETRIES = 3  # of a task whose worker or node dies
-POLL_S = 0.5
+POLL_S, LOOK_S = 0.5, 5.0
+AGAIN = "run the same command again when it is back"
 
 
 class RayWorkers:
@@ -50,7 +51,7 @@ class RayWorkers:
         """
         cores = self.node_cores if len(jobs) == 1 else 1
         task = self.ray.remote(_work).options(num_cpus=cores, max_retries=RETRIES)
-        waiting, at_work = list(jobs), dict[Any, Job]()
+        waiting, at_work, looked = list(jobs), dict[Any, Job](), 0.0
         try:
             while waiting or at_work:
                 raise_if_interrupted()
@@ -64,12 +65,20 @@ class RayWorkers:
                     yield from (Outcome(job, "out of time") for job in at_work.values())
                     yield from (Outcome(job, "out of time") for job in waiting)
                     return
+                if time.monotonic() - looked > LOOK_S:
+                    looked = time.monotonic()
+                    self._check()
                 done, _ = self.ray.wait(list(at_work), timeout=POLL_S)
                 for reference in done:
                     yield Outcome(at_work.pop(reference), self._reason(reference))
         finally:
             for reference in at_work:
                 self.ray.cancel(reference, force=True)
+
+    def _check(self) -> None:
+        """Refuse to wait for a cluster without a node: Ray itself would, for ever."""
+        if not any(node["Alive"] for node in self.ray.nodes()):
+            raise MtfError(f"the Ray cluster has no node any more; {AGAIN}")
 
     def _reason(self, reference: Any) -> str:
         """Return why a task failed; "" for one that is done."""
@@ -80,10 +89,8 @@ class RayWorkers:
         except (self.ray.exceptions.WorkerCrashedError, self.ray.exceptions.NodeDiedError):
             return f"its worker was killed {RETRIES + 1} times"
         except self.ray.exceptions.RayError as error:
-            raise MtfError(
-                f"the Ray cluster is lost ({str(error).splitlines()[0]}); run the same command"
-                " again when it is back"
-            ) from error
+            said = str(error).splitlines()[0]
+            raise MtfError(f"the Ray cluster is lost ({said}); {AGAIN}") from error
 
 
 def connect(address: str) -> Any:
