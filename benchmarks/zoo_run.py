@@ -22,7 +22,7 @@ from mobilenet_tf.models.weights import load_weights, save_weights
 from mobilenet_tf.pipeline.networks import build_float_model
 from mobilenet_tf.pipeline.stages import find_stage
 from mobilenet_tf.recipe import QatSettings, parse_overrides, replace_settings, settings_of
-from mobilenet_tf.runs.folder import RunFolder, StageSettings
+from mobilenet_tf.runs.folder import WORKING_FILES, RunFolder, StageSettings
 from mobilenet_tf.runs.history import save_history
 from mobilenet_tf.runs.names import weights_name
 from mobilenet_tf.runs.results import StageRecord, StageResult, record_files, save_result
@@ -50,7 +50,8 @@ def main(*, name: str, out: Path, changes: tuple[str, ...]) -> None:
     save_weights(model, folder / weights_name(recipe, "float32"), metadata)
     save_history(folder, [])
     kept = {field: getattr(record, field) for field in StageRecord.__struct_fields__}
-    result = StageResult(**kept, stage="train", settings=settings, files=record_files(folder))
+    files = record_files(folder, leave_out=WORKING_FILES)
+    result = StageResult(**kept, stage="train", settings=settings, files=files)
     save_result(result, folder)
     run.commit("train")
     run.save_recipe(recipe)
