@@ -11,7 +11,7 @@ from mobilenet_tf.cli.main import run_command
 from mobilenet_tf.zoo import shelf as zoo
 
 Capture = pytest.CaptureFixture[str]
-NAME = zoo.model_names()[0]
+NAME = min(zoo.load_cards(), key=lambda card: card.int8_row.size_bytes).name  # so not beaten
 
 
 def test_the_list_for_people_machines_and_the_readme(capsys: Capture) -> None:
@@ -19,12 +19,12 @@ def test_the_list_for_people_machines_and_the_readme(capsys: Capture) -> None:
     rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
     assert list(rows) == zoo.model_names()
     row, card = rows[NAME], zoo.load_card(NAME)
-    assert row["int8_qat_top1"] == card.int8_row.top1
+    assert row["int8_top1"] == card.int8_row.top1
     assert Path(row["tflite"]).stat().st_size == row["int8_size_bytes"]
     assert Path(row["weights"]).is_file()
     assert run_command(["zoo"]) == 0
     text = capsys.readouterr().out
-    assert f"{100 * row['int8_qat_top1']:.2f}" in text
+    assert f"{100 * row['int8_top1']:.2f}" in text
     assert str(zoo.zoo_folder()) in text
     assert run_command(["zoo", "--markdown"]) == 0
     assert f"| `{NAME}`" in capsys.readouterr().out

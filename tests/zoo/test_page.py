@@ -33,6 +33,34 @@ def test_the_table_in_the_readme_is_that_of_the_cards() -> None:
     assert table in (ROOT / "README.md").read_text("utf-8"), "mtf zoo --markdown prints it"
 
 
+def test_every_row_of_the_table_leads_in_size_or_latency() -> None:
+    cards = zoo.load_cards()
+    table, _, note = format_cards(cards, "markdown").partition("\n\n")
+    assert {card.name for card in cards} == {c.name for c in cards if c.name in table + note}
+    shown = [card.int8_row for card in cards if f"`{card.name}`" in table]
+    for row in shown:
+        for other in shown:
+            smaller = other.size_bytes < row.size_bytes
+            faster = other.latency_median_ms <= row.latency_median_ms
+            assert not (smaller and faster and other.top1 > row.top1)
+
+
+def test_a_model_that_is_beaten_in_everything_is_only_named() -> None:
+    card = zoo.load_card(SHIPPED[0])
+    rows = [
+        msgspec.structs.replace(row, top1=row.top1 / 2, size_bytes=2 * row.size_bytes)
+        for row in card.benchmark.rows
+    ]
+    benchmark = msgspec.structs.replace(card.benchmark, rows=tuple(rows))
+    stage = msgspec.structs.replace(card.stages.benchmark, metrics=benchmark)
+    stages = msgspec.structs.replace(card.stages, benchmark=stage)
+    worse = msgspec.structs.replace(card, name="worse", stages=stages)
+    table, _, note = format_cards([worse, card], "markdown").partition("\n\n")
+    assert "worse" not in table
+    assert "worse" in note
+    assert card.name in table
+
+
 @pytest.mark.parametrize("name", SHIPPED)
 def test_a_page_tells_everything_that_a_card_must(name: str) -> None:
     card, page = zoo.load_card(name), format_page(zoo.load_card(name))
