@@ -49,9 +49,12 @@ class Trial:
         return self.plan.run.name
 
     def is_finished(self) -> bool:
-        """Tell whether every stage is up to date; MtfError if one is damaged."""
+        """Tell whether every stage is up to date; what is damaged is not, and fails when run."""
         wanted = [stage for stage in STAGES if is_wanted(stage, self.plan.recipe)]
-        return all(check_state(stage, self.plan).up_to_date for stage in wanted)
+        try:
+            return all(check_state(stage, self.plan).up_to_date for stage in wanted)
+        except MtfError:
+            return False
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ from mobilenet_tf.system.interrupt import raise_if_interrupted
 log = logging.getLogger(__name__)
 MEMORY_BYTES = 1_500_000_000  # what a worker should have at least
 FREE_DISK_BYTES = 200_000_000  # without which no trial is begun
+CLUSTER = ("TF_CONFIG", "SLURM_STEP_NUM_TASKS")  # what would make a trial part of a larger training
 POLL_S, BUSY_S, END_S = 0.2, 5.0, 10.0
 LOGS = "logs"
 _CHILD = "from mobilenet_tf.sweep.trial import main; main()"
@@ -125,7 +126,9 @@ class LocalWorkers:
                 " command again"
             )
         cores = () if alone else self.cores[slot]
-        threads = {"TF_NUM_INTRAOP_THREADS": str(len(cores))} if cores else {}
+        environment = {name: value for name, value in os.environ.items() if name not in CLUSTER}
+        if cores:
+            environment["TF_NUM_INTRAOP_THREADS"] = str(len(cores))
         path = self.logs / f"{job.name}.log"
         with path.open("ab") as file:
             process = subprocess.Popen(  # noqa: S603  # our own code
@@ -133,7 +136,7 @@ class LocalWorkers:
                 stdin=subprocess.PIPE,
                 stdout=file,
                 stderr=file,
-                env={**os.environ, **threads},
+                env=environment,
                 start_new_session=True,  # Ctrl-C is for the sweep, which ends its workers
             )
         assert process.stdin is not None  # noqa: S101  # a pipe
@@ -160,7 +163,7 @@ class LocalWorkers:
                     f"\nerror: it took {taken / 1e9:.1f} GB, and a worker has"
                     f" {self.memory_bytes / 1e9:.1f}; give fewer --workers or a smaller batch\n"
                 )
-            worker.process.terminate()
+            worker.process.kill()
             worker.process.wait()
             worker.process.returncode = 1
             return True

@@ -73,6 +73,15 @@ def test_workers_share_the_cores(tmp_path: Path) -> None:
     assert (tmp_path / "c" / "0").read_text() == "[]"  # alone, it has all
 
 
+def test_a_trial_is_no_part_of_a_larger_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TF_CONFIG", "{}")
+    monkeypatch.setattr(workers, "_CHILD", "import os, sys; sys.exit('TF_CONFIG' in os.environ)")
+    (outcome,) = LocalWorkers(1, tmp_path / "logs").run(make_jobs(tmp_path, "a"))
+    assert outcome.reason == ""
+
+
 def test_one_that_takes_more_than_its_memory_is_ended(tmp_path: Path) -> None:
     few = LocalWorkers(1, tmp_path / "logs")
     few.memory_bytes = 100_000_000
