@@ -129,7 +129,9 @@ def fold(folder: Path, weights: Path | None, number: int, overrides: tuple[str, 
         plan = FitPlan("train", recipe.train, recipe.augmentation, recipe.seed, Path(work))
         metrics = fit(model, train, None, plan)
     test = _store(index.keep(held_out), recipe, side_px)
-    click.echo(f"{_score(model, test):.2%} of {len(test)} images, {metrics.fit_time_s:.0f} s")
+    score = evaluate(make_keras_predict_fn(model), test)
+    click.echo(f"{score.top1:.2%} of {len(test)} images right, loss {score.loss:.3f},")
+    click.echo(f"{recipe.train.epochs} epochs in {metrics.fit_time_s:.0f} s")
 
 
 def _draw_fold(labels: np.ndarray) -> np.ndarray:

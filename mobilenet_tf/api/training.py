@@ -94,7 +94,8 @@ def train(
 ) -> Any:
     """Train a model that gives logits on the training images, and return it at its best epoch.
 
-    The best epoch has the highest validation accuracy; without validation images it is the last.
+    The best epoch is the last one within a standard error of the highest validation accuracy;
+    without validation images it is the last.
 
     Args:
         model: a Keras model of (N, R, R, 3), as `create_model` builds; it is changed in place.

@@ -21,11 +21,15 @@ BEST = "best/"  # before the names of the best weights so far
 
 
 class FitState(msgspec.Struct):
-    """What a training knows beside its variables; changes with every epoch."""
+    """What a training knows beside its variables; changes with every epoch.
+
+    `best_epoch` has the highest validation accuracy so far, `kept_epoch` the best weights.
+    """
 
     history: list[Epoch] = []
     best_epoch: int = 0
     best_accuracy: float = -1.0
+    kept_epoch: int = 0
 
 
 @dataclass(frozen=True)

@@ -87,8 +87,9 @@ def fit(model: Any, train: Split, validation: Split | None, plan: FitPlan) -> Fi
     """Fit `model` (images (B, R, R, 3) float32 -> logits (B, C)) and leave it at its best epoch.
 
     Writes a checkpoint, history.csv and TensorBoard scalars into the plan's folder after every
-    epoch, and continues from the checkpoint it finds there. The best epoch is the one with the
-    highest validation accuracy, the earliest of equals; without validation it is the last one.
+    epoch, and continues from the checkpoint it finds there. The best epoch is the last one whose
+    validation accuracy is within a standard error of the highest (the rule of Breiman 1984, for the
+    highest of many is that by luck, and rates fall to the end); without validation the last one.
 
     Raises:
         MtfError: training diverged, or the checkpoint is damaged.
@@ -128,13 +129,15 @@ def fit(model: Any, train: Split, validation: Split | None, plan: FitPlan) -> Fi
             clock = time.monotonic()
             epoch = run_epoch(trainer, batches, plan, number, steps)
             if validation is None:
-                best, state.best_epoch = trainer.deployed_weights(), number + 1
+                best, state.kept_epoch = trainer.deployed_weights(), number + 1
             else:
                 score = validate(trainer, predict, validation)
                 epoch = replace(epoch, validation_loss=score.loss, validation_accuracy=score.top1)
                 if score.top1 > state.best_accuracy:
-                    best = trainer.deployed_weights()
                     state.best_epoch, state.best_accuracy = number + 1, score.top1
+                error = standard_error(state.best_accuracy, len(validation))
+                if score.top1 >= state.best_accuracy - error:
+                    best, state.kept_epoch = trainer.deployed_weights(), number + 1
             epoch = replace(epoch, epoch_s=round(time.monotonic() - clock, 2))
             state.history.append(epoch)
             arrays = {name: v.numpy() for name, v in trainer.variables().items()}
@@ -148,15 +151,20 @@ def fit(model: Any, train: Split, validation: Split | None, plan: FitPlan) -> Fi
         parameters=count_parameters(model),
         train_count=len(train.labels),
         validation_count=0 if validation is None else len(validation.labels),
-        best_epoch=state.best_epoch,
+        best_epoch=state.kept_epoch,
         selection="last epoch" if validation is None else "validation",
-        validation_top1=state.history[state.best_epoch - 1].validation_accuracy,
+        validation_top1=state.history[state.kept_epoch - 1].validation_accuracy,
         epochs_done=len(state.history),
         stopped_early=should_stop(state, settings, resolution_px),
         steps_per_epoch=steps,
         images_per_s=round(statistics.median(each.images_per_s for each in state.history), 1),
         fit_time_s=round(sum(each.epoch_s for each in state.history), 1),
     )
+
+
+def standard_error(share: float, count: int) -> float:
+    """Return the standard error of a share of `count` independent images."""
+    return math.sqrt(share * (1 - share) / count)
 
 
 def validate(trainer: Trainer, predict: PredictFn, validation: Split) -> ValidationScore:
