@@ -103,7 +103,7 @@ def run_command(arguments: list[str]) -> int:
         return error.exit_code
     except (click.Abort, KeyboardInterrupt) as error:
         terminal.echo("interrupted", err=True)
-        return exit_code_of(error)
+        return exit_code_of(error.__cause__ or error)  # click's Abort hides which signal it was
     except BrokenPipeError:  # the reader of a pipe has gone, as in `mtf models | head`
         sys.stderr.close()
         return 1
