@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import socketserver
+import webbrowser
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -62,6 +64,13 @@ def seal(run: Path) -> None:
             if before in content["inputs"]:
                 content["inputs"][before] = hash_file(run / before / "result.json")
         file.write_text(json.dumps(content))
+
+
+@pytest.fixture(autouse=True)
+def _nothing_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let what would serve pages until it is interrupted end at once, and open no browser."""
+    monkeypatch.setattr(socketserver.BaseServer, "serve_forever", lambda self: None)
+    monkeypatch.setattr(webbrowser, "open", lambda url: True)
 
 
 @pytest.fixture
