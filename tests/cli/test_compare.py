@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 from pathlib import Path
@@ -147,15 +146,3 @@ def test_a_benchmark_that_is_out_of_date_is_left_out(finished_run: Path, capsys:
     result.write_text(result.read_text().replace('"wall_time_s": ', '"wall_time_s": 1'))
     assert run_command(["compare", str(finished_run)]) == 2
     assert f"mtf benchmark {finished_run}" in capsys.readouterr().err
-
-
-def test_a_page_replaces_no_link_and_no_device(finished_run: Path, tmp_path: Path) -> None:
-    target, link, pipe = tmp_path / "target", tmp_path / "link.html", tmp_path / "pipe"
-    target.write_text("precious")
-    link.symlink_to(target)
-    os.mkfifo(pipe)
-    for place in (link, pipe, Path(os.devnull)):
-        assert run_command(["compare", str(finished_run), "--html", str(place)]) == 2
-    assert target.read_text() == "precious"
-    assert link.is_symlink()
-    assert pipe.is_fifo()

@@ -133,7 +133,8 @@ def test_again_skips_everything_and_says_so(
     for file in (best, *best.twins):
         assert str(finished_run / "export" / file.file) in said
     assert str(finished_run / "report" / "report.html") in said
-    assert "mtf run cifar10" in said
+    assert f"mtf try {finished_run}" in said
+    assert f"mtf app {finished_run} --for all" in said
     assert files_of(finished_run) == before
 
 
