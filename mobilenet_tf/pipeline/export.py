@@ -7,6 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from msgspec.structs import replace
+
 from mobilenet_tf.data.pipeline import ended, resize_bytes
 from mobilenet_tf.data.training import load_training_data
 from mobilenet_tf.errors import MtfError, UsageError
@@ -74,37 +77,15 @@ def run(work: Work) -> Outcome[ExportMetrics]:
     files: list[ExportedFile] = []
     answers = {}  # of each file, to the images
     for quantization in terminal.track(wanted, "export"):
+        model, origin, own = float_model, "train", expected
         if quantization == "int8_qat":
-            model = build_quantized_model(recipe, inputs["qat"])
-            probabilities = predict_all(make_keras_predict_fn(model), images)
-        else:
-            model, probabilities = float_model, expected
-        path = work.folder / tflite_name(recipe, quantization)
+            model, origin = build_quantized_model(recipe, inputs["qat"]), "qat"
+            own = predict_all(make_keras_predict_fn(model), images)
         content = _convert(model, plan, quantization, calibration)
-        origin = "qat" if quantization == "int8_qat" else "train"
         content, threshold = describe_confidence(content, plan, origin, data.validation)
-        write_bytes(path, content)
-        classifier = Classifier.load(content)
-        answers[path.name] = to_probabilities(classifier)(images)
-        exported = ExportedFile(
-            file=path.name,
-            quantization=quantization,
-            io_type=classifier.input_type,
-            size_bytes=len(content),
-            parity=compare_probabilities(probabilities, answers[path.name]),
-            threshold=threshold,
-            twins=(_write_twin(path, content, recipe.export.logits),)
-            if quantization.startswith("int8")
-            else (),
-        )
-        files.append(exported)
-        log.info(
-            "export: %s  %s bytes, predicts the class of its Keras model for %.2f %% of %s images",
-            path.name,
-            f"{exported.size_bytes:,}",
-            100 * exported.parity.top1_agreement,
-            f"{exported.parity.count:,}",
-        )
+        path = work.folder / tflite_name(recipe, quantization)
+        exported, answers[path.name] = _write_file(path, content, quantization, images, own)
+        files.append(replace(exported, threshold=threshold))
     preference = None
     if set(INT8) <= set(wanted):
         comparison = set_up_comparison(
@@ -128,6 +109,34 @@ def run(work: Work) -> Outcome[ExportMetrics]:
     return Outcome(metrics, data.fingerprints)
 
 
+def _write_file(
+    path: Path, content: bytes, quantization: Quantization, images: np.ndarray, expected: np.ndarray
+) -> tuple[ExportedFile, np.ndarray]:
+    """Write a file, with its twin, and compare it with what its Keras model expects.
+
+    Also returned are its probabilities (N, C) of the images.
+    """
+    write_bytes(path, content)
+    classifier = Classifier.load(content)
+    answers = to_probabilities(classifier)(images)
+    exported = ExportedFile(
+        file=path.name,
+        quantization=quantization,
+        io_type=classifier.input_type,
+        size_bytes=len(content),
+        parity=compare_probabilities(expected, answers),
+        twins=(_write_twin(path, content),) if quantization.startswith("int8") else (),
+    )
+    log.info(
+        "export: %s  %s bytes, predicts the class of its Keras model for %.2f %% of %s images",
+        path.name,
+        f"{exported.size_bytes:,}",
+        100 * exported.parity.top1_agreement,
+        f"{exported.parity.count:,}",
+    )
+    return exported, answers
+
+
 def _prefer(
     comparison: Comparison, paths: Mapping[Quantization, Path], resolution_px: int
 ) -> Preference:
@@ -144,10 +153,12 @@ def _prefer(
     return comparison.prefer(tuned, calibrated)
 
 
-def _write_twin(path: Path, content: bytes, logits: bool) -> Twin:
+def _write_twin(path: Path, content: bytes) -> Twin:
     """Write an int8 file for the runtimes that take bytes: uint8 in and out, the same scores."""
     twin = convert_edges(content, "uint8")
-    if broken := check_contract(audit(twin), "int8_ptq", "uint8", logits):
+    found = audit(twin)
+    logits = found.info.output == "logits"
+    if broken := check_contract(found, "int8_ptq", "uint8", logits):
         raise MtfError(f"the uint8 file is not in its format: {'; '.join(broken)}")
     name = edges_name(path.name, "uint8")
     write_bytes(path.with_name(name), twin)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,20 @@ class FitState(msgspec.Struct):
     best_epoch: int = 0
     best_accuracy: float = -1.0
     kept_epoch: int = 0
+
+    def keeps(self, epoch: int, accuracy: float, count: int) -> bool:
+        """Note the accuracy of `epoch` on `count` images; tell whether its weights are to be kept.
+
+        They are, if it is within a standard error of the highest (Breiman 1984): the highest of
+        many is that by luck, and rates fall to the end.
+        """
+        if accuracy > self.best_accuracy:
+            self.best_epoch, self.best_accuracy = epoch, accuracy
+        error = math.sqrt(self.best_accuracy * (1 - self.best_accuracy) / count)
+        if accuracy < self.best_accuracy - error:
+            return False
+        self.kept_epoch = epoch
+        return True
 
 
 @dataclass(frozen=True)

@@ -88,8 +88,7 @@ def fit(model: Any, train: Split, validation: Split | None, plan: FitPlan) -> Fi
 
     Writes a checkpoint, history.csv and TensorBoard scalars into the plan's folder after every
     epoch, and continues from the checkpoint it finds there. The best epoch is the last one whose
-    validation accuracy is within a standard error of the highest (the rule of Breiman 1984, for the
-    highest of many is that by luck, and rates fall to the end); without validation the last one.
+    validation accuracy is within a standard error of the highest; without validation the last one.
 
     Raises:
         MtfError: training diverged, or the checkpoint is damaged.
@@ -105,20 +104,7 @@ def fit(model: Any, train: Split, validation: Split | None, plan: FitPlan) -> Fi
         model.input_spec = keras.layers.InputSpec(ndim=4)  # convolutions take any size
     state, best = resume(trainer, plan)
     steps = steps_per_epoch(len(train.labels), settings.batch_size)
-    batches = iter(
-        make_training_batches(
-            train,
-            plan.augmentation,
-            resolution_px=resolution_px,
-            batch_size=settings.batch_size,
-            class_count=model.output_shape[-1],
-            seed=plan.seed,
-            first_epoch=len(state.history),
-            epochs=epochs,
-        )
-        if len(state.history) < epochs
-        else ()
-    )
+    batches = open_batches(model, train, plan, first_epoch=len(state.history))
     predict = make_keras_predict_fn(model)
     with scalar_log(plan.folder) as write_scalars:
         for number in range(len(state.history), epochs):
@@ -133,11 +119,8 @@ def fit(model: Any, train: Split, validation: Split | None, plan: FitPlan) -> Fi
             else:
                 score = validate(trainer, predict, validation)
                 epoch = replace(epoch, validation_loss=score.loss, validation_accuracy=score.top1)
-                if score.top1 > state.best_accuracy:
-                    state.best_epoch, state.best_accuracy = number + 1, score.top1
-                error = standard_error(state.best_accuracy, len(validation))
-                if score.top1 >= state.best_accuracy - error:
-                    best, state.kept_epoch = trainer.deployed_weights(), number + 1
+                if state.keeps(number + 1, score.top1, len(validation)):
+                    best = trainer.deployed_weights()
             epoch = replace(epoch, epoch_s=round(time.monotonic() - clock, 2))
             state.history.append(epoch)
             arrays = {name: v.numpy() for name, v in trainer.variables().items()}
@@ -162,9 +145,24 @@ def fit(model: Any, train: Split, validation: Split | None, plan: FitPlan) -> Fi
     )
 
 
-def standard_error(share: float, count: int) -> float:
-    """Return the standard error of a share of `count` independent images."""
-    return math.sqrt(share * (1 - share) / count)
+def open_batches(
+    model: Any, train: Split, plan: FitPlan, first_epoch: int
+) -> Iterator[tuple[Any, Any]]:
+    """Return the batches of the epochs that are left, from `first_epoch`, counted from 0."""
+    if first_epoch >= plan.settings.epochs:
+        return iter(())
+    return iter(
+        make_training_batches(
+            train,
+            plan.augmentation,
+            resolution_px=model.input_shape[1],
+            batch_size=plan.settings.batch_size,
+            class_count=model.output_shape[-1],
+            seed=plan.seed,
+            first_epoch=first_epoch,
+            epochs=plan.settings.epochs,
+        )
+    )
 
 
 def validate(trainer: Trainer, predict: PredictFn, validation: Split) -> ValidationScore:
