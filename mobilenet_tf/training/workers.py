@@ -112,12 +112,10 @@ def join_workers() -> Workers:
 
 @contextmanager
 def others_alive() -> Iterator[None]:
-    """Turn the end of another worker into a sentence that says how to go on."""
+    """Turn the end of another of several workers into a sentence that says how to go on."""
     try:
         yield
     except tf.errors.OpError as error:
-        if join_workers().count == 1:
-            raise
         raise MtfError(
             "another worker has ended or cannot be reached; start all workers again, and training"
             " continues after the last finished epoch"
