@@ -211,6 +211,9 @@ class TrainSettings(FitSettings, frozen=True, kw_only=True):
     """With a teacher: share of the loss against its probabilities instead of the labels."""
     distill_temperature: Temperature = 2.0
     """Temperature of the logits of both for that."""
+    distinct_epochs: Annotated[int, Meta(ge=0, le=10_000)] = 0
+    """Epochs until the same augmented images come again, so that a teacher's stored answers serve a
+    longer training; 0 for never."""
     precision: PrecisionName = "float32"  # fake quantization needs float32: there is no choice
     """Precision of 1x1 convolutions and dense layers; `auto` picks the faster one for each layer.
     QAT is always float32."""

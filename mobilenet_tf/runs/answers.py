@@ -65,7 +65,11 @@ class AnswersNote(Record, frozen=True, kw_only=True):
 
 
 def make_schedule(recipe: Recipe, classes: tuple[str, ...], data: str, count: int) -> Schedule:
-    """Return the schedule of a recipe's float training on `count` images, `data` their print."""
+    """Return the schedule of a recipe's float training on `count` images, `data` their print.
+
+    It has the epochs in which different images come, not their repetitions.
+    """
+    train = recipe.train
     return Schedule(
         name=recipe.data.name,
         classes=classes,
@@ -73,8 +77,8 @@ def make_schedule(recipe: Recipe, classes: tuple[str, ...], data: str, count: in
         image_count=count,
         resolution_px=recipe.model.resolution_px,
         seed=recipe.seed,
-        batch_size=recipe.train.batch_size,
-        epochs=recipe.train.epochs,
+        batch_size=train.batch_size,
+        epochs=min(train.distinct_epochs or train.epochs, train.epochs),
         augmentation=recipe.augmentation,
     )
 

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -51,6 +52,7 @@ class FitPlan:
     before an epoch with the share of the run that is done, in [0, 1): the first prepares it and
     tells whether the step has to be built anew, the second gives the side of its images in pixels.
     `later_s` estimates the time of what the command does afterwards from that of one epoch.
+    `distinct_epochs` is how many have different images; 0 for all.
     """
 
     label: Literal["train", "qat"]
@@ -63,6 +65,12 @@ class FitPlan:
     teacher: Teacher | None = None
     bfloat16_layers: Collection[str] = ()  # while training, and only then
     later_s: Callable[[float], float] | None = None
+    distinct_epochs: int = 0
+
+    @property
+    def round_epochs(self) -> int:
+        """The epochs after which the same batches come again."""
+        return min(self.distinct_epochs or self.settings.epochs, self.settings.epochs)
 
     def estimate_left_s(self, number: int, epoch_s: float) -> tuple[float, float]:
         """Return the seconds left after epoch `number`, from 0: of the training, of the command.
@@ -149,20 +157,22 @@ def open_batches(
     model: Any, train: Split, plan: FitPlan, first_epoch: int
 ) -> Iterator[tuple[Any, Any]]:
     """Return the batches of the epochs that are left, from `first_epoch`, counted from 0."""
-    if first_epoch >= plan.settings.epochs:
-        return iter(())
-    return iter(
-        make_training_batches(
-            train,
-            plan.augmentation,
-            resolution_px=model.input_shape[1],
-            batch_size=plan.settings.batch_size,
-            class_count=model.output_shape[-1],
-            seed=plan.seed,
-            first_epoch=first_epoch,
-            epochs=plan.settings.epochs,
-        )
+    make_batches = partial(
+        make_training_batches,
+        train,
+        plan.augmentation,
+        resolution_px=model.input_shape[1],
+        batch_size=plan.settings.batch_size,
+        class_count=model.output_shape[-1],
+        seed=plan.seed,
+        epochs=plan.round_epochs,
     )
+    steps = steps_per_epoch(len(train.labels), plan.settings.batch_size)
+    while first_epoch < plan.settings.epochs:
+        done = first_epoch % plan.round_epochs
+        count = min(plan.round_epochs - done, plan.settings.epochs - first_epoch)
+        yield from make_batches(first_epoch=done).take(count * steps)
+        first_epoch += count
 
 
 def validate(trainer: Trainer, predict: PredictFn, validation: Split) -> ValidationScore:
@@ -203,7 +213,8 @@ def run_epoch(
             rate = learning_rate_at(step, plan.settings, steps)
             trainer.optimizer.learning_rate.assign(rate)
             images, labels = map(trainer.workers.share_out, next(batches))
-            taught = trainer.workers.share_out(answers.batch(step)) if answers else None
+            answer = answers.batch(step % (plan.round_epochs * steps)) if answers else None
+            taught = None if answer is None else trainer.workers.share_out(answer)
             with nullcontext() if meter.losses else terminal.bar(tracing, None):
                 loss, accuracy = trainer.step(images, labels, side_px, taught)
             meter.add(float(loss), float(accuracy), len(images) * trainer.workers.count)

@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from mobilenet_tf.errors import MtfError, UsageError
-from mobilenet_tf.recipe import AugmentationSettings
+from mobilenet_tf.recipe import AugmentationSettings, Recipe, TrainSettings
 from mobilenet_tf.runs.answers import (
     ANSWERS_FILE,
     Answers,
@@ -16,6 +16,7 @@ from mobilenet_tf.runs.answers import (
     Schedule,
     begin_answers,
     epoch_file,
+    make_schedule,
     save_epoch,
 )
 
@@ -89,6 +90,12 @@ def test_a_shorter_schedule_is_the_beginning_unless_augmentation_ends_in_its_cou
         note = save_epoch(other, note, logits_of(number))
     with pytest.raises(UsageError, match="epochs is 2, and this run has 1"):
         Answers(other).check(replace(ending, epochs=1))
+
+
+def test_a_schedule_has_the_epochs_that_differ() -> None:
+    for epochs, distinct, expected in ((60, 20, 20), (60, 0, 60), (10, 20, 10)):
+        recipe = replace(Recipe(), train=TrainSettings(epochs=epochs, distinct_epochs=distinct))
+        assert make_schedule(recipe, ("a", "b"), "images", 10).epochs == expected
 
 
 @pytest.mark.parametrize("harm", ["truncated", "changed", "missing"])
