@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mobilenet_tf.data.index import PARTS, TEST, TRAIN, VALIDATION
-from mobilenet_tf.data.partition import find_missing, find_source
+from mobilenet_tf.data.partition import explain_short, find_missing, find_short, find_source
 from mobilenet_tf.data.survey import Survey
 
 Severity = Literal["error", "warning", "note"]
@@ -187,20 +187,10 @@ def _find_small_classes(survey: Survey, classes: tuple[ClassCount, ...]) -> Iter
     index = survey.index
     from_train = find_source(index, survey.groups) == TRAIN
     missing = sorted(find_missing(index)) if from_train else []
-    chosen = survey.readable & (index.parts == TRAIN)
-    different = np.unique(np.stack([index.labels[chosen], survey.groups[chosen]]), axis=1)[0]
-    counts = np.bincount(different, minlength=len(classes)).tolist()
-    needed = 1 + len(missing)
-    short = [f"{c.name} ({n})" for c, n in zip(classes, counts, strict=True) if n < needed]
+    short = find_short(index.keep(survey.readable), survey.groups[survey.readable], missing)
     if short:
-        yield Finding(
-            kind="class_too_small",
-            severity="error",
-            what=f"fewer than {needed} different images for training: {_list(short)}",
-            advice="one is needed for each of "
-            + ", ".join(PARTS[part] for part in (TRAIN, *missing))
-            + "; add images, merge these classes or remove them",
-        )
+        what, advice = explain_short(short, missing)
+        yield Finding(kind="class_too_small", severity="error", what=what, advice=advice)
     few = [f"{c.name} ({c.train})" for c in classes if c.train < FEW_IMAGES]
     if few:
         yield Finding(

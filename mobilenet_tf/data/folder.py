@@ -179,7 +179,8 @@ def _read_folder(root: Path, to_train: bool) -> tuple[list[Row], list[str]]:
     if empty and (to_train or not rows):
         raise UsageError(
             f"{escape(str(root / next(iter(empty))))} holds no image"
-            f" ({', '.join(sorted(IMAGE_SUFFIXES))}); add some or remove that folder. {_WANTED}"
+            f" ({', '.join(sorted(IMAGE_SUFFIXES))}, hidden files aside); add some or remove that"
+            f" folder. {_WANTED}"
         )
     return rows, ignored
 
@@ -266,8 +267,8 @@ def _read_csv(origin: Path) -> list[Row]:
         ) from error
     if columns not in (["path", "label"], ["path", "label", "split"]):
         raise UsageError(
-            f"{origin} begins with {escape(','.join(columns)) or 'nothing'!r}; its first line must"
-            " be path,label or path,label,split"
+            f"{origin} begins with {escape(','.join(columns))!r}; its first line must be path,label"
+            " or path,label,split"
         )
     if not lines:
         raise UsageError(f"{origin} names no image; give some of each class")

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from mobilenet_tf.system.terminal import escape
 SPLIT_FILE = "split.csv"  # in the folder of a train stage
 _SMALL_COUNT = 2000
 _PART_COUNT_MAX = 5000
+_NAMED = 10
 SMALL_TEST_COUNT = 500  # below it the 95 % interval of an accuracy is wider than 2 points each way
 
 
@@ -51,6 +53,55 @@ def find_source(index: ImageIndex, groups: NDArray[np.int64]) -> int:
     return VALIDATION if len(rows) and counts[counts > 0].min() > 1 else TRAIN
 
 
+def find_short(
+    index: ImageIndex, groups: NDArray[np.int64], missing: Collection[int]
+) -> dict[str, int]:
+    """Return how many different training images the classes have that have too few.
+
+    One is needed for training, and one for each missing part that is taken from training images.
+    What is the same in several classes counts for the first.
+    """
+    rows = index.rows(TRAIN)
+    owners = _first_labels(index, groups, rows)[np.unique(groups[rows])]
+    counts = np.bincount(owners, minlength=len(index.classes)).tolist()
+    pairs = zip(index.classes, counts, strict=True)
+    return {name: count for name, count in pairs if count <= len(missing)}
+
+
+def _first_labels(
+    index: ImageIndex, groups: NDArray[np.int64], rows: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Return the smallest label of each group among some rows, int64."""
+    labels = np.full(groups.max(initial=-1) + 1, len(index.classes))
+    np.minimum.at(labels, groups[rows], index.labels[rows])
+    return labels
+
+
+def explain_short(short: Mapping[str, int], missing: Collection[int]) -> tuple[str, str]:
+    """Return what is wrong with classes of `find_short`, and what to do about it."""
+    named = [f"{name} ({count})" for name, count in short.items()]
+    more = f" and {len(named) - _NAMED} more" if len(named) > _NAMED else ""
+    parts = ", ".join(PARTS[part] for part in (TRAIN, *sorted(missing)))
+    return (
+        f"fewer than {1 + len(missing)} different images for training:"
+        f" {', '.join(named[:_NAMED])}{more}",
+        f"one is needed for each of {parts}; add images, merge these classes or remove them",
+    )
+
+
+def check_counts(index: ImageIndex, share: float) -> None:
+    """Refuse (UsageError) classes with too few images to split, before any is compared."""
+    missing, all_different = find_missing(index), np.arange(len(index))
+    if share or find_source(index, all_different) == TRAIN:
+        _refuse_short(index, all_different, missing)
+
+
+def _refuse_short(index: ImageIndex, groups: NDArray[np.int64], missing: list[int]) -> None:
+    short = find_short(index, groups, missing)
+    if short:
+        raise UsageError(escape(f"{index.origin}: {'; '.join(explain_short(short, missing))}"))
+
+
 def partition(
     index: ImageIndex, groups: NDArray[np.int64], *, seed: int, share: float = 0.0
 ) -> ImageIndex:
@@ -68,27 +119,21 @@ def partition(
         return index
     source = TRAIN if share else find_source(index, groups)
     rows = index.rows(source)
+    if source == TRAIN:
+        _refuse_short(index, groups, missing)
     share = 0.5 if source == VALIDATION else share or default_share(len(rows))
-    first_label = np.full(len(groups), len(index.classes))  # of each group
-    np.minimum.at(first_label, groups[rows], index.labels[rows])
+    first_label = _first_labels(index, groups, rows)
     part_of = np.full(len(groups), source, np.int8)
     # RandomState, not default_rng: numpy promises that its stream never changes.
     random = np.random.RandomState(seed)
-    for label, name in enumerate(index.classes):
+    for label in range(len(index.classes)):
         members = rows[index.labels[rows] == label]
         different, counts = np.unique(groups[members], return_counts=True)
         order = random.permutation(len(different))
         order = order[first_label[different[order]] == label]
         free = list(zip(different[order].tolist(), counts[order].tolist(), strict=True))
-        if len(free) <= len(missing):
-            if source == VALIDATION:  # none of this class there, or not different ones
-                continue
-            raise UsageError(
-                f"{index.origin}: class {escape(name)} has too few different images,"
-                f" {len(free)}; {len(missing) + 1} are needed, one for each of train,"
-                f" {' and '.join(PARTS[part] for part in sorted(missing))}: add some or remove the"
-                " class"
-            )
+        if len(free) <= len(missing):  # none of this class in VALIDATION, or not different ones
+            continue
         wanted = max(1, round(share * len(members)))
         for still_missing, part in zip(range(len(missing), 0, -1), missing, strict=True):
             chosen = _choose(free, wanted, spare=still_missing)

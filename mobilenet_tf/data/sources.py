@@ -159,7 +159,8 @@ def refuse_photographs(root: Path) -> None:
     if holds_images(root):
         raise UsageError(
             f"{root} holds images, not prepared datasets, and nothing will be downloaded into it;"
-            f" to train on these images use --set data.path={root}, or give another --data-dir"
+            f" to train on these images: mtf run {root}, or --set data.path={root};"
+            " else give another --data-dir"
         )
 
 

@@ -17,6 +17,7 @@ from mobilenet_tf.recipe import ActivationName, StridePlan
 if TYPE_CHECKING:
     from mobilenet_tf.models.assembly import Assembler, T
 
+POOLING = "global_average_pooling2d"  # over the whole image, before the head
 SMALL_SIDE_PX = 96  # below three of the imagenet plan's 32-pixel strides, little is left to pool
 
 Scaling = Literal["alpha", "input", "widen", "fixed"]
@@ -232,7 +233,7 @@ class GlobalPool(Block):
     """The mean over the whole image, (1, 1, channels)."""
 
     def __call__(self, build: Assembler[T], x: T) -> T:
-        return build.ops.global_pool(x, "global_average_pooling2d")
+        return build.ops.global_pool(x, POOLING)
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,11 @@ Keras 3, which notes the layers' names.
 from __future__ import annotations
 
 import io
+import itertools
 import json
 import re
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,12 @@ KINDS = {  # class of a layer -> its weights in the order of a `.keras` file
     "dense": ("kernel", "bias"),
     "batch_normalization": ("gamma", "beta", "moving_mean", "moving_variance"),
 }
+
+_CONVOLVING = ("Conv2D", "DepthwiseConv2D", "SeparableConv2D", "Dense")
+_SCALE_KEEPING = (  # beside augmentation, which is called Random…
+    *("input_layer", "functional", "sequential", "model", "activation", "dropout"),
+    *("resizing", "center_crop", "cropping2d", "zero_padding2d"),
+)
 
 if TYPE_CHECKING:  # what only names weights loads neither numpy nor h5py
     import numpy as np
@@ -75,15 +82,16 @@ def read_keras_file(path: Path) -> KerasFile:
             if "model_config" in file.attrs:
                 config = json.loads(file.attrs["model_config"])
             named = file.get("model_weights", file)
-            if "layer_names" in named.attrs:
-                tensors = dict(_read_named(named))
-            else:
-                tensors = dict(_read_numbered(file, config))
+            listed = [_text(name) for name in named.attrs.get("layer_names", ())]
+            tensors = dict(_read_named(named, listed) if listed else _read_numbered(file, config))
+        scale = _find_scale(path, config) if config else (1.0, 0.0)
+        if scale == (1.0, 0.0):  # preprocessed outside
+            scale = OWN_SCALE if OWN_INPUT in (*listed, *_names(config)) else KERAS_SCALE
     except OSError as error:
         if error.strerror:
             raise MtfError(f"cannot read weights file {path}: {error.strerror}") from error
         raise _damaged(path, error) from error
-    except (KeyError, ValueError, TypeError, AttributeError, RuntimeError) as error:
+    except (LookupError, ValueError, TypeError, AttributeError, RuntimeError) as error:
         raise _damaged(path, error) from error
     except zipfile.BadZipFile as error:
         raise _damaged(path, error) from error
@@ -91,19 +99,18 @@ def read_keras_file(path: Path) -> KerasFile:
         raise MtfError(
             f"{path} does not name the layers of its weights; save the whole model as .keras"
         )
-    return KerasFile(tensors, _find_scale(config))
+    return KerasFile(tensors, scale)
 
 
 def _damaged(path: Path, error: Exception) -> MtfError:
     return MtfError(f"weights file {path} is damaged, or not of Keras ({error})")
 
 
-def _read_named(group: Any) -> Iterator[tuple[str, Array]]:
+def _read_named(group: Any, layers: Iterable[str]) -> Iterator[tuple[str, Array]]:
     """Yield the weights of a `.h5` file: each layer lists the names of its own."""
-    for layer in group.attrs["layer_names"]:
-        names = group[_text(layer)].attrs["weight_names"]
-        for name in names:
-            yield plain_name(_text(name)), group[_text(layer)][_text(name)][()]
+    for layer in layers:
+        for name in group[layer].attrs["weight_names"]:
+            yield plain_name(_text(name)), group[layer][_text(name)][()]
 
 
 def _read_numbered(file: Any, config: Any) -> Iterator[tuple[str, Array]]:
@@ -141,24 +148,55 @@ def _snake_case(name: str) -> str:
     return re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower()
 
 
-def _find_scale(config: Any) -> tuple[float, float]:
-    """Return what a network sees of a byte: what its own Rescaling layers make of it.
+def _find_scale(path: Path, config: Any) -> tuple[float, float]:
+    """Return what the first convolution of a network sees of a byte, (1, 0) for the byte itself.
 
-    One without them is preprocessed outside, as all of Keras' MobileNets are, or it is ours.
+    Raises:
+        MtfError: a layer before it does what no multiplier and offset can express.
     """
-    layers = list(_walk(config)) if config else []
     multiplier, offset = 1.0, 0.0
-    for layer in layers:
-        if layer["class_name"] == "Rescaling":
-            scale, shift = (float(layer["config"][key]) for key in ("scale", "offset"))
-            multiplier, offset = multiplier * scale, offset * scale + shift
-    if (multiplier, offset) != (1.0, 0.0):
-        return multiplier, offset
-    ours = any(
-        layer["class_name"] == "InputLayer" and layer["config"]["name"] == OWN_INPUT
-        for layer in layers
-    )
-    return OWN_SCALE if ours else KERAS_SCALE
+    for layer in itertools.takewhile(
+        lambda each: each["class_name"] not in _CONVOLVING, _walk(config)
+    ):
+        settings, kind, number = layer["config"], _operation(layer), _operand(layer)
+        if kind == "rescaling" and isinstance(settings["scale"], int | float):
+            multiplier, offset = (value * settings["scale"] for value in (multiplier, offset))
+            offset += settings["offset"]
+        elif kind in ("truediv", "true_divide") and number:
+            multiplier, offset = multiplier / number, offset / number
+        elif kind == "multiply" and number:
+            multiplier, offset = multiplier * number, offset * number
+        elif kind in ("subtract", "add") and number is not None:
+            offset += number if kind == "add" else -number
+        elif kind not in _SCALE_KEEPING and not kind.startswith("random_"):
+            raise MtfError(
+                f"{path}: the input scale of this network is unknown, as its layer"
+                f" {settings['name']} ({layer['class_name']}) comes before the first convolution;"
+                " save it without that layer, or with a Rescaling layer of one scale instead"
+            )
+    return multiplier, offset
+
+
+def _operation(layer: Any) -> str:
+    """Return what a layer does: its class, or the function that tf_keras has wrapped."""
+    if layer["class_name"] == "TFOpLambda":
+        return str(layer["config"]["function"].rpartition(".")[2])
+    return _snake_case(layer["class_name"])
+
+
+def _operand(layer: Any) -> float | None:
+    """Return the number that an operation takes beside its input; None if it takes none."""
+    match layer.get("inbound_nodes"):
+        case [[_, _, _, {"y": int() | float() as number}]]:  # tf_keras
+            return number
+        case [{"args": [dict(), int() | float() as number]}]:  # Keras 3
+            return number
+    return None
+
+
+def _names(config: Any) -> list[str]:
+    """Return the names of all layers of a model, if there is one."""
+    return [layer["config"]["name"] for layer in _walk(config)] if config else []
 
 
 def _walk(config: Any) -> Iterator[Any]:

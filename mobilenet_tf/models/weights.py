@@ -14,9 +14,9 @@ import safetensors.numpy
 from mobilenet_tf.errors import MtfError
 from mobilenet_tf.files import write_bytes
 from mobilenet_tf.keras import keras
+from mobilenet_tf.models.blocks import POOLING
 from mobilenet_tf.models.keras_file import OWN_SCALE, SUFFIXES, plain_name, read_keras_file
 
-POOLING = "global_average_pooling2d"  # before the head
 SHOWN_DIFFERENCES = 3
 
 Array = np.ndarray[Any, Any]

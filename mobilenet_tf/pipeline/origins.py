@@ -5,6 +5,8 @@ Each is found, checked and identified by a SHA-256, without TensorFlow.
 
 from __future__ import annotations
 
+import math
+import os
 import stat
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,11 +15,13 @@ from safetensors import SafetensorError, safe_open
 
 from mobilenet_tf.data.catalog import recipe_dataset
 from mobilenet_tf.data.folder import index_images
+from mobilenet_tf.data.partition import check_counts
 from mobilenet_tf.errors import MtfError, UsageError
 from mobilenet_tf.files import hash_file
-from mobilenet_tf.models.keras_file import SUFFIXES, read_keras_file
+from mobilenet_tf.models.keras_file import SUFFIXES, plain_name, read_keras_file
+from mobilenet_tf.models.kernels import find_network, has_kernels
 from mobilenet_tf.models.published import describe
-from mobilenet_tf.models.variant import Variant
+from mobilenet_tf.models.variant import Variant, asks_for
 from mobilenet_tf.recipe import Recipe
 from mobilenet_tf.runs.answers import ANSWERS_FILE, Answers, has_answers, make_schedule
 from mobilenet_tf.runs.folder import RunFolder
@@ -28,6 +32,7 @@ from mobilenet_tf.zoo import shelf
 TEACHER, WEIGHTS, IMAGES = "teacher", "weights", "images"
 SETTINGS = {TEACHER: "train.teacher", WEIGHTS: "train.weights", IMAGES: "data.path"}
 SHAPING = ("name", "alpha", "head_units", "block_count")  # of weights, among a model's settings
+CHANGING = ("squeeze_excitation", "head_units", "block_count")  # kernels, among the options
 
 
 @dataclass(frozen=True)
@@ -63,7 +68,9 @@ def find_images(recipe: Recipe) -> Origin | None:
         return None
     source = Path(recipe.data.path)
     try:
-        return Origin(source, index_images(source).fingerprint())
+        index = index_images(source)
+        check_counts(index, recipe.data.holdout_share)
+        return Origin(source, index.fingerprint())
     except MtfError as error:
         return Origin(source, None, error)
 
@@ -134,7 +141,7 @@ def find_weights(run: RunFolder, recipe: Recipe, variant: Variant) -> Origin | N
     path, begun = Path(recipe.train.weights), run.has_checkpoint("train")
     try:
         path = find_weights_file(recipe, variant, fetch=not (begun or run.is_finished("train")))
-        check_weights_file(path)
+        check_weights_file(path, variant)
         return Origin(path, hash_file(path))
     except MtfError as error:
         held = run.partial_settings("train") if begun else None
@@ -149,28 +156,46 @@ def find_weights_file(recipe: Recipe, variant: Variant, *, fetch: bool = True) -
         as `shelf.find_weights`, and UsageError for a model of the zoo that is another network.
     """
     card, file = shelf.find_weights(recipe.train.weights, variant, fetch=fetch)
-    of_weights = card.recipe.model if card else recipe.model
+    trained, named = RunFolder(Path(recipe.train.weights)), recipe.train.weights
+    of_weights = recipe.model
+    if card or (trained.has_recipe() and not os.path.isfile(named)):
+        of_weights = (card.recipe if card else trained.load_recipe()).model
     for name in SHAPING:
         ours, theirs = getattr(recipe.model, name), getattr(of_weights, name)
         if theirs != ours:
             raise UsageError(
-                f"train.weights {recipe.train.weights} are of another network: they have"
-                f" model.{name} {theirs}, and this run has {ours}; give others"
+                f"train.weights {named} are of another network: they have model.{name} {theirs},"
+                f" and this run has {ours}; --set model.{name}={theirs} takes them, or give others"
             )
     return file
 
 
-def check_weights_file(file: Path) -> None:
-    """Refuse what cannot be a file of weights: one that is missing, no file, or damaged."""
-    instead = "give imagenet, a .safetensors, .h5 or .keras file, or a name of mtf zoo"
+def check_weights_file(file: Path, variant: Variant) -> None:
+    """Refuse what is no file of weights of a network: missing, damaged, or of another one."""
+    held, said = _read_kernels(file)
+    if not has_kernels(held, variant, whole=file.suffix not in SUFFIXES):
+        theirs, hint = _explain_misfit(variant, find_network(held), said)
+        raise UsageError(
+            f"train.weights {file} are of {theirs} and do not fit this run's {variant.table.name}"
+            f" with alpha {variant.alpha:g} ({variant.name}); {hint}"
+        )
+
+
+def _read_kernels(file: Path) -> tuple[dict[str, int], str | None]:
+    """Return how many values each kernel of a file has, and of which variant it says that it is."""
+    instead, said = "give imagenet, a .safetensors, .h5 or .keras file, or a name of mtf zoo", None
     try:
         if not stat.S_ISREG(file.stat().st_mode):
             raise UsageError(f"train.weights {file} is not a regular file; {instead}")
         if file.suffix in SUFFIXES:
-            read_keras_file(file)
-            return
-        with safe_open(file, framework="np") as opened:
-            opened.keys()
+            tensors = read_keras_file(file).tensors
+            sizes = {name: tensor.size for name, tensor in tensors.items()}
+        else:
+            with safe_open(file, framework="np") as opened:
+                names = opened.keys()
+                shapes = [opened.get_slice(name).get_shape() for name in names]
+                said = (opened.metadata() or {}).get("variant")
+            sizes = dict(zip(map(plain_name, names), map(math.prod, shapes), strict=True))
     except OSError as error:
         raise UsageError(f"train.weights {file}: {error.strerror or error}; {instead}") from error
     except UsageError:
@@ -181,3 +206,23 @@ def check_weights_file(file: Path) -> None:
         raise UsageError(
             f"train.weights {file} is damaged, or not safetensors ({error}); {instead}"
         ) from error
+    return {name: size for name, size in sizes.items() if name.endswith("/kernel")}, said
+
+
+def _explain_misfit(variant: Variant, found: Variant | None, said: str | None) -> tuple[str, str]:
+    """Return of which network weights are that do not fit a variant, and how to make them fit.
+
+    `said` is the name of their variant where the file notes it.
+    """
+    if found is None:
+        return said or "none of `mtf models`", "give weights of this network"
+    settings = []
+    if found.table.name != variant.table.name:
+        settings.append(f"model.name={found.table.name}")
+    if found.alpha != variant.alpha:
+        settings.append(f"model.alpha={found.alpha:g}")
+    if not settings:  # alike but for what was added or taken away
+        changed = [name for name in CHANGING if asks_for(variant.options, name)]
+        settings += [f"model.{name}={getattr(found.options, name)}" for name in changed]
+    hint = f"{' '.join(f'--set {s}' for s in settings)} takes them, or give others"
+    return f"{found.table.name} with alpha {found.alpha:g}", hint

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mobilenet_tf.data.folder import index_images
+from mobilenet_tf.data.partition import check_counts
 from mobilenet_tf.data.photographs import choose_recipe
 from mobilenet_tf.errors import MtfError
 from mobilenet_tf.models.catalog import model_table
@@ -27,10 +28,12 @@ def start_recipe(source: Path, given: Mapping[str, Any], run: RunFolder) -> Reci
     twice; for a new run those of `find_initial`.
 
     Raises:
-        UsageError: the images are not laid out as a dataset, or a setting is wrong.
+        UsageError: the images are not laid out as a dataset, a class has too few, or a setting
+            is wrong.
         MtfError: the run is damaged.
     """
     index, weights = index_images(source), given.get("train.weights")
+    check_counts(index, given.get("data.holdout_share", 0.0))
     if weights is None and run.has_recipe():
         held = run.load_recipe()
         weights = held.train.weights if Path(held.data.path) == source.resolve() else None

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from mobilenet_tf.data.catalog import DatasetInfo, recipe_dataset
 from mobilenet_tf.data.photographs import settle_source
+from mobilenet_tf.data.sources import default_data_dir, find_dataset, refuse_photographs
 from mobilenet_tf.models.variant import Variant
 from mobilenet_tf.pipeline.checks import check_machine, check_recipe
 from mobilenet_tf.pipeline.origins import Origin, find_origins
@@ -41,7 +42,11 @@ class Plan:
     origins: Mapping[str, Origin] = field(default_factory=dict)
 
     def check_training(self) -> None:
-        """Refuse float training that could not start here: its origins, or bfloat16."""
+        """Refuse float training that could not start here: its data, origins, or bfloat16."""
+        if self.dataset.source == "folder":
+            refuse_photographs(self.data_dir or default_data_dir())
+        else:
+            find_dataset(self.dataset.name, self.data_dir)
         check_machine(self.recipe)
         for origin in self.origins.values():
             if origin.error is not None:

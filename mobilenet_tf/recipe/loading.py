@@ -95,7 +95,7 @@ def find_recipe(name_or_path: str) -> Path:
         if path.is_file():
             return path
     raise UsageError(
-        f"no recipe {name_or_path!r}, neither a file nor a name;"
+        f"no recipe {name_or_path!r}, neither a file nor a name, nor a folder of images;"
         f" {suggest(name_or_path, recipe_names())}"
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -99,6 +100,36 @@ def test_a_folder_that_cannot_be_trained_on_leaves_no_run(
     assert run_command(["run", "flowers"]) == 2
     assert "one class" in capsys.readouterr().err
     assert not (flowers.parent / "artifacts").exists()
+
+
+def test_too_few_images_are_refused_at_once_in_the_words_of_the_check(
+    flowers: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number in range(2, 10):
+        (flowers / CLASSES[0] / f"{number}.png").unlink()
+    monkeypatch.chdir(flowers.parent)
+    assert run_command(["run", "flowers", "--data-dir", "data"]) == 2
+    refused = capsys.readouterr().err
+    assert run_command(["data", "check", "flowers", "--json"]) == 1
+    findings = json.loads(capsys.readouterr().out)["findings"]
+    short = next(finding for finding in findings if finding["kind"] == "class_too_small")
+    assert f"{short['what']}; {short['advice']}" in refused
+    assert "<script> (2)" in refused
+    assert not (flowers.parent / "artifacts").exists()
+
+
+@pytest.mark.parametrize("dataset", ["cifar10", "flowers"])
+def test_photographs_as_the_folder_of_datasets_are_refused_at_once(
+    dataset: str,
+    flowers: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(flowers.parent)
+    monkeypatch.setitem(sys.modules, "mobilenet_tf.keras", None)  # nothing is built
+    assert run_command(["run", dataset, "--data-dir", "flowers", "--set", "train.weights="]) == 2
+    assert "mtf run flowers" in capsys.readouterr().err
+    assert sorted(p.name for p in flowers.iterdir()) == sorted(CLASSES)
 
 
 @pytest.mark.slow

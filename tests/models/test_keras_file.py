@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import re
 import threading
 import zipfile
 from collections.abc import Iterator
@@ -56,6 +57,14 @@ def write_h5(path: Path, weights: dict[str, Any], model_config: Any = None) -> P
 
 def named(kind: str, name: str, **config: Any) -> dict[str, Any]:
     return {"class_name": kind, "config": {"name": name, **config}}
+
+
+def op(kind: str, number: Any, function: str | None = None) -> dict[str, Any]:
+    """Return an operation with a number: of tf_keras with `function`, else of Keras 3."""
+    nodes: list[Any] = [{"args": [{"class_name": "__keras_tensor__"}, number], "kwargs": {}}]
+    if function:
+        nodes = [["before", 0, 0, {"y": number, "name": None}]]
+    return named(kind, "o", function=function) | {"inbound_nodes": nodes}
 
 
 @pytest.fixture(scope="module")
@@ -136,6 +145,34 @@ def test_the_input_scale_is_folded_exactly(
 
     theirs = first(small, byte * scale[0] + scale[1])
     np.testing.assert_allclose(first(model, (byte - 128) / 128), theirs, atol=2e-5)
+
+
+@pytest.mark.parametrize(
+    ("before", "scale"),
+    [
+        ([named("Rescaling", "r", scale=2.0, offset=-1), named("RandomFlip", "f")], (2.0, -1.0)),
+        (
+            [op("TFOpLambda", 4.0, "math.truediv"), op("TFOpLambda", 1.0, "math.subtract")],
+            (0.25, -1),
+        ),
+        ([op("TrueDivide", 4.0), op("Add", 3)], (0.25, 3)),
+        ([op("Subtract", 3), op("Multiply", 0.5)], (0.5, -1.5)),
+        ([named("Rescaling", "r", scale=[1, 2, 3], offset=0)], "r (Rescaling)"),
+        ([named("Normalization", "n")], "n (Normalization)"),
+        ([named("Lambda", "l")], "l (Lambda)"),
+        ([op("TFOpLambda", [1, 2, 3], "math.subtract")], "o (TFOpLambda)"),
+    ],
+)
+def test_what_comes_before_the_first_convolution_is_its_scale_or_is_refused(
+    tmp_path: Path, before: list[dict[str, Any]], scale: Any
+) -> None:
+    layers = [named("InputLayer", "i"), *before, named("Conv2D", "c"), named("Lambda", "after")]
+    path = write_h5(tmp_path / "a.h5", {"c/kernel": np.ones(3)}, {"config": {"layers": layers}})
+    if isinstance(scale, str):
+        with pytest.raises(MtfError, match=re.escape(scale)):
+            read_keras_file(path)
+    else:
+        assert read_keras_file(path).scale == scale
 
 
 def test_the_head_is_loaded_where_it_fits_and_others_are_left(small: Any, tmp_path: Path) -> None:

@@ -96,10 +96,23 @@ def test_other_classes_get_a_new_classifier(trained: Path, data: str, tmp_path: 
     assert CLASSIFIER[0] not in taken
 
 
-def test_another_width_is_refused_by_name(trained: Path, tmp_path: Path) -> None:
-    recipe = tiny(trained, "digits", alpha=0.1)
-    with pytest.raises(MtfError, match=r"another width \(alpha\)"):
-        begin(build_float_model(recipe), recipe, tmp_path)
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"alpha": 0.1}, "v1_005_r16_b2 and do not fit this run's mobilenet_v1 with alpha 0.1"),
+        ({"name": "mobilenet_v2"}, "do not fit this run's mobilenet_v2 with alpha 0.05"),
+        ({"block_count": 1}, "block_count 2, and|do not fit this run's .*b1"),
+        ({"head_units": 8}, None),
+    ],
+)
+def test_weights_of_another_network_are_refused_before_anything_is_built(
+    changed: dict[str, Any], said: str | None, trained: Path
+) -> None:
+    if said is None:
+        plan_of(tiny(trained, "digits", **changed))
+        return
+    with pytest.raises(UsageError, match=said):
+        plan_of(tiny(trained, "digits", **changed))
 
 
 def test_without_weights_nothing_happens(tmp_path: Path) -> None:
