@@ -19,7 +19,7 @@ SHARED_STAGES = ("train", "qat")  # that all workers do; the chief does the othe
 def joined(run: RunFolder) -> Iterator[RunFolder]:
     """Yield the folder that this process works in: `run`, or a copy of the chief's for a while.
 
-    With several workers it waits for all of them.
+    With several workers it waits for all of them, at the beginning and at the end.
     """
     if find_place().count == 1:
         yield run
@@ -31,6 +31,7 @@ def joined(run: RunFolder) -> Iterator[RunFolder]:
         if workers.is_chief:
             workers.tell(_pack(run))
             yield run
+            workers.wait()
             return
         with tempfile.TemporaryDirectory(prefix="mobilenet_tf_") as folder:
             copy = Path(folder) / run.name
@@ -38,6 +39,7 @@ def joined(run: RunFolder) -> Iterator[RunFolder]:
             with zipfile.ZipFile(io.BytesIO(workers.tell())) as archive:
                 archive.extractall(copy)
             yield RunFolder(copy)
+        workers.wait()  # a chief that fails later has to be started again with all others
 
 
 def _pack(run: RunFolder) -> bytes:

@@ -18,7 +18,7 @@ import msgspec
 
 from mobilenet_tf.errors import MtfError, UsageError
 from mobilenet_tf.runs.provenance import describe_versions
-from mobilenet_tf.sweep.trial import Job
+from mobilenet_tf.sweep.trial import Job, digest_images
 from mobilenet_tf.sweep.workers import LocalWorkers, Outcome
 from mobilenet_tf.system.interrupt import raise_if_interrupted
 
@@ -52,13 +52,13 @@ class RayWorkers:
         cores = self.node_cores if len(jobs) == 1 else 1
         task = self.ray.remote(_work).options(num_cpus=cores, max_retries=RETRIES)
         waiting, at_work, looked = list(jobs), dict[Any, Job](), 0.0
+        digests: dict[object, str] = {}
         try:
             while waiting or at_work:
                 raise_if_interrupted()
                 while waiting and len(at_work) < self.count:
                     job = waiting.pop(0)
-                    folder = str(Path(job.folder).resolve())
-                    line = msgspec.json.encode(msgspec.structs.replace(job, folder=folder))
+                    line = _describe(job, digests)
                     reference = task.remote(line, str(self.logs), cores, describe_versions())
                     at_work[reference] = job
                 if time.monotonic() > until:
@@ -124,6 +124,15 @@ def connect(address: str) -> Any:
             " ray start --head --ray-client-server-port=10001, or give its address"
         ) from error
     return ray
+
+
+def _describe(job: Job, digests: dict[object, str]) -> bytes:
+    """Return a job as a node gets it, with the digest of the images it has to find there."""
+    asked = (job.recipe.data, job.recipe.model.resolution_px, job.recipe.seed)
+    if asked not in digests:
+        digests[asked] = digest_images(job)
+    folder = str(Path(job.folder).resolve())
+    return msgspec.json.encode(msgspec.structs.replace(job, folder=folder, images=digests[asked]))
 
 
 def _work(line: bytes, logs: str, cores: int, versions: dict[str, str]) -> str:

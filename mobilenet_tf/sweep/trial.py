@@ -6,13 +6,16 @@ may die at any moment, and leaves nobody behind.
 
 from __future__ import annotations
 
+import hashlib
 import os
+import socket
 import sys
 import threading
 from pathlib import Path
 
 import msgspec
 
+from mobilenet_tf.data.training import load_training_data
 from mobilenet_tf.errors import BusyError, MtfError
 from mobilenet_tf.pipeline.plan import Rerun, make_plan
 from mobilenet_tf.pipeline.runner import run_one, run_pipeline
@@ -33,6 +36,7 @@ class Job(Record, frozen=True, kw_only=True):
     data_dir: str | None = None
     training_alone: bool = False
     cores: tuple[int, ...] = ()  # that its process may use; all for none
+    images: str = ""  # the `digest_images` of whoever sent it; empty on the same machine
 
     @property
     def name(self) -> str:
@@ -40,13 +44,24 @@ class Job(Record, frozen=True, kw_only=True):
         return Path(self.folder).name
 
 
+def digest_images(job: Job) -> str:
+    """Return a digest of the training and validation images that a job finds on this machine."""
+    data = load_training_data(job.recipe, Path(job.data_dir) if job.data_dir else None)
+    return hashlib.sha256(repr(sorted(data.fingerprints.items())).encode()).hexdigest()[:12]
+
+
 def run_trial(job: Job) -> None:
     """Do what is missing or out of date of a run.
 
     Raises:
         BusyError: another process is at work in it.
-        MtfError: a stage failed.
+        MtfError: a stage failed, or the images are other ones than the job's.
     """
+    if job.images and (found := digest_images(job)) != job.images:
+        raise MtfError(
+            f"{socket.gethostname()} has other images of {job.recipe.data.name} ({found}) than the"
+            f" sweep ({job.images}); give every node the same files"
+        )
     run = RunFolder(Path(job.folder))
     plan = make_plan(run, job.recipe, data_dir=Path(job.data_dir) if job.data_dir else None)
     with run.lock(plan.recipe):

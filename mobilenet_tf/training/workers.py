@@ -7,7 +7,10 @@ adds gradients, batch-norm statistics and ranges up, so that all variables stay 
 from __future__ import annotations
 
 import functools
+import os
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +20,8 @@ import numpy as np
 from mobilenet_tf.errors import MtfError, UsageError
 from mobilenet_tf.keras import add_over_workers, tf
 from mobilenet_tf.system.cluster import find_place
+
+_POLL_S = 0.2
 
 
 @dataclass(frozen=True)
@@ -73,6 +78,14 @@ class Workers:
                 " the same"
             )
 
+    def wait(self) -> None:
+        """Return when all workers have come here; Ctrl-C ends the wait."""
+        if self.count > 1:
+            arrived = ThreadPoolExecutor(1).submit(self._add, np.zeros(1, np.int32))
+            while not arrived.done():
+                time.sleep(_POLL_S)  # TensorFlow's own wait would hold back a signal
+            arrived.result()
+
     def _add(self, array: np.ndarray) -> np.ndarray:
         if self.count == 1:
             return array
@@ -100,12 +113,8 @@ def join_workers() -> Workers:
     place = find_place()
     if place.count == 1:
         return ALONE
-    if place.named_by == "TF_CONFIG":
-        resolver = tf.distribute.cluster_resolver.TFConfigClusterResolver()
-    else:
-        resolver = tf.distribute.cluster_resolver.SlurmClusterResolver(
-            jobs={"worker": place.count}, gpus_per_node=0, gpus_per_task=0, auto_set_gpu=False
-        )
+    os.environ["TF_CONFIG"] = place.tf_config  # Slurm's too
+    resolver = tf.distribute.cluster_resolver.TFConfigClusterResolver()
     strategy = tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=resolver)
     return Workers(place.count, place.index, strategy)
 

@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from mobilenet_tf.errors import MtfError, UsageError
 from mobilenet_tf.recipe import load_recipe
-from mobilenet_tf.sweep.cluster import RayWorkers, _work, connect
-from mobilenet_tf.sweep.trial import Job
+from mobilenet_tf.sweep.cluster import RayWorkers, _describe, _work, connect
+from mobilenet_tf.sweep.trial import Job, digest_images, run_trial
 
 RECIPE = load_recipe("quickstart", ["data.name=synthetic", "data.validation_count=64",
     "model.alpha=0.05", "model.block_count=2", "train.epochs=1"])  # fmt: skip
@@ -41,6 +42,18 @@ def test_a_node_with_other_versions_is_named(tmp_path: Path) -> None:
     reason = _work(b"", str(tmp_path), 1, {"mobilenet_tf": "0.0.0"})
     assert reason.startswith(f"{socket.gethostname()} has mobilenet_tf ")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_node_with_other_images_fails_its_trial(tmp_path: Path) -> None:
+    job = Job(folder=str(tmp_path / "run"), recipe=RECIPE)
+    sent = msgspec.json.decode(_describe(job, {}), type=Job)
+    assert sent.images == digest_images(sent) != ""
+    other = msgspec.structs.replace(RECIPE, seed=RECIPE.seed + 1)  # which others are held out
+    here = msgspec.structs.replace(sent, recipe=other)
+    with pytest.raises(MtfError, match=sent.images) as caught:
+        run_trial(here)
+    assert digest_images(here) in str(caught.value)
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.fixture

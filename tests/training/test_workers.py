@@ -112,9 +112,74 @@ def test_a_cluster_that_makes_no_sense_is_refused(
         find_place()
 
 
-def test_a_slurm_step_of_several_tasks_is_several_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+SLURM = {
+    "SLURM_STEP_NUM_TASKS": "4",
+    "SLURM_PROCID": "2",
+    "SLURM_STEP_NODELIST": "n[9-10],gpu",
+    "SLURM_STEP_TASKS_PER_NODE": "1(x2),2",
+    "SLURM_JOB_ID": "3",
+}
+
+
+@pytest.fixture
+def slurm(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     monkeypatch.delenv("TF_CONFIG", raising=False)
-    assert find_place().count == 1
-    monkeypatch.setenv("SLURM_STEP_NUM_TASKS", "4")
-    monkeypatch.setenv("SLURM_PROCID", "2")
-    assert (find_place().count, find_place().index) == (4, 2)
+    for name, value in SLURM.items():
+        monkeypatch.setenv(name, value)
+    return monkeypatch
+
+
+def test_a_slurm_step_of_several_tasks_is_several_workers(slurm: pytest.MonkeyPatch) -> None:
+    place = find_place()
+    assert (place.count, place.index) == (4, 2)
+    workers = json.loads(place.tf_config)["cluster"]["worker"]
+    assert workers == ["n9:20048", "n10:20048", "gpu:20048", "gpu:20049"]
+    for one in ("", "1"):
+        slurm.setenv("SLURM_STEP_NUM_TASKS", one)
+        assert find_place().count == 1
+
+
+@pytest.mark.parametrize(
+    ("nodes", "each", "hosts"),
+    [
+        ("a,b,c,d", "1(x4)", ["a", "b", "c", "d"]),
+        ("r[1-2]n[08-09]", "1(x4)", ["r1n08", "r1n09", "r2n08", "r2n09"]),
+        ("n[1,3-4],m", "1,1,1,1", ["n1", "n3", "n4", "m"]),
+        ("n1", "4", ["n1"] * 4),
+    ],
+)
+def test_lists_of_slurm_nodes_keep_their_order(
+    nodes: str, each: str, hosts: list[str], slurm: pytest.MonkeyPatch
+) -> None:
+    slurm.setenv("SLURM_STEP_NODELIST", nodes)
+    slurm.setenv("SLURM_STEP_TASKS_PER_NODE", each)
+    workers = json.loads(find_place().tf_config)["cluster"]["worker"]
+    assert [address.split(":")[0] for address in workers] == hosts
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("SLURM_PROCID", None),
+        ("SLURM_PROCID", "x"),
+        ("SLURM_PROCID", "-1"),
+        ("SLURM_PROCID", "4"),
+        ("SLURM_STEP_NUM_TASKS", "two"),
+        ("SLURM_STEP_NUM_TASKS", "5"),
+        ("SLURM_STEP_NODELIST", None),
+        ("SLURM_STEP_NODELIST", "n[1-"),
+        ("SLURM_STEP_NODELIST", "n[a-b]"),
+        ("SLURM_STEP_TASKS_PER_NODE", "1(x"),
+        ("SLURM_STEP_TASKS_PER_NODE", "1"),
+        ("SLURM_JOB_ID", ""),
+    ],
+)
+def test_broken_variables_of_slurm_are_refused(
+    name: str, value: str | None, slurm: pytest.MonkeyPatch
+) -> None:
+    if value is None:
+        slurm.delenv(name)
+    else:
+        slurm.setenv(name, value)
+    with pytest.raises(UsageError, match=r"Slurm|SLURM"):
+        find_place()
