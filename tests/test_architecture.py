@@ -47,6 +47,7 @@ DOORS = {  # a library -> the modules that may import it
     "imagehash": ("data/survey",),
     "flatbuffers": ("tflite/schema", "tflite/standard"),
     "filelock": ("files",),
+    "fsspec": ("data/bucket",),
     "ray": ("sweep/cluster",),
 }
 MODULES = {

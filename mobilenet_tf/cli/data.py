@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mobilenet_tf.cli.options import PATH, Group, json_option, verbosity
-from mobilenet_tf.errors import MtfError
+from mobilenet_tf.cli.options import PATH, Group, SourcePath, json_option, verbosity
+from mobilenet_tf.errors import MtfError, UsageError
 from mobilenet_tf.report.tables import format_table
 from mobilenet_tf.system import terminal
 from mobilenet_tf.system.terminal import escape
@@ -34,7 +34,7 @@ def command() -> None:
 
 
 @command.command()
-@click.argument("folder", type=PATH)
+@click.argument("folder", type=SourcePath())
 @click.option(
     "--fix",
     is_flag=True,
@@ -57,7 +57,7 @@ def command() -> None:
 @verbosity
 def check(
     *,
-    folder: Path,
+    folder: Path | str,
     fix: bool,
     undo: bool,
     html: Path | None,
@@ -68,9 +68,10 @@ def check(
     """Read every image of FOLDER, and say what is wrong and what to do about it.
 
     FOLDER holds one folder of images for each class, or train/, validation/ and test/ with those
-    inside; or it is a CSV file (path,label[,split]). Found are images that cannot be read, equal
-    and similar ones, the same image under two labels or on both sides of a split, classes that
-    are too small or uneven. The exit code is 1 while something must be repaired.
+    inside; or it is a CSV file (path,label[,split]), or s3:// or gs://BUCKET/FOLDER. Found are
+    images that cannot be read, equal and similar ones, the same image under two labels or on both
+    sides of a split, classes that are too small or uneven. The exit code is 1 while something must
+    be repaired.
 
     \b
     Example:
@@ -80,11 +81,16 @@ def check(
     """
     import msgspec
 
+    from mobilenet_tf.data.bucket import settle_folder
     from mobilenet_tf.data.check import check_images
     from mobilenet_tf.data.folder import index_images
     from mobilenet_tf.data.repair import move_back
     from mobilenet_tf.data.survey import survey_images
 
+    if isinstance(folder, str) and (fix or undo):
+        raise UsageError(f"{folder} is repaired where it is: copy it here, repair, copy it back")
+    with terminal.set_up(quiet=quiet, as_json=as_json):
+        folder = settle_folder(folder)
     if undo:
         for source, target in move_back(folder):
             terminal.echo(escape(f"moved {source} back to {target}"))

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING
 import click
 
 from mobilenet_tf.cli.completion import complete_zoo
-from mobilenet_tf.cli.options import PATH, csv_option, json_option, labels_option, verbosity
+from mobilenet_tf.cli.options import (
+    PATH,
+    SourcePath,
+    csv_option,
+    json_option,
+    labels_option,
+    verbosity,
+)
 from mobilenet_tf.errors import MtfError, UsageError
 from mobilenet_tf.system import terminal
 
@@ -18,7 +25,7 @@ if TYPE_CHECKING:
 
 @click.command(short_help="Evaluate a .tflite MODEL on labelled images.")
 @click.argument("model", type=PATH, shell_complete=complete_zoo)
-@click.argument("images", metavar="[FOLDER]", type=PATH, required=False)
+@click.argument("images", metavar="[FOLDER]", type=SourcePath(), required=False)
 @click.option(
     "--part",
     type=click.Choice(["train", "validation", "test", "all"]),
@@ -48,7 +55,7 @@ if TYPE_CHECKING:
 def command(
     *,
     model: Path,
-    images: Path | None,
+    images: Path | str | None,
     part: str | None,
     unknown: Path | None,
     labels: Path | None,
@@ -61,16 +68,18 @@ def command(
     """Say how good a .tflite MODEL is on labelled images, and where it is wrong.
 
     MODEL is a file of this project or of others, the folder of a run, or the name of a model in
-    mtf zoo. FOLDER holds one folder of images for each class, or is a CSV file (path,label); a
-    run needs none: its own images are taken, those that it was not trained on. Classes go by
-    their names; those that the model does not know are images of something else, which it should
-    be unsure of. An image that cannot be read is named, and the exit code is 1.
+    mtf zoo. FOLDER holds one folder of images for each class, here or in s3:// or gs://, or is a
+    CSV file (path,label); a run needs none: its own images are taken, those that it was not
+    trained on. Classes go by their names; those that the model does not know are images of
+    something else, which it should be unsure of. An image that cannot be read is named, and the
+    exit code is 1.
 
     \b
     Example:
       mtf evaluate flowers.tflite phone/ --html phone.html
       mtf evaluate artifacts/flowers --json
     """
+    from mobilenet_tf.data.bucket import settle_folder
     from mobilenet_tf.data.folder import list_images
     from mobilenet_tf.evaluation.images import describe_predictions, predict_index
     from mobilenet_tf.evaluation.predict import Predictor
@@ -83,7 +92,8 @@ def command(
         predictor = Predictor(file, threads=usable_cores(), labels=labels)
         if predictor.warning:
             terminal.echo(f"warning: {predictor.warning}", err=True)
-        index, chosen = choose_images(model, images, part)
+        folder = None if images is None else settle_folder(images)
+        index, chosen = choose_images(model, folder, part)
         strange = list_images(unknown) if unknown else []
         if unknown and not strange:
             raise UsageError(f"--unknown {unknown} is no folder that holds images; give one")

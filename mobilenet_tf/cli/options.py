@@ -124,6 +124,21 @@ class FolderPath(click.Path):
         return super().convert(value, param, ctx)
 
 
+class SourcePath(click.Path):
+    """A file or folder here, or the name of one in an object store, left as it is written."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return a path, or an address such as s3://BUCKET/FOLDER as text."""
+        from mobilenet_tf.data.bucket import is_remote
+
+        if isinstance(value, str) and is_remote(value):
+            return value
+        return super().convert(value, param, ctx)
+
+
 def out_option(default: str) -> Callable[[F], F]:
     """Return the option that names the folder of a run."""
     return click.option(

@@ -34,7 +34,8 @@ def command(
     what is missing or out of date is done.
 
     RECIPE may also be a folder with one folder of images for each class, or with train/,
-    validation/ and test/ that hold those; a CSV file (path,label[,split]); or tfds:NAME, an
+    validation/ and test/ that hold those; a CSV file (path,label[,split]);
+    s3://BUCKET/FOLDER or gs://BUCKET/FOLDER, which is copied once; or tfds:NAME, an
     image-classification set of tensorflow-datasets. Training starts from ImageNet's weights where
     they can be had; batches and epochs follow the number of images (recipes: transfer, and folder
     from scratch).
@@ -45,6 +46,7 @@ def command(
       mtf run cifar10 --set model.alpha=0.25 --out artifacts/cifar10_quarter
       mtf run flowers/
       mtf run flowers/ --weights mobilenet_2_5_224_tf_no_top.h5
+      mtf run s3://bucket/flowers
       mtf run tfds:oxford_flowers102
     """
     from mobilenet_tf.data.photographs import is_source, name_source, open_source

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 from msgspec import structs
 
+from mobilenet_tf.data.bucket import fetch_folder, is_remote
 from mobilenet_tf.data.exported import PREFIX, TABLE, export_images
 from mobilenet_tf.data.folder import ARCHIVES, index_images
 from mobilenet_tf.data.index import PARTS, TEST, TRAIN, VALIDATION, ImageIndex
@@ -74,10 +75,10 @@ class Photographs:
 
 
 def is_source(name: str) -> bool:
-    """Say whether what may be a recipe's name is meant as images: a folder, CSV or "tfds:NAME"."""
+    """Say whether a name is of images: a folder, local or s3://…, a CSV file or "tfds:NAME"."""
     path = Path(name)
     try:
-        found = name.startswith(PREFIX) or name.endswith("/") or path.is_dir()
+        found = name.startswith(PREFIX) or is_remote(name) or name.endswith("/") or path.is_dir()
         found = found or path.suffix.lower() in (".csv", *ARCHIVES)
     except (OSError, ValueError):  # no path
         return False
@@ -85,11 +86,13 @@ def is_source(name: str) -> bool:
 
 
 def open_source(name: str, data_dir: Path | None) -> Path:
-    """Return the folder or CSV file of images; a "tfds:NAME" is written as files the first time.
+    """Return the folder or CSV file of images; "tfds:NAME" and "s3://…" are copied to files first.
 
     Raises:
-        as `exported.export_images` does.
+        as `exported.export_images` and `bucket.fetch_folder` do.
     """
+    if is_remote(name):
+        return fetch_folder(name, data_dir)
     if name.startswith(PREFIX):
         return export_images(name, data_dir)
     return Path(os.path.expanduser(name)).resolve()

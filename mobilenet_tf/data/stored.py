@@ -112,7 +112,10 @@ def store_images(
     step, record_bytes = _per_shard(resolution_px), resolution_px * resolution_px * 3
     starts = [s for s in range(0, len(index), step) if not _shard(folder, s // step).is_file()]
     missing = [range(start, min(start + step, len(index))) for start in starts]
-    _check_space(cache, sum(map(len, missing)) * record_bytes)
+    needed_bytes = sum(map(len, missing)) * record_bytes
+    if needed_bytes:
+        log.info("decoding images once, to %.1f MB in %s", needed_bytes / 1e6, cache)
+    check_space(cache, needed_bytes, "the decoded images", "choose a smaller model.resolution_px")
     noted = folder / "unreadable.json"
     reasons = read_json(noted, dict[int, str], f"remove {folder}") if noted.is_file() else {}
     reasons = {row: reason for row, reason in reasons.items() if row // step * step not in starts}
@@ -172,16 +175,13 @@ def _shard(folder: Path, number: int) -> Path:
     return folder / f"{number:05d}.u8"
 
 
-def _check_space(cache: Path, needed_bytes: int) -> None:
-    """Say how much will be written, and refuse what does not fit."""
-    if not needed_bytes:
-        return
-    existing = next(folder for folder in (cache, *cache.absolute().parents) if folder.is_dir())
+def check_space(folder: Path, needed_bytes: int, what: str, else_do: str = "") -> None:
+    """Refuse (MtfError) what does not fit on the disk of a folder, which need not exist yet."""
+    existing = next(each for each in (folder, *folder.absolute().parents) if each.is_dir())
     free_bytes = shutil.disk_usage(existing).free
-    log.info("decoding images once, to %.1f MB in %s", needed_bytes / 1e6, cache)
-    if needed_bytes > free_bytes - _SPARE_BYTES:
+    if needed_bytes and needed_bytes > free_bytes - _SPARE_BYTES:
         raise MtfError(
-            f"the decoded images need {needed_bytes / 1e9:.1f} GB in {cache}, where"
-            f" {free_bytes / 1e9:.1f} GB are free; free some, choose another folder with"
-            " --data-dir, or a smaller model.resolution_px"
+            f"{what} need {needed_bytes / 1e9:.1f} GB in {folder}, where"
+            f" {free_bytes / 1e9:.1f} GB are free; free some, or choose another folder with"
+            f" --data-dir{', or ' + else_do if else_do else ''}"
         )
