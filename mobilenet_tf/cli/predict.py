@@ -53,7 +53,7 @@ def command(
     MODEL is a file, the folder of a run, or the name of a model in mtf zoo. IMAGE is an image, a
     folder (with all that is in it), or - for a list of such on standard input, one a line.
     The file alone is enough: its classes are inside. An image is turned upright, laid on white
-    where it is transparent, cropped around its centre to the model's aspect ratio and resized.
+    where it is transparent, and fitted to the model's input as its file says, else by its centre.
     A prediction below the file's threshold is said to be unsure. An image that cannot be read is
     named at the end; the others are predicted, the exit code is 1.
 

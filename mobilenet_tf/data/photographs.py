@@ -30,7 +30,7 @@ from mobilenet_tf.data.partition import (
 )
 from mobilenet_tf.data.sources import default_data_dir, refuse_photographs
 from mobilenet_tf.data.splits import Split
-from mobilenet_tf.data.stored import CACHE_FOLDER, check_unreadable, store_images
+from mobilenet_tf.data.stored import CACHE_FOLDER, check_unreadable, check_writable, store_images
 from mobilenet_tf.data.survey import survey_images
 from mobilenet_tf.errors import UsageError
 from mobilenet_tf.files import write_text
@@ -133,7 +133,7 @@ def choose_recipe(index: ImageIndex, *, transfer: bool) -> Recipe:
     if not index.has(VALIDATION):  # else a missing test set comes from there
         held_out = max(round(default_share(count) * count), len(index.classes))
         count -= held_out * len(find_missing(index))
-    batch_size = next((size for size in (64, 32, 16, 8) if count >= 8 * size), 2)
+    batch_size = next((size for size in (64, 32, 16) if count >= 8 * size), 8 if count >= 16 else 2)
     name = "transfer" if transfer else "folder"
     passed, fewest, most = COURSES[name]
     epochs = min(max(passed // max(count, 1), fewest), most)
@@ -192,6 +192,7 @@ def _split_once(index: ImageIndex, recipe: Recipe, cache: Path) -> ImageIndex:
     remembered = cache / f"split-{hashlib.sha256(state.encode()).hexdigest()[:32]}.csv"
     if not remembered.is_file():
         log.info("`mtf data check %s` says what is wrong with images before training", index.origin)
+        check_writable(cache)
         survey = survey_images(index)
         check_unreadable(index, survey.reasons, recipe.data.unreadable_share)
         readable = survey.readable

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
 import shutil
 from dataclasses import dataclass
 from functools import partial
@@ -175,11 +176,26 @@ def _shard(folder: Path, number: int) -> Path:
     return folder / f"{number:05d}.u8"
 
 
+def check_writable(folder: Path) -> Path:
+    """Return the folder in which another is or will be; refuse (MtfError) one that takes no files.
+
+    Before images are read: what is learned of them could not be kept.
+    """
+    existing = next(each for each in (folder, *folder.absolute().parents) if each.is_dir())
+    if not os.access(existing, os.W_OK):
+        raise MtfError(
+            f"{existing} cannot be written to, and images are kept there; make it writable, or choose"
+            " another folder with --data-dir"
+        )
+    return existing
+
+
 def check_space(folder: Path, needed_bytes: int, what: str, else_do: str = "") -> None:
     """Refuse (MtfError) what does not fit on the disk of a folder, which need not exist yet."""
-    existing = next(each for each in (folder, *folder.absolute().parents) if each.is_dir())
-    free_bytes = shutil.disk_usage(existing).free
-    if needed_bytes and needed_bytes > free_bytes - _SPARE_BYTES:
+    if not needed_bytes:
+        return
+    free_bytes = shutil.disk_usage(check_writable(folder)).free
+    if needed_bytes > free_bytes - _SPARE_BYTES:
         raise MtfError(
             f"{what} need {needed_bytes / 1e9:.1f} GB in {folder}, where"
             f" {free_bytes / 1e9:.1f} GB are free; free some, or choose another folder with"

@@ -79,7 +79,7 @@ def doubt_labels(model: Path, images: Path) -> list[Finding]:
         " right" + ("" if part else ", and may have been trained on them"),
         groups=tuple((names[predictions.paths[row]],) for row in doubted),
         notes=tuple(
-            f"{predictions.classes[int(rows[row].argmax())]}, {rows[row].max():.0%}"
+            f"{predictions.classes[int(rows[row].argmax())]}, {100 * rows[row].max():.0f} %"
             for row in doubted
         ),
     )

@@ -15,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 
 from mobilenet_tf.data.catalog import recipe_dataset
 from mobilenet_tf.data.folder import index_images
+from mobilenet_tf.data.index import TRAIN, ImageIndex
 from mobilenet_tf.data.partition import check_counts
 from mobilenet_tf.errors import MtfError, UsageError
 from mobilenet_tf.files import hash_file
@@ -70,9 +71,21 @@ def find_images(recipe: Recipe) -> Origin | None:
     try:
         index = index_images(source)
         check_counts(index, recipe.data.holdout_share)
+        _check_batches(index, recipe)
         return Origin(source, index.fingerprint())
     except MtfError as error:
         return Origin(source, None, error)
+
+
+def _check_batches(index: ImageIndex, recipe: Recipe) -> None:
+    """Refuse batches that more images than there are would be needed for."""
+    count = len(index.rows(TRAIN))
+    for section, fit in (("train", recipe.train), ("qat", recipe.qat)):
+        if fit.epochs and fit.batch_size > count:
+            raise UsageError(
+                f"{section}.batch_size {fit.batch_size} is larger than the {count:,} images of"
+                f" {index.origin} for training and for what is held out of them; give fewer"
+            )
 
 
 def find_teacher(run: RunFolder, recipe: Recipe) -> Origin | None:

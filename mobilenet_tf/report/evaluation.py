@@ -49,6 +49,12 @@ def list_sentences(evaluation: Evaluation) -> list[str]:
         f" {100 * evaluation.top1:.1f} % right",
         _format_threshold(evaluation.threshold),
     ]
+    if "validation" in evaluation.part:
+        alone = "; --part test leaves them out" if "test" in evaluation.part else ""
+        sentences.append(
+            "validation images are among them: figures flatter a model whose epoch and threshold"
+            f" were chosen on these{alone}"
+        )
     if evaluation.missing:
         sentences.append(f"no image of {_few(evaluation.missing)}")
     if evaluation.unreadable:
@@ -69,7 +75,9 @@ def list_galleries(evaluation: Evaluation) -> list[Gallery]:
     """Return the images that are worth a look, by kind; kinds without any are left out."""
     count, unknown = evaluation.label_error_count, evaluation.unknown
     galleries = [
-        Gallery("Worst mistakes", evaluation.worst_mistakes, "Wrong, and surest of it."),
+        Gallery(
+            "Worst mistakes", evaluation.worst_mistakes, "Wrong predictions, the surest first."
+        ),
         Gallery("Least sure", evaluation.least_sure),
         Gallery(
             plural(count, "likely label error"),

@@ -118,6 +118,15 @@ def test_too_few_images_are_refused_at_once_in_the_words_of_the_check(
     assert not (flowers.parent / "artifacts").exists()
 
 
+def test_batches_of_more_images_than_there_are_are_refused_at_once(
+    flowers: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(flowers.parent)
+    assert run_command(["run", "cifar10", "--set", "data.path=flowers"]) == 2
+    assert "train.batch_size 128 is larger than the 30 images" in capsys.readouterr().err
+    assert not (flowers.parent / "artifacts").exists()
+
+
 @pytest.mark.parametrize("dataset", ["cifar10", "flowers"])
 def test_photographs_as_the_folder_of_datasets_are_refused_at_once(
     dataset: str,

@@ -234,6 +234,15 @@ def test_a_full_disk_is_said_before_it_is_full(
         open_photographs(settings(alike), tmp_path / "data").split(TRAIN)
 
 
+def test_a_cache_that_takes_no_files_is_refused_before_images_are_read(
+    alike: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stored.os, "access", lambda *_: False)
+    monkeypatch.setattr("mobilenet_tf.data.photographs.survey_images", None)
+    with pytest.raises(MtfError, match="--data-dir"):
+        open_photographs(settings(alike), tmp_path / "data")
+
+
 def test_batches_from_disk_equal_batches_from_memory(alike: Path, tmp_path: Path) -> None:
     split, _ = open_photographs(settings(alike), tmp_path / "data").split(TRAIN)
     held = Split(split.images[:], split.labels)
