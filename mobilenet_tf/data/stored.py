@@ -184,8 +184,8 @@ def check_writable(folder: Path) -> Path:
     existing = next(each for each in (folder, *folder.absolute().parents) if each.is_dir())
     if not os.access(existing, os.W_OK):
         raise MtfError(
-            f"{existing} cannot be written to, and images are kept there; make it writable, or choose"
-            " another folder with --data-dir"
+            f"{existing} cannot be written to, and images are kept there; make it writable, or"
+            " choose another folder with --data-dir"
         )
     return existing
 
