@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 
 CLOSE = 0.6  # share of letters in common that makes a suggestion worth giving
 
@@ -62,6 +62,18 @@ def check_known(what: str, name: str, choices: Collection[str]) -> None:
     """Raise UsageError unless `name` is one of `choices`; `what` says what it names."""
     if name not in choices:
         raise UsageError(f"unknown {what} {name!r}; {suggest(name, choices)}")
+
+
+def name_some(names: Sequence[str], most: int) -> str:
+    """Return the first `most` names, and how many more there are."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
+def first_line(error: Exception) -> str:
+    """Return what a library says of a failure, its first line alone."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
 
 
 def _letters(name: str) -> str:

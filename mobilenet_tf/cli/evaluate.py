@@ -16,7 +16,7 @@ from mobilenet_tf.cli.options import (
     labels_option,
     verbosity,
 )
-from mobilenet_tf.errors import MtfError, UsageError
+from mobilenet_tf.errors import MtfError
 from mobilenet_tf.system import terminal
 
 if TYPE_CHECKING:
@@ -80,43 +80,26 @@ def command(
       mtf evaluate artifacts/flowers --json
     """
     from mobilenet_tf.data.bucket import settle_folder
-    from mobilenet_tf.data.folder import list_images
-    from mobilenet_tf.evaluation.images import describe_predictions, predict_index
-    from mobilenet_tf.evaluation.predict import Predictor
-    from mobilenet_tf.pipeline.evaluation import choose_images
-    from mobilenet_tf.system.hardware import usable_cores
-    from mobilenet_tf.zoo.shelf import find_tflite
+    from mobilenet_tf.pipeline.evaluation import evaluate_file
 
     with terminal.set_up(quiet=quiet, as_json=as_json or as_csv):
-        file = find_tflite(model)
-        predictor = Predictor(file, threads=usable_cores(), labels=labels)
-        if predictor.warning:
-            terminal.echo(f"warning: {predictor.warning}", err=True)
         folder = None if images is None else settle_folder(images)
-        index, chosen = choose_images(model, folder, part)
-        strange = list_images(unknown) if unknown else []
-        if unknown and not strange:
-            raise UsageError(f"--unknown {unknown} is no folder that holds images; give one")
-        predictions = predict_index(predictor, index, strange)
-        evaluation = describe_predictions(
-            predictions,
-            model=str(file),
-            data=str(index.origin),
-            part=chosen,
-            threshold=predictor.threshold if threshold is None else threshold,
-            is_asked=threshold is not None,
+        predictions, evaluation = evaluate_file(
+            model, folder, part=part, unknown=unknown, labels=labels, threshold=threshold
         )
         if html is not None:
             _write_page(html, evaluation)
     if as_csv:
         _write_rows(predictions)
+    elif as_json:
+        terminal.echo_json(evaluation)
     else:
-        _print(evaluation, html, as_json)
+        _print(evaluation, html)
     for image in evaluation.unreadable:
         terminal.echo(f"error: {image.path} {image.reason}", err=True)
-    if evaluation.unreadable:
-        count = len(evaluation.unreadable)
-        raise MtfError(f"{count} of {len(index) + len(strange)} images could not be read")
+    if count := len(evaluation.unreadable):
+        all_count = len(predictions.paths) + count
+        raise MtfError(f"{count} of {all_count} images could not be read")
 
 
 def _write_page(path: Path, evaluation: Evaluation) -> None:
@@ -128,16 +111,12 @@ def _write_page(path: Path, evaluation: Evaluation) -> None:
     write_text(path, render_evaluation(evaluation, make_thumbnails(list_shown(evaluation))))
 
 
-def _print(evaluation: Evaluation, page: Path | None, as_json: bool) -> None:
+def _print(evaluation: Evaluation, page: Path | None) -> None:
     from mobilenet_tf.report.evaluation import format_evaluation
 
-    if as_json:
-        terminal.echo_json(evaluation)
-        return
     terminal.echo_block(format_evaluation(evaluation))
     if page is not None:
-        terminal.echo("")
-        terminal.echo(f"Page: {page}")
+        terminal.echo_block(f"\nPage: {terminal.escape(str(page))}")
 
 
 def _write_rows(predictions: Predictions) -> None:

@@ -15,13 +15,14 @@ from numpy.typing import NDArray
 from mobilenet_tf.data.index import PARTS, TEST, TRAIN, VALIDATION
 from mobilenet_tf.data.partition import explain_short, find_missing, find_short, find_source
 from mobilenet_tf.data.survey import Survey
+from mobilenet_tf.errors import name_some
 
 Severity = Literal["error", "warning", "note"]
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
 FEW_IMAGES = 50  # a class of fewer is learned badly and measured worse
 IMBALANCE = 10.0  # times the smallest class
 SMALL_SIDE_PX = 32
-_CLASSES_NAMED = 10
+_NAMED = 10
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
@@ -196,7 +197,7 @@ def _find_small_classes(survey: Survey, classes: tuple[ClassCount, ...]) -> Iter
         yield Finding(
             kind="class_small",
             severity="warning",
-            what=f"fewer than {FEW_IMAGES} training images: {_list(few)}",
+            what=f"fewer than {FEW_IMAGES} training images: {name_some(few, _NAMED)}",
             advice="add images if you can; begin with pretrained weights in any case",
         )
     for part in (VALIDATION, TEST):
@@ -205,7 +206,7 @@ def _find_small_classes(survey: Survey, classes: tuple[ClassCount, ...]) -> Iter
             yield Finding(
                 kind="class_not_measured",
                 severity="warning",
-                what=f"no {PARTS[part]} image: {_list(absent)}",
+                what=f"no {PARTS[part]} image: {name_some(absent, _NAMED)}",
                 advice=f"add {PARTS[part]} images of each class, or nothing is known about it",
             )
     small, *_, large = sorted(classes, key=lambda c: c.train)
@@ -264,8 +265,3 @@ def count_groups(finding: Finding) -> Finding:
     noun = "pair" if len(finding.groups[0]) > 1 else "file"
     what = f"{count:,} {noun}{'' if count == 1 else 's'} {finding.what}"
     return msgspec.structs.replace(finding, what=what)
-
-
-def _list(names: list[str]) -> str:
-    more = len(names) - _CLASSES_NAMED
-    return ", ".join(names[:_CLASSES_NAMED]) + (f" and {more} more" if more > 0 else "")

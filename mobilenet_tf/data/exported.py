@@ -15,7 +15,7 @@ from typing import Any
 from mobilenet_tf.data.index import PART_NAMES, PARTS
 from mobilenet_tf.data.sources import default_data_dir, ensure_prepared, import_tfds
 from mobilenet_tf.data.stored import CACHE_FOLDER
-from mobilenet_tf.errors import MtfError, UsageError
+from mobilenet_tf.errors import MtfError, UsageError, first_line
 from mobilenet_tf.files import write_text, writing
 from mobilenet_tf.system.terminal import escape, track
 
@@ -74,7 +74,7 @@ def _export(folder: Path, target: Path) -> None:
         raise
     except Exception as error:  # JSON, protobuf, TFRecord: each has its own kinds of failure
         raise MtfError(
-            f"{folder} is damaged ({str(error).splitlines()[0][:200]}); delete it and run again"
+            f"{folder} is damaged ({first_line(error)[:200]}); delete it and run again"
         ) from error
 
 

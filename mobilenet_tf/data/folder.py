@@ -18,7 +18,7 @@ from typing import NoReturn
 import numpy as np
 
 from mobilenet_tf.data.index import PART_NAMES, PARTS, TEST, TRAIN, VALIDATION, ImageIndex
-from mobilenet_tf.errors import UsageError
+from mobilenet_tf.errors import UsageError, name_some
 from mobilenet_tf.system.terminal import escape
 
 CLASSES_MAX = 10_000
@@ -57,10 +57,9 @@ def index_images(origin: Path, *, to_train: bool = True) -> ImageIndex:
     for part in (VALIDATION, TEST) if to_train else ():
         unknown = {name for _, name, its in rows if its == part} - trained
         if unknown:
-            listed = ", ".join(map(escape, sorted(unknown, key=natural_key)[:_NAMED]))
-            more = f" and {len(unknown) - _NAMED} more" if len(unknown) > _NAMED else ""
+            listed = name_some(list(map(escape, sorted(unknown, key=natural_key))), _NAMED)
             raise UsageError(
-                f"{origin}: {PARTS[part]} has {listed}{more}, and no training image shows that;"
+                f"{origin}: {PARTS[part]} has {listed}, and no training image shows that;"
                 " add training images or take it out"
             )
     classes = tuple(sorted(names, key=natural_key))

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
-from mobilenet_tf.errors import MtfError, UsageError
+from mobilenet_tf.errors import MtfError, UsageError, first_line
 from mobilenet_tf.recipe import RESIZE_RULES, ResizeRule
 
 TURNED = "turned_by_exif"  # in an opened image's `info`: whether EXIF said so
@@ -194,7 +194,7 @@ def _explain(error: Exception, path: Path) -> MtfError:
     if isinstance(error, PermissionError):
         return MtfError(f"cannot read {path}: {error.strerror}; check its permissions")
     return MtfError(
-        f"{path} is a damaged or cut-off image ({_first_line(error)}); copy or save it again"
+        f"{path} is a damaged or cut-off image ({first_line(error)[:200]}); copy or save it again"
     )
 
 
@@ -268,8 +268,3 @@ def _scale_grey(image: Image.Image, lowest: float, highest: float) -> Image.Imag
     if isinstance(transparent, int):
         grey[values == transparent] = 255
     return Image.fromarray(grey.astype(np.uint8)).convert("RGB")
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0][:200] if lines else type(error).__name__

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mobilenet_tf.data.index import PARTS, TEST, TRAIN, VALIDATION, ImageIndex
-from mobilenet_tf.errors import MtfError, UsageError
+from mobilenet_tf.errors import MtfError, UsageError, name_some
 from mobilenet_tf.system.terminal import escape
 
 SPLIT_FILE = "split.csv"  # in the folder of a train stage
@@ -80,11 +80,9 @@ def _first_labels(
 def explain_short(short: Mapping[str, int], missing: Collection[int]) -> tuple[str, str]:
     """Return what is wrong with classes of `find_short`, and what to do about it."""
     named = [f"{name} ({count})" for name, count in short.items()]
-    more = f" and {len(named) - _NAMED} more" if len(named) > _NAMED else ""
     parts = ", ".join(PARTS[part] for part in (TRAIN, *sorted(missing)))
     return (
-        f"fewer than {1 + len(missing)} different images for training:"
-        f" {', '.join(named[:_NAMED])}{more}",
+        f"fewer than {1 + len(missing)} different images for training: {name_some(named, _NAMED)}",
         f"one is needed for each of {parts}; add images, merge these classes or remove them",
     )
 

@@ -24,7 +24,7 @@ from mobilenet_tf.data.catalog import DatasetInfo, dataset_info
 from mobilenet_tf.data.embedded import load_digits, load_synthetic
 from mobilenet_tf.data.folder import holds_images
 from mobilenet_tf.data.splits import Split, check_labels
-from mobilenet_tf.errors import MtfError, UsageError
+from mobilenet_tf.errors import MtfError, UsageError, first_line
 from mobilenet_tf.system.hardware import memory_bytes
 
 log = logging.getLogger(__name__)
@@ -220,7 +220,7 @@ def _read(info: DatasetInfo, part: str, folder: Path) -> Split:
     except MtfError:
         raise
     except Exception as error:  # JSON, protobuf, TFRecord, PNG: each has its own kinds of failure
-        raise _damaged(info, folder, _first_line(error)) from error
+        raise _damaged(info, folder, first_line(error)) from error
     if count != expected:
         raise _damaged(info, folder, f"{count} of {expected} {part} images are there")
     return Split(images, labels)
@@ -288,7 +288,7 @@ def download(name: str, root: Path) -> None:
                 " free some space, or choose another folder with --data-dir"
             ) from error
         raise MtfError(
-            f"could not download {name} to {root}: {_first_line(error)}; {_ways_out(name)}"
+            f"could not download {name} to {root}: {first_line(error)}; {_ways_out(name)}"
         ) from error
 
 
@@ -319,11 +319,6 @@ def _ways_out(name: str) -> str:
         f"try again with a network, or copy a prepared {name} folder from another machine and"
         " name its parent with --data-dir or TFDS_DATA_DIR; `mtf run quickstart` needs no download"
     )
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
 
 
 def import_tfds() -> Any:

@@ -52,6 +52,12 @@ def calibration_error(bins: tuple[Bin, ...]) -> float:
     return math.fsum(gaps) / total
 
 
+def measure_calibration_error(probabilities: np.ndarray, labels: np.ndarray) -> float:
+    """Return the ECE of probabilities (N, C) against labels (N,)."""
+    right = probabilities.argmax(-1) == labels
+    return calibration_error(measure_reliability(probabilities.max(-1), right))
+
+
 def trace_coverage(confidence: np.ndarray, right: np.ndarray) -> tuple[Accepted, ...]:
     """Return what each threshold accepts, from the highest that accepts an image to all images."""
     order = np.argsort(-confidence, kind="stable")

@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 
 from mobilenet_tf.data.index import ImageIndex
-from mobilenet_tf.errors import MtfError, UsageError
+from mobilenet_tf.errors import MtfError, UsageError, name_some
 from mobilenet_tf.evaluation.calibration import (
     Bin,
     calibration_error,
@@ -29,6 +29,7 @@ from mobilenet_tf.system import terminal
 from mobilenet_tf.system.terminal import escape
 
 ACCURACY_WANTED = 0.95
+CLASSES_NAMED = 8
 UNKNOWN = -1  # the label of an image that shows none of the model's classes
 
 
@@ -137,7 +138,10 @@ def predict_index(
     """
     numbers = match_classes(index.classes, predictor.classes)
     if not numbers:
-        theirs, ours = (_few(names) for names in (index.classes, predictor.classes))
+        theirs, ours = (
+            name_some(list(map(escape, names)), CLASSES_NAMED)
+            for names in (index.classes, predictor.classes)
+        )
         raise UsageError(
             f"{index.origin} has the classes {theirs}, and the model knows {ours}: none is the"
             " same; rename the folders, name the model's classes with --labels, or give images of"
@@ -292,8 +296,3 @@ def _judge(predictions: Predictions, row: int) -> Judged:
 
 def _order(keys: np.ndarray) -> np.ndarray:
     return np.argsort(keys, kind="stable")
-
-
-def _few(names: Sequence[str], most: int = 8) -> str:
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(map(escape, names[:most])) + more

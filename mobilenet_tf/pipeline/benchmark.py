@@ -20,11 +20,7 @@ from mobilenet_tf.data.pipeline import normalise, resize_bytes
 from mobilenet_tf.data.sources import Split, load_test_split
 from mobilenet_tf.data.splits import fingerprint
 from mobilenet_tf.data.stored import StoredImages
-from mobilenet_tf.evaluation.calibration import (
-    calibration_error,
-    measure_accepted,
-    measure_reliability,
-)
+from mobilenet_tf.evaluation.calibration import measure_accepted, measure_calibration_error
 from mobilenet_tf.evaluation.latency import time_interleaved
 from mobilenet_tf.evaluation.metrics import evaluate, make_keras_predict_fn, predict_all
 from mobilenet_tf.evaluation.paired import pair
@@ -168,7 +164,7 @@ def _measure(
         channels=count_costs(plan.variant).channels,
         test_time_augmentation=_measure_augmented(candidate, test, plan.recipe),
         paired=paired,
-        calibration_error=calibration_error(measure_reliability(probabilities.max(-1), right)),
+        calibration_error=measure_calibration_error(probabilities, test.labels),
         accepted=measure_accepted(probabilities.max(-1), right, candidate.threshold),
     )
     return row, probabilities

@@ -13,13 +13,12 @@ from msgspec.structs import replace
 
 from mobilenet_tf.data.splits import Split
 from mobilenet_tf.evaluation.calibration import (
-    calibration_error,
     choose_threshold,
     fit_temperature,
-    measure_reliability,
+    measure_calibration_error,
 )
 from mobilenet_tf.evaluation.metrics import make_keras_predict_fn, predict_all
-from mobilenet_tf.evaluation.predict import to_probabilities
+from mobilenet_tf.evaluation.predict import softmax, to_probabilities
 from mobilenet_tf.pipeline.plan import Plan
 from mobilenet_tf.quantization.folding import divide_logits
 from mobilenet_tf.runs.results import Accepted, FitMetrics
@@ -45,10 +44,9 @@ def calibrate_confidence(label: str, model: Any, validation: Split | None, metri
     logits = np.log(np.maximum(before, np.finfo(np.float32).tiny).astype(np.float64))
     temperature = round(fit_temperature(logits, validation.labels), DECIMALS)
     divide_logits(model, temperature)
-    powers = np.exp((logits - logits.max(-1, keepdims=True)) / temperature)
     errors = [
-        _measure_error(probabilities, validation.labels)
-        for probabilities in (before, powers / powers.sum(-1, keepdims=True))
+        measure_calibration_error(probabilities, validation.labels)
+        for probabilities in (before, softmax(logits / temperature))
     ]
     log.info(
         "%s: logits divided by %g; calibration error on validation images %.2f %%, before %.2f %%",
@@ -63,11 +61,6 @@ def calibrate_confidence(label: str, model: Any, validation: Split | None, metri
         calibration_error_before=errors[0],
         calibration_error=errors[1],
     )
-
-
-def _measure_error(probabilities: np.ndarray, labels: np.ndarray) -> float:
-    right = probabilities.argmax(-1) == labels
-    return calibration_error(measure_reliability(probabilities.max(-1), right))
 
 
 def describe_confidence(

@@ -1,23 +1,71 @@
-"""A model on images that it has not seen: which these are, and which labels it doubts."""
+"""A model on images that it has not seen: which these are, its score, the labels it doubts."""
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from mobilenet_tf.data.check import Finding, count_groups
-from mobilenet_tf.data.folder import index_images
+from mobilenet_tf.data.folder import index_images, list_images
 from mobilenet_tf.data.index import PARTS, TEST, TRAIN, VALIDATION, ImageIndex
 from mobilenet_tf.data.partition import SPLIT_FILE, restore_split
 from mobilenet_tf.errors import UsageError
-from mobilenet_tf.evaluation.images import UNKNOWN, predict_index
+from mobilenet_tf.evaluation.images import (
+    UNKNOWN,
+    Evaluation,
+    Predictions,
+    describe_predictions,
+    predict_index,
+)
 from mobilenet_tf.evaluation.label_errors import find_label_errors
 from mobilenet_tf.evaluation.predict import Predictor
 from mobilenet_tf.runs.folder import RunFolder
 from mobilenet_tf.system.hardware import usable_cores
 from mobilenet_tf.zoo.shelf import find_tflite
+
+log = logging.getLogger(__name__)
+
+
+def evaluate_file(
+    model: Path,
+    images: Path | None,
+    *,
+    part: str | None = None,
+    unknown: Path | None = None,
+    labels: Path | None = None,
+    threshold: float | None = None,
+) -> tuple[Predictions, Evaluation]:
+    """Return what a `.tflite` file predicts for labelled images, and how good that is.
+
+    `model` is a file, the folder of a run or a name of the zoo; `images` and `part` are those of
+    `choose_images`, `unknown` a folder of images that show none of the model's classes. Without a
+    `threshold` the file's is taken.
+
+    Raises:
+        UsageError: there are no such images, or `labels` does not name the model's classes.
+        MtfError: the file is damaged, or no image can be read.
+    """
+    file = find_tflite(model)
+    predictor = Predictor(file, threads=usable_cores(), labels=labels)
+    if predictor.warning:
+        log.warning(predictor.warning)
+    index, chosen = choose_images(model, images, part)
+    strange = list_images(unknown) if unknown else []
+    if unknown and not strange:
+        raise UsageError(f"--unknown {unknown} is no folder that holds images; give one")
+    predictions = predict_index(predictor, index, strange)
+    evaluation = describe_predictions(
+        predictions,
+        model=str(file),
+        data=str(index.origin),
+        part=chosen,
+        threshold=predictor.threshold if threshold is None else threshold,
+        is_asked=threshold is not None,
+    )
+    return predictions, evaluation
 
 
 def choose_images(model: Path, images: Path | None, part: str | None) -> tuple[ImageIndex, str]:

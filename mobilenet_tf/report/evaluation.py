@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from mobilenet_tf.errors import name_some
 from mobilenet_tf.evaluation.images import Evaluation, Judged, Threshold
 from mobilenet_tf.report.tables import Column, Table, format_table, make_table, mistake_table
 from mobilenet_tf.report.units import accuracy_interval, fixed, plural
@@ -56,7 +57,7 @@ def list_sentences(evaluation: Evaluation) -> list[str]:
             f" were chosen on these{alone}"
         )
     if evaluation.missing:
-        sentences.append(f"no image of {_few(evaluation.missing)}")
+        sentences.append(f"no image of {name_some(evaluation.missing, NAMED)}")
     if evaluation.unreadable:
         sentences.append(f"{plural(len(evaluation.unreadable), 'image')} could not be read")
     return sentences
@@ -86,7 +87,7 @@ def list_galleries(evaluation: Evaluation) -> list[Gallery]:
         ),
     ]
     if unknown is not None:
-        of = f" ({_few(unknown.classes)})" if unknown.classes else ""
+        of = f" ({name_some(unknown.classes, NAMED)})" if unknown.classes else ""
         sure = f"{100 * unknown.mean_confidence:.1f} % sure on average"
         if unknown.unsure is not None:
             sure = f"{100 * unknown.unsure:.1f} % are unsure, as they should be; {sure}"
@@ -173,8 +174,3 @@ def _format(table: Table) -> list[str]:
         return [f"{table.title}: none"]
     lines = [f"{table.title}:", format_table(table.columns, table.rows)]
     return [*lines, table.note] if table.note else lines
-
-
-def _few(names: Sequence[str], most: int = NAMED) -> str:
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more

@@ -87,6 +87,18 @@ def render_svg(
     return markupsafe.Markup(_clean(file.getvalue(), told))  # noqa: S704  # matplotlib escapes
 
 
+def set_log_axis(axes: Axes, label: str, tick: Callable[[float], str]) -> None:
+    """Give axes of top-1 accuracy a logarithmic x axis with round values, written by `tick`."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    axes.set(title="top-1 accuracy on test images, %", xlabel=f"{label}, logarithmic")
+    axes.grid(visible=False, axis="x")
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: tick(value)))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+
+
 def _clean(svg: str, told: str) -> str:
     """Return matplotlib's SVG for a page: its colours and font, short, with a text alternative."""
     svg = svg[svg.index("<svg ") :]

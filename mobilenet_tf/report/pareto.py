@@ -175,16 +175,9 @@ def _has_rivals(rows: Sequence[ComparisonRow]) -> bool:
 
 
 def _set_axes(axes: Axes, cost: Cost, points: Sequence[Point]) -> None:
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
-
-    axes.set(title="top-1 accuracy on test images, %", xlabel=f"{cost.axis}, logarithmic")
-    axes.grid(visible=False, axis="x")
-    axes.set_xscale("log")
+    fig.set_log_axis(axes, cost.axis, cost.tick)
     costs = [point.cost for point in points]
     axes.set_xlim(min(costs) / 2.5, max(costs) * 1.6)  # room for labels, left of the marks
-    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: cost.tick(value)))
-    axes.xaxis.set_minor_formatter(NullFormatter())
     values = [100 * point.top1 for point in points]
     margin = max(max(values) - min(values), 1.0) * 0.12
     axes.set_ylim(min(values) - margin, max(values) + margin)

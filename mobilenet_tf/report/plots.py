@@ -42,16 +42,9 @@ def plot_accuracy_size(summary: Summary) -> Plot | None:
         return None
 
     def draw(axes: Axes) -> None:
-        from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
-
-        axes.set(title="top-1 accuracy on test images, %", xlabel="file size, logarithmic")
-        axes.grid(visible=False, axis="x")
+        fig.set_log_axis(axes, "file size", short_size)
         sizes = [a.row.size_bytes for a in shown]
-        axes.set_xscale("log")
         axes.set_xlim(min(sizes) / 2, max(sizes) * 1.8)
-        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda size, _: short_size(size)))
-        axes.xaxis.set_minor_formatter(NullFormatter())
         values = [100 * a.row.top1 for a in shown]
         if summary.reference:
             top = 100 * summary.reference.row.top1
