@@ -204,6 +204,12 @@ def _list_entries(root: Path, inside: str = "") -> Iterator[tuple[str, os.DirEnt
 
 def _check_parts(root: Path, parts: dict[str, int], tops: list[str], to_train: bool) -> None:
     beside = [name for name in tops if name not in parts]
+    for name in beside:
+        if name.lower() in PART_NAMES:
+            raise UsageError(
+                f"{root / name} holds no folder of a class, beside {next(iter(parts))}/ that does;"
+                " fill it or remove it"
+            )
     if beside:
         raise UsageError(
             f"{root} holds {escape(beside[0])}/ beside {next(iter(parts))}/, so it is unclear which"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 import tempfile
 import warnings
@@ -243,8 +244,13 @@ def _free_batch(model: Any) -> None:
         shape = data.view("<i4").copy()
         if shape[0] == 1 and (shape > 0).all():
             shape[0] = -1
-            users = sum(tensor.buffer == target.buffer for tensor in graph.tensors)
-            if users > 1:
+            if sum(list(other.inputs).count(op.inputs[1]) for other in graph.operators) > 1:
+                # Pooling over the axes (1, 2) has the same constant as a reshape to (1, 2).
+                target = copy.copy(target)
+                target.name = f"{schema.decode(graph.tensors[op.outputs[0]].name)}/constant"
+                op.inputs = np.array([op.inputs[0], len(graph.tensors)], np.int32)
+                graph.tensors.append(target)
+            if sum(tensor.buffer == target.buffer for tensor in graph.tensors) > 1:
                 model.buffers.append(schema.tables.BufferT())
                 target.buffer = len(model.buffers) - 1
             model.buffers[target.buffer].data = shape.view(np.uint8)

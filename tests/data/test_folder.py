@@ -71,6 +71,7 @@ def test_a_csv_file_with_and_without_a_split(tmp_path: Path) -> None:
         (["train/a/1.jpg", "train/b/1.jpg", "test/c/1.jpg"], "test has c"),
         (["train/a/1.jpg", "train/b/1.jpg", "c/1.jpg"], "holds c/ beside"),
         (["test/a/1.jpg", "test/b/1.jpg"], "without train/"),
+        (["train/a/1.jpg", "train/b/1.jpg", "val/.keep"], "val holds no folder of a class"),
         (["train/a/1.jpg", "train/b/1.jpg", "val/a/1.jpg", "valid/a/1.jpg"], "both for validation"),
     ],
 )

@@ -43,6 +43,26 @@ def test_a_file_gives_what_the_model_gives(
     assert expected.max(axis=1).std() > 1e-3  # outputs that differ from image to image
 
 
+@pytest.mark.parametrize("keepdims", [True, False])
+def test_two_classes_share_no_constant_with_the_axes_of_the_pooling(
+    images: np.ndarray, keepdims: bool
+) -> None:
+    image = keras.Input((SIDE_PX, SIDE_PX, 3), name="image")
+    pooled = keras.layers.GlobalAveragePooling2D(keepdims=keepdims)(image)
+    scores = keras.layers.Dense(2)(pooled)
+    model = keras.Model(image, keras.layers.Reshape((2,), name="logits")(scores))
+    for quantization in ("float32", "int8_ptq"):
+        content = convert(
+            model,
+            quantization=quantization,
+            classes=("cat", "dog"),
+            description="for tests",
+            calibration_images=images,
+        )
+        given = Classifier.load(content).predict(images)
+        assert np.abs(given - run_keras(model, images, logits=False)).max() < 6 / 256
+
+
 def test_logits_come_without_softmax(
     export: Export, tiny_model: keras.Model, images: np.ndarray
 ) -> None:
