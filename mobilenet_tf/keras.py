@@ -19,12 +19,22 @@ from mobilenet_tf.system.quiet import quiet_stderr  # noqa: E402  # the environm
 with quiet_stderr():  # the C++ runtime writes to file descriptor 2 before its log level applies
     import tensorflow as tf
     import tf_keras as keras
+    from tensorflow.python.framework.convert_to_constants import (
+        convert_variables_to_constants_v2 as freeze_variables,
+    )
 
 tf.get_logger().setLevel("ERROR")
 # A GPU would round the inputs of float32 products to 10 bits, and fake quantization with them.
 tf.config.experimental.enable_tensor_float_32_execution(False)
 
-__all__ = ["add_over_workers", "count_replicas", "keras", "largest_over_workers", "tf"]
+__all__ = [
+    "add_over_workers",
+    "count_replicas",
+    "freeze_variables",
+    "keras",
+    "largest_over_workers",
+    "tf",
+]
 
 
 def count_replicas() -> int:

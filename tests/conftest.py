@@ -80,12 +80,13 @@ class Trapped:
         mark = self.folder / "MARK"
         return mark.read_text() if mark.exists() else ""
 
-    def mtf(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+    def mtf(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run `mtf` here, in a process of its own, like a user."""
         code = "sys.argv[0] = 'mtf'; from mobilenet_tf.cli.main import main; main()"
         return subprocess.run(
             python_command(code, *arguments),
             cwd=self.folder,
+            env={**os.environ, **environment},
             capture_output=True,
             text=True,
             timeout=900,
@@ -125,12 +126,15 @@ def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def shared_run(tiny_options: list[str], shared_folder: Path) -> Path:
     """Return a finished tiny run, made once for all processes; nobody may change it.
 
-    Its folder is full of traps (`Trapped`), which no stage may have executed.
+    Its folder is full of traps (`Trapped`), which no stage may have executed; `tmp` beside it was
+    its folder for temporary files.
     """
     home = shared_folder / "finished"
     with FileLock(shared_folder / "finished.lock"):
         if not home.exists():
-            done = Trapped(home).mtf("run", *tiny_options, "--out", "tiny")
+            trapped, temporary = Trapped(home), home / "tmp"
+            temporary.mkdir()
+            done = trapped.mtf("run", *tiny_options, "--out", "tiny", TMPDIR=str(temporary))
             assert done.returncode == 0, done.stderr
     return home / "tiny"
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from mobilenet_tf import __version__
 from mobilenet_tf.errors import MtfError, UsageError, check_known
-from mobilenet_tf.keras import keras, tf
+from mobilenet_tf.keras import freeze_variables, keras, tf
 from mobilenet_tf.models.outputs import check_logits, check_model
 from mobilenet_tf.recipe import IO_TYPES, QUANTIZATIONS, RESIZE_RULES, ResizeRule
 from mobilenet_tf.system.quiet import quiet_stderr
@@ -69,7 +69,10 @@ def convert(
     if quantization == "int8_ptq":
         images = _check_calibration(calibration_images, image_shape)
     with tempfile.TemporaryDirectory() as folder:
-        _save_for_export(model, image_shape, output_name, folder)
+        serve = _trace(model, image_shape, output_name)
+        if quantization.startswith("int8"):  # others would come out in another order
+            serve = _freeze(serve)
+        _save_for_export(serve, folder)
         converted = _run(_configure(folder, quantization, images), quantization)
     metadata = Metadata(
         name=model.name,
@@ -143,13 +146,8 @@ def _make_calibration(images: np.ndarray) -> Callable[[], Iterator[list[np.ndarr
     return batches
 
 
-def _save_for_export(
-    model: keras.Model, image_shape: tuple[int, ...], output_name: str, folder: str
-) -> None:
-    """Write a SavedModel of one function, for one image, with the signature's names.
-
-    Keras' own saving traces every layer by itself, which takes many times longer.
-    """
+def _trace(model: keras.Model, image_shape: tuple[int, ...], output_name: str) -> Any:
+    """Return the function of a model for one image, with the signature's names."""
 
     @tf.function(input_signature=[tf.TensorSpec((1, *image_shape), tf.float32, name=INPUT_NAME)])
     def serve(image: Any) -> dict[str, Any]:
@@ -158,12 +156,32 @@ def _save_for_export(
             scores = tf.nn.softmax(scores)
         return {output_name: tf.identity(scores)}
 
+    return serve.get_concrete_function()
+
+
+def _freeze(serve: Any) -> Any:
+    """Return a traced function with its weights as constants; saved and loaded in half the time."""
+    constant, (output_name,) = freeze_variables(serve), serve.structured_outputs
+
+    @tf.function(input_signature=serve.structured_input_signature[0])
+    def frozen(image: Any) -> dict[str, Any]:
+        return {output_name: constant(image)[0]}
+
+    return frozen.get_concrete_function()
+
+
+def _save_for_export(serve: Any, folder: str) -> None:
+    """Write a SavedModel of one function.
+
+    Keras' own saving traces every layer by itself, which takes many times longer.
+    """
     module = tf.Module()
-    module.weights = model.variables  # what the function reads; the layers stay out
+    module.weights = serve.graph.variables  # what the function reads; the layers stay out
     failure: Exception | None = None
     with quiet_stderr():
         try:
-            tf.saved_model.save(module, folder, signatures=serve.get_concrete_function())
+            options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
+            tf.saved_model.save(module, folder, signatures=serve, options=options)
         except (OSError, tf.errors.OpError) as error:  # TensorFlow's own kinds for a full disk
             failure = error
     if failure is not None:

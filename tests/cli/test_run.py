@@ -217,10 +217,10 @@ class Story:
                 return
         raise AssertionError(f"epoch {epoch} never came: {self.process.communicate()}")
 
-    def interrupt(self, number: int = signal.SIGINT) -> tuple[int, str, str]:
+    def interrupt(self) -> tuple[int, str, str]:
         """Press Ctrl-C, and again if it fell where Python drops exceptions (in a destructor)."""
         for _ in range(3):
-            self.process.send_signal(number)
+            self.process.send_signal(signal.SIGINT)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 out, err = self.process.communicate(timeout=3)
                 return self.process.returncode, out, err
@@ -233,7 +233,7 @@ class Story:
 
 @pytest.mark.slow
 def test_interrupted_then_killed_then_resumed_ends_with_equal_bytes(tmp_path: Path) -> None:
-    options = ["--deterministic", "--dataset", "synthetic", "--alpha", "0.05", "--epochs", "16"]
+    options = ["--deterministic", "--dataset", "synthetic", "--alpha", "0.05", "--epochs", "12"]
     options += ["--block-count", "1", "--validation", "64", "--batch-size", "64"]
     options += ["--seed", str(2**31 - 1), "--dropout", "0.2"]
     for setting in ("augmentation.mixup_alpha=0.2", "augmentation.cutout_px=8"):
@@ -242,26 +242,25 @@ def test_interrupted_then_killed_then_resumed_ends_with_equal_bytes(tmp_path: Pa
     weights = Path("train") / "v1_005_r32_b1_float32.safetensors"
     whole = Story("train", *options, "--out", str(tmp_path / "whole"))
     story = Story("train", *options, "--out", str(tmp_path / "broken"))
-    for epoch, number, exit_code in ((2, signal.SIGINT, 130), (4, signal.SIGTERM, 143)):
-        story.wait_for_epoch(epoch)
-        start = time.monotonic()
-        code, _, said = story.interrupt(number)
-        assert time.monotonic() - start < 10
-        assert code == exit_code, said
-        assert "Traceback" not in said
-        resume = shlex.split(said.strip().rsplit("Go on with: ", 1)[1])
-        assert resume == ["mtf", "train", "--out", str(tmp_path / "broken"), "--resume"]
-        story = Story(*resume[1:])
-    story.wait_for_epoch(6)
+    story.wait_for_epoch(2)
+    start = time.monotonic()
+    code, _, said = story.interrupt()
+    assert time.monotonic() - start < 10
+    assert code == 130, said
+    assert "Traceback" not in said
+    resume = shlex.split(said.strip().rsplit("Go on with: ", 1)[1])
+    assert resume == ["mtf", "train", "--out", str(tmp_path / "broken"), "--resume"]
+    story = Story(*resume[1:])
+    story.wait_for_epoch(4)
     story.process.kill()
     assert story.finish()[0] == -signal.SIGKILL
     assert not (tmp_path / "broken" / "train").exists()
 
     code, out, err = Story(*resume[1:]).finish()
     assert code == 0, err
-    continued = re.search(r"continuing after epoch (\d+) of 16", out)
+    continued = re.search(r"continuing after epoch (\d+) of 12", out)
     assert continued is not None
-    assert int(continued[1]) >= 6
+    assert int(continued[1]) >= 4
     assert whole.finish()[0] == 0
     assert (tmp_path / "broken" / weights).read_bytes() == (
         tmp_path / "whole" / weights

@@ -96,15 +96,15 @@ def test_a_stage_is_the_old_or_the_new_one(finished_run: Path, tmp_path: Path) -
     assert number == 3  # the settings, previous/, and the stage
 
 
-def test_three_at_once_add_one(finished_run: Path, tmp_path: Path) -> None:
+def test_two_at_once_add_one(finished_run: Path, tmp_path: Path) -> None:
     code = "from mobilenet_tf.cli.main import main; main()"
     line = ["zoo", "add", str(finished_run), "--out", str(tmp_path / "zoo"), "--name", "mine"]
     started = [
         subprocess.Popen(python_command(code, *line), stderr=subprocess.PIPE, text=True)
-        for _ in range(3)
+        for _ in range(2)
     ]
     told = [process.communicate(timeout=600)[1] for process in started]
-    assert sorted(process.returncode for process in started) == [0, 2, 2], told
+    assert sorted(process.returncode for process in started) == [0, 2], told
     assert [path.name for path in (tmp_path / "zoo").iterdir()] == ["mine"]
 
 

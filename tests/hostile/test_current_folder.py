@@ -31,6 +31,7 @@ def test_a_command_executes_nothing_of_the_current_folder(
     """The work of the stages was done in such a folder when the shared run was made."""
     run = str(finished_run)
     values = [*tiny_options, "--set", "train.epochs=1", "--set", "qat.epochs=0"]
+    values += ["--set", "export.quantizations=['int8_ptq']"]
     (trapped.folder / "images" / "cat").mkdir(parents=True)
     Image.fromarray(np.zeros((40, 40, 3), np.uint8)).save(trapped.folder / "image.png")
     shutil.copy(trapped.folder / "image.png", trapped.folder / "images" / "cat")

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from mobilenet_tf.system.child import python_command
 from tests.hostile.conftest import TAKING, give
 
 pytestmark = pytest.mark.slow
@@ -71,20 +69,7 @@ def test_no_folder_is_made_for_what_cannot_run(
         assert sorted(bad.rglob("*")) == before
 
 
-def test_a_run_leaves_no_temporary_file(tmp_path: Path, tiny_options: list[str]) -> None:
-    temporary = tmp_path / "tmp"
-    temporary.mkdir()
-    done = subprocess.run(
-        python_command(
-            "from mobilenet_tf.cli.main import main; main()",
-            *("run", *tiny_options, "--set", "train.epochs=1", "--out", "run"),
-        ),
-        cwd=tmp_path,
-        env={**os.environ, "TMPDIR": str(temporary)},
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+def test_a_run_leaves_no_temporary_file(shared_run: Path) -> None:
+    temporary = shared_run.parent / "tmp"  # it was made with this one
+    assert temporary.is_dir()
     assert list(temporary.rglob("*")) == []

