@@ -160,7 +160,7 @@ def _trace(model: keras.Model, image_shape: tuple[int, ...], output_name: str) -
 
 
 def _freeze(serve: Any) -> Any:
-    """Return a traced function with its weights as constants; saved and loaded in half the time."""
+    """Return a traced function with its weights as constants, which is saved and loaded faster."""
     constant, (output_name,) = freeze_variables(serve), serve.structured_outputs
 
     @tf.function(input_signature=serve.structured_input_signature[0])
