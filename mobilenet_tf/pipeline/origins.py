@@ -77,6 +77,18 @@ def find_images(recipe: Recipe) -> Origin | None:
         return Origin(source, None, error)
 
 
+def check_unchanged(began: Origin) -> None:
+    """Refuse (MtfError) images that are no longer those that a run began with.
+
+    Their split would be another one, with images for measuring that were trained on.
+    """
+    if index_images(began.path).fingerprint() != began.sha256:
+        raise MtfError(
+            f"the images in {began.path} have changed since this run began; leave them alone while"
+            " it works, and run the same command again: it trains on what is there then"
+        )
+
+
 def _check_batches(index: ImageIndex, recipe: Recipe) -> None:
     """Refuse batches that more images than there are would be needed for."""
     count = len(index.rows(TRAIN))

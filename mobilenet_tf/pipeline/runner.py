@@ -15,7 +15,7 @@ import msgspec
 from mobilenet_tf.errors import UsageError
 from mobilenet_tf.models.published import IMAGENET
 from mobilenet_tf.pipeline.freshness import State, check_state, find_stale_input
-from mobilenet_tf.pipeline.origins import TEACHER, WEIGHTS
+from mobilenet_tf.pipeline.origins import IMAGES, TEACHER, WEIGHTS, check_unchanged
 from mobilenet_tf.pipeline.plan import Plan, Rerun
 from mobilenet_tf.pipeline.stages import STAGES, Stage, Work, find_stage, is_wanted, wanted_needs
 from mobilenet_tf.pipeline.together import SHARED_STAGES
@@ -103,6 +103,8 @@ def _run_stage(
     if stage.name == "train":
         plan.check_training()
         digests |= {name: origin.sha256 or "" for name, origin in plan.origins.items()}
+    elif stage.name != "report" and IMAGES in plan.origins:
+        check_unchanged(plan.origins[IMAGES])
     asked = StageSettings(settings=settings_of(plan.recipe, stage.sections), inputs=digests)
     started, clock = datetime.now(timezone.utc), time.monotonic()
     folder = run.partial(stage.name)

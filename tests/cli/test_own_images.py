@@ -13,6 +13,9 @@ from PIL import Image
 
 from mobilenet_tf.cli.main import run_command
 from mobilenet_tf.data import folder
+from mobilenet_tf.errors import MtfError
+from mobilenet_tf.pipeline.origins import check_unchanged, find_images
+from mobilenet_tf.recipe import load_recipe, replace_settings
 from mobilenet_tf.runs.results import load_mistakes
 from mobilenet_tf.tflite.metadata import read_metadata
 
@@ -125,6 +128,16 @@ def test_batches_of_more_images_than_there_are_are_refused_at_once(
     assert run_command(["run", "cifar10", "--set", "data.path=flowers"]) == 2
     assert "train.batch_size 128 is larger than the 30 images" in capsys.readouterr().err
     assert not (flowers.parent / "artifacts").exists()
+
+
+def test_images_that_change_while_a_run_works_are_not_measured_on(flowers: Path) -> None:
+    settings = {"data.path": str(flowers), "train.batch_size": 8, "qat.batch_size": 8}
+    began = find_images(replace_settings(load_recipe("folder"), settings))
+    assert began is not None
+    check_unchanged(began)
+    (flowers / CLASSES[0] / "0.png").write_bytes(b"no longer an image")
+    with pytest.raises(MtfError, match="have changed since this run began"):
+        check_unchanged(began)
 
 
 @pytest.mark.parametrize("dataset", ["cifar10", "flowers"])
