@@ -13,16 +13,20 @@ import safetensors.numpy
 
 from mobilenet_tf.errors import MtfError, UsageError
 from mobilenet_tf.files import hash_file
+from mobilenet_tf.models.kernels import count_kernels
 from mobilenet_tf.pipeline.plan import make_plan
 from mobilenet_tf.recipe import load_recipe
 from mobilenet_tf.runs.folder import RunFolder
+from mobilenet_tf.runs.names import recipe_variant
 
 ALL = ["train", "qat", "export", "benchmark", "report"]
 
 
 def write_weights(file: Path, content: bytes) -> str:
-    """Write a safetensors file that holds `content`; return its SHA-256."""
-    file.write_bytes(safetensors.numpy.save({"a": np.frombuffer(content, np.uint8)}))
+    """Write weights of the bench's network, with `content` beside them; return their SHA-256."""
+    kernels, _ = count_kernels(recipe_variant(load_recipe("quickstart")))
+    tensors = {name: np.zeros(size, np.uint8) for name, size in kernels.items()}
+    file.write_bytes(safetensors.numpy.save({**tensors, "a": np.frombuffer(content, np.uint8)}))
     return hash_file(file)
 
 
@@ -105,7 +109,7 @@ def test_unusable_weights_are_refused_before_a_folder_is_made(kind: str, tmp_pat
 
 def test_changed_images_make_all_that_came_of_them_out_of_date(bench: Any, tmp_path: Path) -> None:
     folder = tmp_path / "images"
-    for name in ("a/1.png", "a/2.png", "b/1.png"):
+    for name in (f"{label}/{i}.png" for label in "ab" for i in range(3)):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(b"not looked at")
     bench.set(f"data.path={folder}")
@@ -113,11 +117,11 @@ def test_changed_images_make_all_that_came_of_them_out_of_date(bench: Any, tmp_p
     bench.pipeline()
     bench.pipeline()
     assert bench.ran == []
-    (folder / "b/2.png").write_bytes(b"")
+    (folder / "b/3.png").write_bytes(b"")
     bench.pipeline()
     assert bench.ran == ALL
     assert any("data.path" in message for message in bench.messages)
-    (folder / "b/2.png").write_bytes(b"another")
+    (folder / "b/3.png").write_bytes(b"another")
     bench.pipeline()
     assert bench.ran == ALL
     shutil.rmtree(folder)  # a finished run needs them no more
