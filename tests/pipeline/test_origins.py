@@ -112,7 +112,7 @@ def test_changed_images_make_all_that_came_of_them_out_of_date(bench: Any, tmp_p
     for name in (f"{label}/{i}.png" for label in "ab" for i in range(3)):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(b"not looked at")
-    bench.set(f"data.path={folder}")
+    bench.set(f"data.path={folder}", "train.batch_size=2", "qat.batch_size=2")
     bench.recipe = bench.plan().recipe
     bench.pipeline()
     bench.pipeline()
