@@ -1,18 +1,62 @@
 """Changes to whole training batches, each a pure function of the batch and a seed.
 
 All work on images uint8 (B, H, W, 3), mixup and CutMix on normalised ones; `seed` is an int tensor
-(2,) for TensorFlow's stateless random functions. The shapes must be known when the graph is built.
+(2,) for TensorFlow's stateless random functions, or a `PartSeed` of it. The shapes must be known
+when the graph is built.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 from mobilenet_tf.errors import UsageError
 from mobilenet_tf.keras import tf
 
 GREY = 128  # the byte that normalisation makes 0
+
+
+class PartSeed(NamedTuple):
+    """The seed of a batch for some of its images, which draw what they would in the whole batch.
+
+    `places` are theirs, int32 (B,), among the `size` of the batch.
+    """
+
+    seed: Any
+    size: int
+    places: Any
+
+    def replace(self, seed: Any) -> PartSeed:
+        """Return another seed for the same images."""
+        return self._replace(seed=seed)
+
+    def fold_in(self, number: int) -> PartSeed:
+        """Return the seed for one of several purposes."""
+        return self.replace(tf.random.fold_in(self.seed, number, alg="philox"))
+
+
+def draw(seed: Any, shape: tuple[int, ...], axis: int, *limits: Any) -> Any:
+    """Return uniform random numbers for images, which are along one axis of the shape.
+
+    `limits`, 0 and 1 unless given, are two numbers: whole ones draw int32, others float32.
+    """
+    low, high = limits or (0.0, 1.0)
+    dtype, part = tf.int32 if isinstance(low, int) else tf.float32, isinstance(seed, PartSeed)
+    if part:
+        shape = (*shape[:axis], seed.size, *shape[axis + 1 :])
+    drawn = tf.random.stateless_uniform(
+        shape, seed.seed if part else seed, low, high, dtype=dtype, alg="philox"
+    )
+    return tf.gather(drawn, seed.places, axis=axis) if part else drawn
+
+
+def split_seed(seed: Any) -> tuple[Any, Any]:
+    """Return two seeds made of one."""
+    if isinstance(seed, PartSeed):
+        one, other = map(seed.replace, split_seed(seed.seed))
+        return one, other
+    one, other = tf.unstack(tf.random.split(seed, 2, alg="philox"))
+    return one, other
 
 
 def crop_with_reflection(images: Any, seed: Any, padding_px: int) -> Any:
@@ -29,9 +73,7 @@ def crop_with_reflection(images: Any, seed: Any, padding_px: int) -> Any:
             f"crop padding of {padding_px} px needs images larger than that, and these are"
             f" {width}x{height}; choose 0 to {min(height, width) - 1}"
         )
-    offsets = tf.random.stateless_uniform(
-        (batch, 2, 1), seed, -padding_px, padding_px + 1, dtype=tf.int32, alg="philox"
-    )
+    offsets = draw(seed, (batch, 2, 1), 0, -padding_px, padding_px + 1)
     rows = _reflect(tf.range(height) + offsets[:, 0], height)  # (B, H)
     columns = _reflect(tf.range(width) + offsets[:, 1], width)  # (B, W)
     return _gather_pixels(images, rows, columns)
@@ -45,7 +87,7 @@ def flip_horizontally(images: Any, chosen: Any) -> Any:
 
 def toss_coins(count: int, seed: Any) -> Any:
     """Return `count` fair coins, a bool tensor (count,)."""
-    return tf.random.stateless_uniform((count,), seed, 0, 2, dtype=tf.int32, alg="philox") == 1
+    return draw(seed, (count,), 0, 0, 2) == 1
 
 
 def cut_out(images: Any, seed: Any, size_px: int) -> Any:
@@ -55,7 +97,7 @@ def cut_out(images: Any, seed: Any, size_px: int) -> Any:
     arXiv 1708.04552, section 3.2).
     """
     batch, height, width, _ = images.shape
-    unit = tf.random.stateless_uniform((batch, 2, 1), seed, alg="philox")
+    unit = draw(seed, (batch, 2, 1), 0)
     sides = tf.constant([[height], [width]], tf.float32)
     first = tf.cast(unit * sides, tf.int32) - size_px // 2  # (B, 2, 1), may be negative
     rows = within(tf.range(height), first[:, 0], size_px)  # (B, H)
@@ -71,7 +113,7 @@ def warp(images: Any, seed: Any, rotation_degrees: float, translation_share: flo
     edges.
     """
     batch, height, width, _ = images.shape
-    unit = tf.random.stateless_uniform((3, batch), seed, -1.0, 1.0, alg="philox")
+    unit = draw(seed, (3, batch), 1, -1.0, 1.0)
     angle = unit[0] * (rotation_degrees * math.pi / 180)
     turn = rotation(angle, height, width)
     turn[2] += unit[1] * (translation_share * width)
@@ -107,9 +149,7 @@ def jitter_colors(images: Any, seed: Any, strength: float) -> Any:
     the distance to the image's mean grey, of the distance to each pixel's grey (ITU-R BT.601).
     """
     batch = images.shape[0]
-    factors = tf.random.stateless_uniform(
-        (3, batch, 1, 1, 1), seed, 1.0 - strength, 1.0 + strength, alg="philox"
-    )
+    factors = draw(seed, (3, batch, 1, 1, 1), 1, 1.0 - strength, 1.0 + strength)
     bright = tf.minimum(tf.cast(images, tf.float32) * factors[0], 255.0)
     weights = tf.constant([0.299, 0.587, 0.114])
     mean = tf.reduce_mean(tf.reduce_sum(bright * weights, -1, keepdims=True), (1, 2), keepdims=True)

@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from mobilenet_tf.data.augmentation import GREY, project, rotation, within
+from mobilenet_tf.data.augmentation import GREY, draw, project, rotation, split_seed, within
 from mobilenet_tf.keras import tf
 
 _ASPECT_MAX = 4 / 3
@@ -25,7 +25,7 @@ def random_resized_crop(images: Any, seed: Any, scale: float, size_px: int) -> A
     longer than the image is cut to it (Szegedy et al., arXiv 1409.4842, section 6).
     """
     batch, height, width, _ = images.shape
-    unit = tf.random.stateless_uniform((4, batch), seed, alg="philox")
+    unit = draw(seed, (4, batch), 1)
     area = scale + (1.0 - scale) * unit[0]
     aspect = tf.exp((2.0 * unit[1] - 1.0) * math.log(_ASPECT_MAX))
     crop_width = tf.minimum(tf.sqrt(area * aspect), 1.0) * width
@@ -50,11 +50,9 @@ def trivial_augment(images: Any, seed: Any) -> Any:
     recognisable (Mueller and Hutter, arXiv 2103.10158, "TA (Wide)"); what comes into view is grey.
     """
     batch = images.shape[0]
-    seeds = tf.random.split(seed, 2, alg="philox")
-    operations = tf.random.stateless_uniform(
-        (batch,), seeds[0], 0, len(_OPERATIONS), dtype=tf.int32, alg="philox"
-    )
-    strengths = tf.random.stateless_uniform((batch,), seeds[1], -1.0, 1.0, alg="philox")
+    one, other = split_seed(seed)
+    operations = draw(one, (batch,), 0, 0, len(_OPERATIONS))
+    strengths = draw(other, (batch,), 0, -1.0, 1.0)
     places = tf.dynamic_partition(tf.range(batch), operations, len(_OPERATIONS))
     changed = []
     for operation, chosen in zip(_OPERATIONS, places, strict=True):
@@ -71,7 +69,7 @@ def erase(images: Any, seed: Any, probability: float) -> Any:
     al., arXiv 1708.04896, algorithm 1).
     """
     batch, height, width, _ = images.shape
-    unit = tf.random.stateless_uniform((5, batch, 1), seed, alg="philox")
+    unit = draw(seed, (5, batch, 1), 1)
     area = _ERASED_SHARES[0] + (_ERASED_SHARES[1] - _ERASED_SHARES[0]) * unit[0]
     aspect = tf.exp((2.0 * unit[1] - 1.0) * math.log(_ERASED_ASPECT_MAX))
     masks = []

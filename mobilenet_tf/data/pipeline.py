@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mobilenet_tf.data import augmentation, photographic
+from mobilenet_tf.data.augmentation import PartSeed
 from mobilenet_tf.data.image import fit_box
 from mobilenet_tf.data.splits import Images, Split, check_labels
 from mobilenet_tf.errors import UsageError
@@ -76,8 +77,12 @@ def make_training_batches(
     seed: int,
     first_epoch: int = 0,
     epochs: int = 1,
+    part: tuple[int, int] = (0, 1),
 ) -> tf.data.Dataset:
     """Return the batches of epochs `first_epoch`..`epochs` - 1, of `epochs`, one after another.
+
+    Of each batch only `part`, the first number counted from 0 of so many: nothing else is read or
+    augmented, except for one neighbour where images are mixed. The parts together are the batch.
 
     Each element is (images, targets): float32 (B, R, R, 3), normalised, and float32 one-hot
     (B, C). An epoch has `steps_per_epoch(len(split), batch_size)` batches in a new order; what
@@ -107,15 +112,22 @@ def make_training_batches(
         )
 
     def make_epochs(settings: AugmentationSettings, first: int, end: int) -> tf.data.Dataset:
+        mixes = bool(settings.mixup_alpha or settings.cutmix_alpha)
+        places = _choose_places(part, batch_size, neighbour=mixes)
+
         def make_batch(epoch: Any, step: Any, indices: Any) -> tuple[Any, Any]:
             step_seed = tf.random.fold_in(_epoch_seeds(seed, epoch, 2)[1], step, alg="philox")
-            shape = (batch_size, *split.images.shape[1:])
+            indices = tf.gather(indices, places)
+            shape = (len(places), *split.images.shape[1:])
             batch = tf.ensure_shape(gather_images(indices), shape)
             targets = tf.one_hot(tf.gather(labels, indices), class_count)
             mirrored = tf.gather(mirrored_first, indices) ^ (epoch % 2 == 1)
-            return _augment(
-                batch, targets, settings, resolution_px, seed=step_seed, mirrored=mirrored
+            whole = PartSeed(step_seed, batch_size, places)
+            images, targets = _augment(
+                batch, targets, settings, resolution_px, seed=whole, mirrored=mirrored
             )
+            extra = len(places) - batch_size // part[1]
+            return images[extra:], targets[extra:]
 
         return (
             tf.data.Dataset.range(first, end)
@@ -131,6 +143,15 @@ def make_training_batches(
             make_epochs(calm(settings), max(first_epoch, strong), max(first_epoch, epochs))
         )
     return batches.prefetch(2)
+
+
+def _choose_places(part: tuple[int, int], batch_size: int, *, neighbour: bool) -> Any:
+    """Return where in a batch its part is, int32; after the image that its first is mixed with."""
+    number, count = part
+    size = batch_size // count
+    first = number * size
+    extra = neighbour and count > 1
+    return np.arange(first - extra, first + size, dtype=np.int32) % batch_size
 
 
 def _make_gather(images: Images) -> Callable[[Any], Any]:
@@ -163,18 +184,18 @@ def _augment(
     settings: AugmentationSettings,
     resolution_px: int,
     *,
-    seed: Any,
+    seed: PartSeed,
     mirrored: Any,
 ) -> tuple[Any, Any]:
-    """Return one batch changed as `settings` say, resized and normalised.
+    """Return images of one batch changed as `settings` say, resized and normalised.
 
     `mirrored`, bool (B,), are the images that an alternating flip mirrors in this epoch.
     """
-    seeds = tf.random.split(seed, 4, alg="philox")
+    *seeds, mix_seed = map(seed.replace, tf.unstack(tf.random.split(seed.seed, 4, alg="philox")))
     if settings.random_resized_crop_scale:
         images = photographic.random_resized_crop(
             images,
-            tf.random.fold_in(seed, 6, alg="philox"),
+            seed.fold_in(6),
             settings.random_resized_crop_scale,
             resolution_px,
         )
@@ -185,22 +206,22 @@ def _augment(
             mirrored = augmentation.toss_coins(images.shape[0], seeds[1])
         images = augmentation.flip_horizontally(images, mirrored)
     if settings.rotation_degrees or settings.translation_share:
-        warp_seed = tf.random.fold_in(seed, 4, alg="philox")
+        warp_seed = seed.fold_in(4)
         images = augmentation.warp(
             images, warp_seed, settings.rotation_degrees, settings.translation_share
         )
     if settings.color_jitter:
-        color_seed = tf.random.fold_in(seed, 5, alg="philox")
+        color_seed = seed.fold_in(5)
         images = augmentation.jitter_colors(images, color_seed, settings.color_jitter)
     if settings.trivial_augment:
-        images = photographic.trivial_augment(images, tf.random.fold_in(seed, 7, alg="philox"))
+        images = photographic.trivial_augment(images, seed.fold_in(7))
     if settings.cutout_px:
         images = augmentation.cut_out(images, seeds[2], settings.cutout_px)
     if settings.erasing_probability:
-        erase_seed = tf.random.fold_in(seed, 8, alg="philox")
+        erase_seed = seed.fold_in(8)
         images = photographic.erase(images, erase_seed, settings.erasing_probability)
     floats = normalise(resize_batch(images, resolution_px))
-    return _mix(floats, targets, settings, seeds[3])
+    return _mix(floats, targets, settings, mix_seed.seed)
 
 
 def _mix(images: Any, targets: Any, settings: AugmentationSettings, seed: Any) -> tuple[Any, Any]:

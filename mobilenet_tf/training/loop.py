@@ -112,7 +112,8 @@ def fit(model: Any, train: Split, validation: Split | None, plan: FitPlan) -> Fi
         model.input_spec = keras.layers.InputSpec(ndim=4)  # convolutions take any size
     state, best = resume(trainer, plan)
     steps = steps_per_epoch(len(train.labels), settings.batch_size)
-    batches = open_batches(model, train, plan, first_epoch=len(state.history))
+    part = (workers.index, workers.count)
+    batches = open_batches(model, train, plan, part, first_epoch=len(state.history))
     predict = make_keras_predict_fn(model)
     with scalar_log(plan.folder) as write_scalars:
         for number in range(len(state.history), epochs):
@@ -154,9 +155,9 @@ def fit(model: Any, train: Split, validation: Split | None, plan: FitPlan) -> Fi
 
 
 def open_batches(
-    model: Any, train: Split, plan: FitPlan, first_epoch: int
+    model: Any, train: Split, plan: FitPlan, part: tuple[int, int], first_epoch: int
 ) -> Iterator[tuple[Any, Any]]:
-    """Return the batches of the epochs that are left, from `first_epoch`, counted from 0."""
+    """Return one worker's part of the batches that are left, from `first_epoch`, counted from 0."""
     make_batches = partial(
         make_training_batches,
         train,
@@ -166,6 +167,7 @@ def open_batches(
         class_count=model.output_shape[-1],
         seed=plan.seed,
         epochs=plan.round_epochs,
+        part=part,
     )
     steps = steps_per_epoch(len(train.labels), plan.settings.batch_size)
     while first_epoch < plan.settings.epochs:
@@ -212,7 +214,7 @@ def run_epoch(
             raise_if_interrupted()
             rate = learning_rate_at(step, plan.settings, steps)
             trainer.optimizer.learning_rate.assign(rate)
-            images, labels = map(trainer.workers.share_out, next(batches))
+            images, labels = next(batches)
             answer = answers.batch(step % (plan.round_epochs * steps)) if answers else None
             taught = None if answer is None else trainer.workers.share_out(answer)
             with nullcontext() if meter.losses else terminal.bar(tracing, None):

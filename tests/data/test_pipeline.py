@@ -52,6 +52,52 @@ def same(left: tuple[np.ndarray, np.ndarray], right: tuple[np.ndarray, np.ndarra
     return all(a.tobytes() == b.tobytes() for a, b in zip(left, right, strict=True))
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        EVERYTHING,
+        AugmentationSettings(flip="alternate", cutmix_alpha=1.0, color_jitter=0.4),
+        AugmentationSettings(
+            random_resized_crop_scale=0.3, trivial_augment=True, erasing_probability=0.5
+        ),
+    ],
+)
+def test_a_worker_has_its_part_of_the_batches(settings: AugmentationSettings, split: Split) -> None:
+    whole = batches(split, settings, epochs=1)
+    for number in (0, 3):
+        part = batches(split, settings, epochs=1, part=(number, 4))
+        for batch, own in zip(whole, part, strict=True):
+            for of_all, values in zip(batch, own, strict=True):
+                steps = np.abs(values - of_all[4 * number : 4 * number + 4]) * 128
+                assert steps.max() <= 1  # of a byte: exp and sin round by how many they work on
+                assert (steps > 0).mean() < 1e-3
+
+
+class CountedImages:
+    """Images on disk that remember how many of them were read."""
+
+    def __init__(self, images: np.ndarray) -> None:
+        self.images, self.shape, self.ndim, self.read = images, images.shape, 4, 0
+        self.dtype = images.dtype
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, rows: np.ndarray) -> np.ndarray:
+        self.read += len(rows)
+        return self.images[rows]
+
+
+@pytest.mark.parametrize(("settings", "each"), [(PLAIN, 4), (EVERYTHING, 5)])
+def test_a_worker_reads_only_its_part(
+    settings: AugmentationSettings, each: int, split: Split
+) -> None:
+    images = CountedImages(split.images)
+    counted = Split(images, split.labels)
+    assert len(batches(counted, settings, epochs=1, part=(3, 4))) == 6
+    assert images.read == 6 * each
+
+
 def test_normalisation_maps_bytes_exactly() -> None:
     every_byte = np.arange(256, dtype=np.uint8)
     expected = (np.arange(256) - 128) / 128

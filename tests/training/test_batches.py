@@ -22,7 +22,9 @@ def read_epochs(distinct: int, first_epoch: int = 0) -> list[np.ndarray]:
     settings = TrainSettings(epochs=5, batch_size=4)
     augmentation = AugmentationSettings(crop_padding_px=2, mixup_alpha=0.2)
     plan = FitPlan("train", settings, augmentation, 1, Path("unused"), distinct_epochs=distinct)
-    batches = [images.numpy() for images, _ in open_batches(MODEL, train, plan, first_epoch)]
+    batches = [
+        images.numpy() for images, _ in open_batches(MODEL, train, plan, (0, 1), first_epoch)
+    ]
     return [np.stack(batches[at : at + STEPS]) for at in range(0, len(batches), STEPS)]
 
 
