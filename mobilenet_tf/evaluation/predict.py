@@ -64,7 +64,7 @@ class Predictor:
         else:
             self.classes = self._classifier.classes
             if not info.classes:
-                assumed.append("its classes: they are shown as numbers")
+                assumed.append("its classes: they are shown as numbers, unless --labels names them")
         if not info.mean and self._classifier.input_type == "float32":
             assumed.append("its normalisation: pixels are fed as (byte - 128) / 128")
         self.warning = f"{model} does not say {', nor '.join(assumed)}" if assumed else ""
