@@ -77,6 +77,8 @@ def settle_folder(source: Path | str) -> Path:
 
 def _open_store(scheme: str) -> Any:
     """Return fsspec's file system of a kind of store."""
+    for client in ("s3fs", "gcsfs"):  # what they log, with stack traces, is in our error
+        logging.getLogger(client).setLevel(logging.CRITICAL)
     try:
         import fsspec
 
