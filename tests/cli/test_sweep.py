@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -42,8 +43,9 @@ def test_what_cannot_be_swept_leaves_no_folder(
 
 @pytest.mark.slow
 def test_a_grid_from_end_to_end_twice(
-    tmp_path: Path, tiny_options: list[str], capfd: Capture
+    tmp_path: Path, tiny_options: list[str], capfd: Capture, trapped: Any, monkeypatch
 ) -> None:
+    monkeypatch.chdir(trapped.folder)  # of which trials execute nothing
     out = tmp_path / "sweep"
     command = ["sweep", *tiny_options, "--set", "model.alpha=0.05,0.1", "--out", str(out), "--json"]
     command += ["--set", "model.squeeze_excitation=paper,on", "--set", "train.epochs=1"]
@@ -61,3 +63,4 @@ def test_a_grid_from_end_to_end_twice(
     assert "2 of them finished" in capfd.readouterr().err
     assert {p: p.stat().st_mtime_ns for p in out.glob("*/*/result.json")} == before
     assert len(before) == 8
+    assert trapped.executed() == ""
