@@ -1,7 +1,12 @@
-"""Predicted sizes against files: the zoo's, and random networks of every model, really exported."""
+"""Predicted sizes against files: the zoo's, and random networks of every model, really exported.
+
+One network a model, of few blocks; MTF_RANDOM_NETWORKS=3 draws three, whole ones among them.
+"""
 
 from __future__ import annotations
 
+import itertools
+import os
 import random
 from collections.abc import Iterator
 
@@ -22,6 +27,8 @@ from mobilenet_tf.tflite.size import predict_int8_bytes
 from mobilenet_tf.zoo.shelf import load_cards
 
 TOLERANCE = 0.01
+NETWORKS = int(os.environ.get("MTF_RANDOM_NETWORKS", "1"))
+BLOCK_COUNTS = (1, 2, 3) if NETWORKS == 1 else (0, 0, 2, 4)  # 0: all
 CLASSES = (("cat", "dog"), tuple("0123456789"), tuple(f"class {i}" for i in range(100)))
 
 
@@ -41,8 +48,7 @@ def draw_variants(name: str) -> Iterator[tuple[Variant, tuple[str, ...]]]:
                     activation=rng.choice(ACTIVATIONS),
                     squeeze_excitation=rng.choice(["paper", "on", "off"]),
                     head_units=rng.choice([0, 0, 24]),
-                    # whole ones: the zoo's
-                    block_count=0 if name == "alexnet" else rng.choice([1, 2, 3]),
+                    block_count=0 if name == "alexnet" else rng.choice(BLOCK_COUNTS),
                 ),
             )
             if count_costs(variant).macs < 2e7:
@@ -59,9 +65,10 @@ def test_the_zoos_files(card) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("number", range(NETWORKS))
 @pytest.mark.parametrize("name", model_names())
-def test_others_drawn_at_random(name: str) -> None:
-    variant, classes = next(draw_variants(name))
+def test_others_drawn_at_random(name: str, number: int) -> None:
+    variant, classes = next(itertools.islice(draw_variants(name), number, None))
     model, rng = build_variant(variant, seed=1), np.random.default_rng(1)
     assert count_parameters(model) == count_costs(variant).parameters
     for variable in model.variables:  # as training does: no two biases are equal
