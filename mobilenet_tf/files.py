@@ -159,7 +159,7 @@ def writing(path: Path) -> Iterator[None]:
     except OSError as error:
         raise MtfError(
             f"cannot write {path}: {error.strerror or error}; free some space or make the folder"
-            " writable, or choose another place"
+            " writable, or choose another place (--out, --html, --data-dir)"
         ) from error
 
 

@@ -161,10 +161,10 @@ def check_unreadable(index: ImageIndex, reasons: dict[int, str], share: float) -
         )
     named += [f"and {len(reasons) - _NAMED} more"] if len(reasons) > _NAMED else []
     log.warning(
-        "left out %d of %d images, which cannot be read:\n%s",
+        "left out %d of %d images, which cannot be read: %s",
         len(reasons),
         len(index),
-        "\n".join(named),
+        "; ".join(named),
     )
 
 
