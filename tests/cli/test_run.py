@@ -88,7 +88,7 @@ def test_an_out_that_cannot_be(refused: Refused, tmp_path: Path, monkeypatch) ->
     refused("run", "--out", tmp_path, code=2, words=("holds no run", "--out"))
     refused("run", "--out", tmp_path / "thesis.tex", code=2, words=("is a file",))
     under = tmp_path / "thesis.tex" / "run"
-    refused("run", "--out", under, code=1, words=("cannot write", str(under), "--out"))
+    refused("run", "--out", under, code=1, words=("cannot write", str(under)))
     if Path("/proc/self").is_dir():
         refused("run", "--out", "/proc/run", code=1, words=("cannot write /proc/run",))
     assert [p.name for p in tmp_path.iterdir()] == ["thesis.tex"]
