@@ -151,6 +151,11 @@ def hash_file(path: Path) -> str:
     return digest.hexdigest()
 
 
+def nearest_folder(path: Path) -> Path:
+    """Return a folder, or the first above it that exists: on whose disk it is or will be."""
+    return next(each for each in (path, *path.absolute().parents) if each.is_dir())
+
+
 @contextlib.contextmanager
 def writing(path: Path) -> Iterator[None]:
     """Raise what the operating system refuses meanwhile as the MtfError of a write to `path`."""

@@ -25,7 +25,7 @@ from mobilenet_tf.data.image import load_image
 from mobilenet_tf.data.index import ImageIndex
 from mobilenet_tf.data.parallel import map_files, reason_of
 from mobilenet_tf.errors import MtfError
-from mobilenet_tf.files import atomic_path, read_json, write_json
+from mobilenet_tf.files import atomic_path, nearest_folder, read_json, write_json
 from mobilenet_tf.recipe import ResizeRule
 from mobilenet_tf.system.terminal import bar, escape
 
@@ -181,7 +181,7 @@ def check_writable(folder: Path) -> Path:
 
     Before images are read: what is learned of them could not be kept.
     """
-    existing = next(each for each in (folder, *folder.absolute().parents) if each.is_dir())
+    existing = nearest_folder(folder)
     if not os.access(existing, os.W_OK):
         raise MtfError(
             f"{existing} cannot be written to, and images are kept there; make it writable, or"

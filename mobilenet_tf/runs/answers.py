@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from mobilenet_tf.errors import MtfError, UsageError
-from mobilenet_tf.files import read_json, write_bytes, write_json
+from mobilenet_tf.files import nearest_folder, read_json, write_bytes, write_json
 from mobilenet_tf.recipe import AugmentationSettings, Recipe
 from mobilenet_tf.runs.records import Count, Record, Sha256
 
@@ -183,8 +183,7 @@ def begin_answers(folder: Path, note: AnswersNote) -> AnswersNote:
     elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UsageError(f"--out {folder} holds something else; give another folder")
     needed = note.schedule.epoch_bytes * (note.schedule.epochs - len(note.epochs))
-    place = next(path for path in (folder, *folder.resolve().parents) if path.exists())
-    free = shutil.disk_usage(place).free
+    free = shutil.disk_usage(nearest_folder(folder)).free
     if needed > free:
         raise MtfError(
             f"the answers need {_size(needed)} in {folder}, and {_size(free)} are free there; free"
