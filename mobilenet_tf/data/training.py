@@ -10,7 +10,7 @@ import numpy as np
 from mobilenet_tf.data.index import TRAIN, VALIDATION
 from mobilenet_tf.data.partition import format_split
 from mobilenet_tf.data.photographs import open_photographs
-from mobilenet_tf.data.pipeline import make_training_batches, resize_bytes
+from mobilenet_tf.data.pipeline import denormalise, make_training_batches, resize_bytes
 from mobilenet_tf.data.sources import load_training_split
 from mobilenet_tf.data.splits import Split, fingerprint, hold_out_validation
 from mobilenet_tf.recipe import AugmentationSettings, Recipe
@@ -71,4 +71,4 @@ def draw_augmented(
         seed=seed,
     )
     seen = [images.numpy() for images, _ in batches.take(max(count // 250, 1))]
-    return np.rint(np.concatenate(seen) * 128 + 128).astype(np.uint8)
+    return denormalise(np.concatenate(seen))

@@ -5,19 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from mobilenet_tf.data.catalog import recipe_dataset
+from mobilenet_tf.data.splits import Split
 from mobilenet_tf.data.training import load_training_data
 from mobilenet_tf.errors import UsageError
 from mobilenet_tf.files import hash_file
 from mobilenet_tf.models.weights import load_weights
 from mobilenet_tf.pipeline.networks import build_float_model
-from mobilenet_tf.quantization.folding import fold_batch_norm
 from mobilenet_tf.recipe import Recipe
 from mobilenet_tf.runs.answers import AnswersNote, make_schedule
 from mobilenet_tf.runs.folder import RunFolder
 from mobilenet_tf.runs.names import weights_name
+from mobilenet_tf.system.hardware import usable_cores
+from mobilenet_tf.tflite.convert import convert
+from mobilenet_tf.tflite.interpreter import Classifier
+from mobilenet_tf.training.fine_tuning import draw_calibration
 from mobilenet_tf.training.teaching import write_answers
 from mobilenet_tf.zoo.shelf import check_file, load_card, model_names
 
@@ -30,11 +33,19 @@ class Trained:
     weights: Path
     seen_data: str
 
-    def build(self) -> Any:
-        """Return the network, batch normalisation folded."""
-        model = build_float_model(self.recipe)
+    def quantize(self, train: Split) -> Classifier:
+        """Return the int8 network, its ranges those of `train` as its own recipe draws them."""
+        model, count = build_float_model(self.recipe), self.recipe.export.calibration_count
         load_weights(model, self.weights)
-        return fold_batch_norm(model)
+        content = convert(
+            model,
+            quantization="int8_ptq",
+            classes=recipe_dataset(self.recipe).classes,
+            description="a teacher",
+            logits=True,
+            calibration_images=draw_calibration(model, train, count, self.recipe.seed).images,
+        )
+        return Classifier.load(content, name=str(self.weights), threads=usable_cores())
 
 
 def teach(teachers: Sequence[str], recipe: Recipe, folder: Path, data_dir: Path | None) -> int:
@@ -67,7 +78,7 @@ def teach(teachers: Sequence[str], recipe: Recipe, folder: Path, data_dir: Path 
         teachers=tuple(hash_file(found.weights) for found in trained),
         seen_data=tuple(found.seen_data for found in trained),
     )
-    write_answers([found.build() for found in trained], data.train, note, folder)
+    write_answers([found.quantize(data.train) for found in trained], data.train, note, folder)
     return schedule.epoch_bytes * schedule.epochs
 
 

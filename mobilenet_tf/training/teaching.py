@@ -6,28 +6,26 @@ import logging
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from mobilenet_tf.data.pipeline import make_training_batches
+from mobilenet_tf.data.pipeline import denormalise, make_training_batches
 from mobilenet_tf.data.splits import Split
-from mobilenet_tf.keras import tf
 from mobilenet_tf.runs.answers import AnswersNote, begin_answers, save_epoch
 from mobilenet_tf.system import terminal
 from mobilenet_tf.system.duration import format_duration
 from mobilenet_tf.system.interrupt import raise_if_interrupted
+from mobilenet_tf.tflite.interpreter import Classifier
 
 log = logging.getLogger(__name__)
 
 
 def write_answers(
-    models: Sequence[Any], train: Split, note: AnswersNote, folder: Path
+    teachers: Sequence[Classifier], train: Split, note: AnswersNote, folder: Path
 ) -> AnswersNote:
-    """Write the mean logits of `models` for every image of the note's schedule into a folder.
+    """Write the teachers' mean logits for every image of the note's schedule into a folder.
 
-    The models take (B, R, R, 3) and return logits (B, C). A folder that was begun is continued
-    after its last epoch.
+    A folder that was begun is continued after its last epoch.
 
     Raises:
         UsageError, MtfError: as `begin_answers`.
@@ -45,10 +43,6 @@ def write_answers(
     if done == schedule.epochs:
         return note
 
-    @tf.function
-    def answer(images: Any) -> Any:
-        return tf.add_n([model(images, training=False) for model in models]) / len(models)
-
     batches = iter(
         make_training_batches(
             train,
@@ -65,7 +59,10 @@ def write_answers(
         clock, logits = time.monotonic(), []
         for _ in terminal.track(range(schedule.steps), f"teach {number + 1}/{schedule.epochs}"):
             raise_if_interrupted()
-            logits.append(answer(next(batches)[0]).numpy())
+            images = denormalise(next(batches)[0].numpy())
+            logits.append(
+                np.mean([one.predict(images, batch_size=len(images)) for one in teachers], axis=0)
+            )
         note = save_epoch(folder, note, np.concatenate(logits))
         epoch_s = time.monotonic() - clock
         left = format_duration(epoch_s * (schedule.epochs - number - 1))

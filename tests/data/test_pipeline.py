@@ -12,6 +12,7 @@ from PIL import Image
 from mobilenet_tf.data.image import load_image
 from mobilenet_tf.data.pipeline import (
     calm,
+    denormalise,
     ended,
     make_training_batches,
     normalise,
@@ -104,6 +105,9 @@ def test_normalisation_maps_bytes_exactly() -> None:
     for result in (normalise(every_byte), normalise(tf.constant(every_byte)).numpy()):
         assert result.dtype == np.float32
         np.testing.assert_array_equal(result, expected)
+    np.testing.assert_array_equal(denormalise(normalise(every_byte)), every_byte)
+    between = np.float32([-1.1, -1 + 0.4 / 128, 1.1])  # mixed or recoloured images
+    assert denormalise(between).tolist() == [0, 0, 255]
 
 
 def test_an_epoch_shows_every_image_once_with_its_own_label(split: Split) -> None:
