@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -209,11 +210,15 @@ class Classifier:
             )
 
     def resize_batch(self, batch: int) -> int:
-        """Make the graph take `batch` images at a time; return what it takes in fact."""
+        """Make the graph take `batch` images at a time; return what it takes in fact.
+
+        Where so many large images would take too much memory, that is an equal part of them.
+        """
         if batch < 1:
             raise UsageError(f"batch_size is {batch}; give 1 or more")
         height_px, width_px, _ = self.input_shape
-        batch = max(1, min(batch, _BATCH_PIXELS // (height_px * width_px)))
+        most = max(1, _BATCH_PIXELS // (height_px * width_px))
+        batch = math.ceil(batch / math.ceil(batch / most))
         if batch == self._batch or self._fixed_batch:
             return self._batch
         with quiet_stderr():

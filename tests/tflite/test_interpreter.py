@@ -11,7 +11,7 @@ import pytest
 from mobilenet_tf.errors import MtfError, UsageError
 from mobilenet_tf.keras import keras, tf
 from mobilenet_tf.system.quiet import quiet_stderr
-from mobilenet_tf.tflite import schema
+from mobilenet_tf.tflite import interpreter, schema
 from mobilenet_tf.tflite.interpreter import Classifier
 
 pytestmark = pytest.mark.slow  # converts with TensorFlow
@@ -80,6 +80,16 @@ def test_a_file_from_elsewhere_runs_and_numbers_its_classes(images: np.ndarray) 
     assert classifier.info.documents == ()
     expected = ((images.astype(np.float64) - 128) / 128).mean(axis=(1, 2))
     assert np.abs(classifier.predict(images) - expected).max() < 1e-5
+
+
+def test_batches_of_too_many_pixels_are_cut_into_equal_parts(
+    export: Export, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(interpreter, "_BATCH_PIXELS", 10 * SIDE_PX**2)
+    classifier = Classifier.load(export("float32"))
+    assert [classifier.resize_batch(batch) for batch in (10, 12, 25)] == [10, 6, 9]
+    monkeypatch.setattr(interpreter, "_BATCH_PIXELS", 1)
+    assert classifier.resize_batch(3) == 1
 
 
 @pytest.mark.parametrize("batch", [1, 4])
