@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import os
 import secrets
+import shutil
 import stat
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -17,6 +18,7 @@ import msgspec
 from mobilenet_tf.errors import BusyError, MtfError, UsageError
 
 T = TypeVar("T")
+SPARE_BYTES = 10**9  # of a disk: never filled with what takes much
 _LEFT_BEHIND = ".mtf-tmp"  # nobody else's files end so
 
 
@@ -154,6 +156,19 @@ def hash_file(path: Path) -> str:
 def nearest_folder(path: Path) -> Path:
     """Return a folder, or the first above it that exists: on whose disk it is or will be."""
     return next(each for each in (path, *path.absolute().parents) if each.is_dir())
+
+
+def check_space(folder: Path, needed_bytes: int, what: str, else_do: str) -> None:
+    """Refuse (MtfError) what does not fit on the disk of a folder, which need not exist yet.
+
+    A gigabyte of it stays free. `else_do` is what there is to do but to free some space.
+    """
+    free_bytes = shutil.disk_usage(nearest_folder(folder)).free
+    if needed_bytes and needed_bytes > free_bytes - SPARE_BYTES:
+        raise MtfError(
+            f"{what} need {needed_bytes / 1e9:.2f} GB in {folder}, where {free_bytes / 1e9:.2f} GB"
+            f" are free, and {SPARE_BYTES / 1e9:.0f} GB stay so; free some, or {else_do}"
+        )
 
 
 @contextlib.contextmanager

@@ -19,9 +19,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from mobilenet_tf.data.sources import default_data_dir
-from mobilenet_tf.data.stored import CACHE_FOLDER, check_space
+from mobilenet_tf.data.stored import CACHE_FOLDER, check_writable
 from mobilenet_tf.errors import MtfError, UsageError
-from mobilenet_tf.files import locked, writing
+from mobilenet_tf.files import check_space, locked, writing
 from mobilenet_tf.system.interrupt import raise_if_interrupted
 from mobilenet_tf.system.terminal import bar, escape
 
@@ -161,7 +161,9 @@ def _bring_up_to_date(store: Any, url: str, objects: Sequence[_Object], folder: 
         if held.get(each.place) != each.version or not (folder / each.place).is_file()
     ]
     gone = held.keys() - {each.place for each in objects}
-    check_space(folder.parent, sum(each.size_bytes for each in missing), f"the files of {url}")
+    if needed_bytes := sum(each.size_bytes for each in missing):
+        else_do = "choose another folder with --data-dir"
+        check_space(check_writable(folder.parent), needed_bytes, f"the files of {url}", else_do)
     log.info("%s: %s files, %s to copy", url, f"{len(objects):,}", f"{len(missing):,}")
     copied_bytes = 0
     with writing(folder), bar(f"copying {url}", len(missing)) as advance:

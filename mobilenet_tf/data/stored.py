@@ -12,7 +12,6 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-import shutil
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -25,7 +24,7 @@ from mobilenet_tf.data.image import load_image
 from mobilenet_tf.data.index import ImageIndex
 from mobilenet_tf.data.parallel import map_files, reason_of
 from mobilenet_tf.errors import MtfError
-from mobilenet_tf.files import atomic_path, nearest_folder, read_json, write_json
+from mobilenet_tf.files import atomic_path, check_space, nearest_folder, read_json, write_json
 from mobilenet_tf.recipe import ResizeRule
 from mobilenet_tf.system.terminal import bar, escape
 
@@ -33,7 +32,6 @@ log = logging.getLogger(__name__)
 CACHE_FOLDER = "mobilenet_tf_images"  # in the folder of datasets
 _FORMAT = 2  # changes with what the bytes of a record are
 _SHARD_BYTES = 32 * 2**20
-_SPARE_BYTES = 2**30  # stays free on the disk
 _NAMED = 5
 
 
@@ -116,7 +114,8 @@ def store_images(
     needed_bytes = sum(map(len, missing)) * record_bytes
     if needed_bytes:
         log.info("decoding images once, to %.1f MB in %s", needed_bytes / 1e6, cache)
-    check_space(cache, needed_bytes, "the decoded images", "choose a smaller model.resolution_px")
+        else_do = "choose another folder with --data-dir, or a smaller model.resolution_px"
+        check_space(check_writable(cache), needed_bytes, "the decoded images", else_do)
     noted = folder / "unreadable.json"
     reasons = read_json(noted, dict[int, str], f"remove {folder}") if noted.is_file() else {}
     reasons = {row: reason for row, reason in reasons.items() if row // step * step not in starts}
@@ -188,16 +187,3 @@ def check_writable(folder: Path) -> Path:
             " choose another folder with --data-dir"
         )
     return existing
-
-
-def check_space(folder: Path, needed_bytes: int, what: str, else_do: str = "") -> None:
-    """Refuse (MtfError) what does not fit on the disk of a folder, which need not exist yet."""
-    if not needed_bytes:
-        return
-    free_bytes = shutil.disk_usage(check_writable(folder)).free
-    if needed_bytes > free_bytes - _SPARE_BYTES:
-        raise MtfError(
-            f"{what} need {needed_bytes / 1e9:.1f} GB in {folder}, where"
-            f" {free_bytes / 1e9:.1f} GB are free; free some, or choose another folder with"
-            f" --data-dir{', or ' + else_do if else_do else ''}"
-        )

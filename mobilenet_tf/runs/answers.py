@@ -11,14 +11,13 @@ from __future__ import annotations
 
 import hashlib
 import io
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from mobilenet_tf.errors import MtfError, UsageError
-from mobilenet_tf.files import nearest_folder, read_json, write_bytes, write_json
+from mobilenet_tf.files import check_space, read_json, write_bytes, write_json
 from mobilenet_tf.recipe import AugmentationSettings, Recipe
 from mobilenet_tf.runs.records import Count, Record, Sha256
 
@@ -183,12 +182,8 @@ def begin_answers(folder: Path, note: AnswersNote) -> AnswersNote:
     elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UsageError(f"--out {folder} holds something else; give another folder")
     needed = note.schedule.epoch_bytes * (note.schedule.epochs - len(note.epochs))
-    free = shutil.disk_usage(nearest_folder(folder)).free
-    if needed > free:
-        raise MtfError(
-            f"the answers need {_size(needed)} in {folder}, and {_size(free)} are free there; free"
-            " some space, give fewer epochs, or choose another folder with --out"
-        )
+    else_do = "choose another folder with --out, or give fewer epochs"
+    check_space(folder, needed, "the answers", else_do)
     return note
 
 
@@ -214,7 +209,3 @@ def _first_difference(theirs: Any, ours: Any) -> str:
 def _show(value: Any) -> str:
     text = ", ".join(value) if isinstance(value, tuple) else str(value)
     return text if len(text) <= SHOWN_LENGTH else f"{text[:SHOWN_LENGTH]}..."
-
-
-def _size(count: int) -> str:
-    return f"{count / 1e6:,.0f} MB"

@@ -12,6 +12,7 @@ import pytest
 from msgspec.structs import replace
 from PIL import Image
 
+from mobilenet_tf import files
 from mobilenet_tf.data import stored
 from mobilenet_tf.data.catalog import recipe_dataset
 from mobilenet_tf.data.folder import index_images
@@ -229,7 +230,7 @@ def test_few_unreadable_images_are_left_out_and_many_end_the_run(
 def test_a_full_disk_is_said_before_it_is_full(
     alike: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stored, "_SPARE_BYTES", 2**60)
+    monkeypatch.setattr(files, "SPARE_BYTES", 2**60)
     with pytest.raises(MtfError, match="GB are free"):
         open_photographs(settings(alike), tmp_path / "data").split(TRAIN)
 
