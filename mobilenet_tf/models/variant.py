@@ -43,12 +43,13 @@ class Variant:
     def name(self) -> str:
         """The variant in artifact names: v1_050_r32 (v1_050_r96x128 when not square).
 
-        Options follow: v4s_120_r32_silu_se_h512.
+        The plan `late` and options follow: v1_028_r32_late_b8, v4s_120_r32_silu_se_h512.
         """
         sides = dict.fromkeys((self.height_px, self.width_px))  # one if both are equal
         side = "x".join(map(str, sides))
-        suffixes = _list_suffixes(self.options)
-        return "_".join((self.table.alias, _alpha_digits(self.alpha), f"r{side}", *suffixes))
+        plan = ("late",) if self.stride_plan == "late" else ()
+        parts = (self.table.alias, _alpha_digits(self.alpha), f"r{side}", *plan)
+        return "_".join((*parts, *_list_suffixes(self.options)))
 
     def channels(self, filters: int) -> int:
         """Return how many channels `filters` of the table become at this alpha."""

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -131,6 +132,8 @@ def test_names_tell_options_apart() -> None:
     assert variant("mobilenet_v2", stochastic_depth=0.1).name == "v2_050_r32"
     assert variant("mobilenet_v1", block_count=8).name == "v1_050_r32_b8"
     assert variant("mobilenet_v1", residual=True).name == "v1_050_r32_res"
+    late = replace(variant("mobilenet_v1", block_count=8), stride_plan="late")
+    assert late.name == "v1_050_r32_late_b8"
 
 
 def test_residual_connections_bridge_the_blocks_whose_shapes_agree() -> None:
