@@ -70,7 +70,7 @@ def _fuse(
 def _is_slow(inputs: Any) -> bool:
     """Tell whether oneDNN's forward pass takes (B, H, W, C) inputs by its slow path.
 
-    That is so for 24, 40, 72... channels: five times what 64 or 80 take (TensorFlow 2.21).
+    That is so for 24, 40, 56, 72... channels: five times what 64 or 80 take (TensorFlow 2.21).
     """
     *_, width, channels = inputs.shape
     even = width is not None and width % 2 == 0
