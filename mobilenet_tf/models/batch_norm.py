@@ -35,11 +35,8 @@ def normalise_by_batch(
     mean: the variance is a difference of sums, which is exact where the guess is good.
     """
     if count_replicas() == 1:
-        if _is_slow(inputs):
-            outputs, mean, variance = _normalise_pairs(inputs, scale, offset, epsilon)
-        else:
-            outputs, mean, variance = _fuse(inputs, scale, offset, epsilon)
-        return outputs, mean, variance
+        normalise = _normalise_pairs if _is_slow(inputs) else _fuse
+        return normalise(inputs, scale, offset, epsilon)
     values, near = tf.cast(inputs, tf.float32), tf.stop_gradient(tf.convert_to_tensor(near))
     shifted = values - near
     sums = tf.stack([tf.reduce_sum(shifted, (0, 1, 2)), tf.reduce_sum(shifted**2, (0, 1, 2))])

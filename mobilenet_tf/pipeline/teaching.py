@@ -78,7 +78,11 @@ def teach(teachers: Sequence[str], recipe: Recipe, folder: Path, data_dir: Path 
         teachers=tuple(hash_file(found.weights) for found in trained),
         seen_data=tuple(found.seen_data for found in trained),
     )
-    write_answers([found.quantize(data.train) for found in trained], data.train, note, folder)
+
+    def quantize_all() -> list[Classifier]:
+        return [found.quantize(data.train) for found in trained]
+
+    write_answers(quantize_all, data.train, note, folder)
     return schedule.epoch_bytes * schedule.epochs
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -21,11 +21,15 @@ log = logging.getLogger(__name__)
 
 
 def write_answers(
-    teachers: Sequence[Classifier], train: Split, note: AnswersNote, folder: Path
+    make_teachers: Callable[[], Sequence[Classifier]],
+    train: Split,
+    note: AnswersNote,
+    folder: Path,
 ) -> AnswersNote:
     """Write the teachers' mean logits for every image of the note's schedule into a folder.
 
-    A folder that was begun is continued after its last epoch.
+    A folder that was begun is continued after its last epoch. The teachers are made only once it is
+    known that there is something to answer, and room for it.
 
     Raises:
         UsageError, MtfError: as `begin_answers`.
@@ -43,6 +47,7 @@ def write_answers(
     if done == schedule.epochs:
         return note
 
+    teachers = make_teachers()
     batches = iter(
         make_training_batches(
             train,
