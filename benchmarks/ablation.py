@@ -49,6 +49,7 @@ PARTS = {  # name -> what it changes in the recipe
     "cutmix": ("augmentation.cutmix_alpha=1",),
     "cutmix_ending": ("augmentation.cutmix_alpha=1", "augmentation.strong_share=0.8"),
     "slow_batch_norm": ("model.batch_norm_momentum=0.99",),
+    "ghost_batches": ("train.ghost_batches=2",),
     "recalibration": ("train.recalibrate_batch_norm_count=5000",),
     "averaging": ("train.ema_decay=0.998",),
     "averaging_recalibration": (

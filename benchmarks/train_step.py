@@ -7,7 +7,8 @@
 For every alpha, on images in the recipe's size and number that are noise:
 
     float32, auto         our float step in both precisions of `mtf train --precision`
-    conv2d                the same with Keras' 1x1 convolutions instead of matrix products
+    ghost                 float32 with two ghost batches, computed side by side
+    conv2d                float32 with Keras' 1x1 convolutions instead of matrix products
     qat_live, qat_frozen  quantization-aware training: first and second part of its epochs
     qat_stock_tfmot       the same by stock tensorflow-model-optimization
     torch_MODE            the same network, loss and optimizer in PyTorch, channels last: eager and
@@ -34,6 +35,7 @@ from unittest import mock
 
 import click
 import numpy as np
+from msgspec.structs import replace
 
 from mobilenet_tf.data.catalog import dataset_info
 from mobilenet_tf.data.pipeline import make_training_batches
@@ -57,6 +59,7 @@ PIPELINE_BATCHES = 20  # a turn
 ENDLESS_EPOCHS = 1_000_000
 COMPARED = {  # name -> (what, against what): how many times as fast
     "auto": ("auto", "float32"),
+    "ghost": ("ghost", "float32"),
     "conv2d": ("conv2d", "float32"),
     "qat_live": ("qat_live", "float32"),
     "qat_frozen": ("qat_frozen", "float32"),
@@ -64,6 +67,7 @@ COMPARED = {  # name -> (what, against what): how many times as fast
     "pipeline": ("pipeline", "float32"),
     "float32 to torch": ("float32", "torch"),
     "auto to torch": ("auto", "torch"),
+    "ghost to torch": ("ghost", "torch"),
 }
 Step = Callable[[], float]  # takes a step, returns ms
 
@@ -174,6 +178,7 @@ def build_steps(recipe: Recipe) -> tuple[dict[str, Any], str]:
             recipe.train,
             bfloat16_layers=chosen.bfloat16_layers,
         ),
+        "ghost": Trainer(model, replace(recipe.train, ghost_batches=2)),
         "conv2d": Trainer(model, recipe.train),
     }
     with mock.patch.object(trainer, "as_products", return_value=contextlib.nullcontext()):

@@ -88,6 +88,11 @@ def _check_fit(section: str, recipe: Recipe, info: DatasetInfo) -> None:
             f"{section}.batch_size {fit.batch_size} is larger than the {left:,} training"
             f" images; give at most {left}, or lower data.validation_count"
         )
+    if fit.batch_size % fit.ghost_batches:
+        raise UsageError(
+            f"{section}.batch_size {fit.batch_size} does not divide into {section}.ghost_batches"
+            f" {fit.ghost_batches}; give a multiple of {fit.ghost_batches}"
+        )
     if fit.final_learning_rate > fit.learning_rate:
         raise UsageError(
             f"{section}.final_learning_rate {fit.final_learning_rate:g} is above"

@@ -104,7 +104,8 @@ def fit(model: Any, train: Split, validation: Split | None, plan: FitPlan) -> Fi
     settings, epochs, resolution_px = plan.settings, plan.settings.epochs, model.input_shape[1]
     class_weights = weigh_classes(train.labels, model.output_shape[-1], settings.class_balance)
     workers = join_workers()
-    workers.check_batch_size(settings.batch_size, f"{plan.label}.batch_size")
+    setting = f"{plan.label}.batch_size"
+    workers.check_batch_size(settings.batch_size, setting, settings.ghost_batches)
     trainer = Trainer(
         model, settings, plan.teacher, plan.bfloat16_layers, class_weights, workers=workers
     )

@@ -28,6 +28,17 @@ def seed_everything(seed: int, deterministic: bool) -> None:
         tf.config.experimental.enable_op_determinism()
 
 
+def call_in_parts(model: Any, images: Any, count: int) -> Any:
+    """Return the logits in training of `count` equal parts of a batch, in the batch's order.
+
+    Batch normalisation takes the statistics of each part on its own: "ghost batch normalization"
+    (Hoffer 2017, arXiv 1705.08741). No part waits for another, so that cores take one each.
+    """
+    if count == 1:
+        return model(images, training=True)
+    return tf.concat([model(part, training=True) for part in tf.split(images, count)], axis=0)
+
+
 class Trainer:
     """A model, its optimizer and what else training changes, addressed by name."""
 
@@ -77,7 +88,7 @@ class Trainer:
             seen = resize_batch(images, side_px) if side_px else images
             with tf.GradientTape() as tape:
                 with as_products(model, self.bfloat16_layers):
-                    logits = model(seen, training=True)
+                    logits = call_in_parts(model, seen, settings.ghost_batches)
                 target = labels * (1 - smoothing) + smoothing / labels.shape[-1]
                 losses = tf.nn.softmax_cross_entropy_with_logits(target, logits)
                 if weights is not None:

@@ -48,12 +48,12 @@ class Workers:
         own = len(tensor) // self.count
         return tensor[self.index * own : (self.index + 1) * own]
 
-    def check_batch_size(self, batch_size: int, setting: str) -> None:
-        """Raise UsageError if a global batch cannot be shared out evenly."""
-        if batch_size % self.count:
+    def check_batch_size(self, batch_size: int, setting: str, ghost_batches: int = 1) -> None:
+        """Raise UsageError if a global batch, or each of its parts, cannot be shared out evenly."""
+        if batch_size % (parts := self.count * ghost_batches):
             raise UsageError(
                 f"{setting} is {batch_size}, the batch of all {self.count} workers together;"
-                f" give a multiple of {self.count}"
+                f" give a multiple of {parts}"
             )
 
     def tell(self, content: bytes = b"") -> bytes:

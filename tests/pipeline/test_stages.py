@@ -101,6 +101,10 @@ def test_recipes_that_ship_can_be_run(name: str, tmp_path: Path) -> None:
             ["model.name=alexnet", "model.alpha=1", "model.resolution_px=224"],
             ["kernel of fc6", "at most 33,554,432", "lower model.alpha"],
         ),
+        (
+            ["train.ghost_batches=3"],
+            ["train.batch_size 128", "train.ghost_batches 3", "multiple of 3"],
+        ),
         (["train.final_learning_rate=1"], ["final_learning_rate 1 is above", "learning_rate 0.2"]),
         (["export.quantizations=[]"], ["export.quantizations is empty"]),
         (['export.quantizations=["float32", "float32"]'], ["names one twice"]),

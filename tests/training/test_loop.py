@@ -120,6 +120,7 @@ def test_without_validation_the_last_epoch_stands_and_says_so(data, tmp_path: Pa
         {},
         {"ema_decay": 0.9, "clip_norm": 1.0, "optimizer": "adamw", "learning_rate": 0.01},
         {"schedule": "cosine", "label_smoothing": 0.0, "weight_decay": 0.0},
+        {"ghost_batches": 2},
     ],
 )
 def test_a_resumed_fit_ends_where_an_unbroken_one_does(

@@ -73,6 +73,8 @@ def test_a_batch_that_cannot_be_shared_out_is_refused() -> None:
     Workers(3).check_batch_size(96, "train.batch_size")
     with pytest.raises(UsageError, match=r"train\.batch_size is 64"):
         Workers(3).check_batch_size(64, "train.batch_size")
+    with pytest.raises(UsageError, match="give a multiple of 6"):
+        Workers(3).check_batch_size(9, "train.batch_size", ghost_batches=2)
 
 
 CLUSTER = {"chief": ["a:1"], "worker": ["b:1", "c:1"]}
