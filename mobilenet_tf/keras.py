@@ -6,6 +6,7 @@ it here, by name, does not depend on `TF_USE_LEGACY_KERAS` being set before anyt
 
 from __future__ import annotations
 
+import logging
 import os
 import warnings
 from typing import Any
@@ -24,6 +25,8 @@ with quiet_stderr():  # the C++ runtime writes to file descriptor 2 before its l
     )
 
 tf.get_logger().setLevel("ERROR")
+# absl's warnings are for developers: of gradients that an export leaves out, of deprecated parts
+logging.getLogger("absl").setLevel(logging.ERROR)
 # A GPU would round the inputs of float32 products to 10 bits, and fake quantization with them.
 tf.config.experimental.enable_tensor_float_32_execution(False)
 

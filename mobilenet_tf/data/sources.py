@@ -327,6 +327,4 @@ def import_tfds() -> Any:
 
     import tensorflow_datasets  # isort: skip
 
-    # it warns of its own deprecated parts, once for each feature of each dataset
-    logging.getLogger("absl").setLevel(logging.ERROR)
     return tensorflow_datasets
