@@ -12,15 +12,14 @@ the files, on all validation images of the run.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import click
 import msgspec
 
+from mobilenet_tf.data.batches import TrainingBatches
 from mobilenet_tf.data.catalog import dataset_info
-from mobilenet_tf.data.pipeline import make_training_batches
 from mobilenet_tf.data.training import choose_calibration, load_training_data
 from mobilenet_tf.evaluation.metrics import evaluate, make_keras_predict_fn
 from mobilenet_tf.pipeline.networks import build_float_model
@@ -101,20 +100,19 @@ def train(model: Any, recipe: Recipe, split: Any, steps: int) -> None:
     """Fine-tune for some steps, with the run's QAT settings and a schedule as long as they are."""
     settings: QatSettings = msgspec.structs.replace(recipe.qat, epochs=1)
     trainer = Trainer(model, settings)
-    batches: Iterator[Any] = iter(
-        make_training_batches(
-            split,
-            recipe.augmentation,
-            resolution_px=recipe.model.resolution_px,
-            batch_size=settings.batch_size,
-            class_count=model.output_shape[-1],
-            seed=recipe.seed + 1,
-            epochs=1 + steps * settings.batch_size // len(split.labels),
-        )
+    batches = TrainingBatches(
+        split=split,
+        augmentation=recipe.augmentation,
+        resolution_px=recipe.model.resolution_px,
+        batch_size=settings.batch_size,
+        class_count=model.output_shape[-1],
+        seed=recipe.seed + 1,
+        epochs=1 + steps * settings.batch_size // len(split.labels),
     )
+    endless = iter(batches.from_epoch())
     for step in range(steps):
         trainer.optimizer.learning_rate.assign(learning_rate_at(step, settings, steps))
-        trainer.step(*next(batches))
+        trainer.step(*next(endless))
 
 
 if __name__ == "__main__":

@@ -31,6 +31,7 @@ import numpy as np
 from PIL import Image
 
 import mobilenet_tf as mtf
+from mobilenet_tf.data.batches import TrainingBatches
 from mobilenet_tf.data.folder import index_images
 from mobilenet_tf.data.index import TRAIN, ImageIndex
 from mobilenet_tf.data.photographs import (
@@ -39,7 +40,6 @@ from mobilenet_tf.data.photographs import (
     open_photographs,
     settle_source,
 )
-from mobilenet_tf.data.pipeline import make_training_batches
 from mobilenet_tf.data.sources import default_data_dir
 from mobilenet_tf.data.splits import Split
 from mobilenet_tf.data.stored import CACHE_FOLDER, store_images
@@ -216,15 +216,16 @@ def _score(model: Any, split: Split) -> float:
 def _make_batches(
     split: Split, settings: AugmentationSettings, batch_size: int, side_px: int, epochs: int
 ) -> Any:
-    return make_training_batches(
-        split,
-        settings,
+    batches = TrainingBatches(
+        split=split,
+        augmentation=settings,
         resolution_px=side_px,
         batch_size=batch_size,
         class_count=10,
         seed=1,
         epochs=epochs,
     )
+    return batches.from_epoch()
 
 
 def _generate(root: Path, count: int) -> Path:

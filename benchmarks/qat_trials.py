@@ -19,7 +19,7 @@ from typing import Any
 import click
 import numpy as np
 
-from mobilenet_tf.data.pipeline import ended
+from mobilenet_tf.data.batches import ended
 from mobilenet_tf.data.training import load_training_data
 from mobilenet_tf.evaluation.metrics import make_keras_predict_fn, predict_all
 from mobilenet_tf.models.weights import load_weights

@@ -37,8 +37,8 @@ import click
 import numpy as np
 from msgspec.structs import replace
 
+from mobilenet_tf.data.batches import TrainingBatches
 from mobilenet_tf.data.catalog import dataset_info
-from mobilenet_tf.data.pipeline import make_training_batches
 from mobilenet_tf.data.splits import Split
 from mobilenet_tf.pipeline.networks import build_float_model
 from mobilenet_tf.quantization.qat import calibrate, quantize_for_training, set_mode, set_norms
@@ -157,17 +157,16 @@ def build_steps(recipe: Recipe) -> tuple[dict[str, Any], str]:
     """Return our steps, ready to be called, and what "auto" chose."""
     batch_size, resolution_px = recipe.train.batch_size, recipe.model.resolution_px
     split = make_noise(recipe)
-    pipeline = iter(
-        make_training_batches(
-            split,
-            recipe.augmentation,
-            resolution_px=resolution_px,
-            batch_size=batch_size,
-            class_count=dataset_info(recipe.data.name).class_count,
-            seed=0,
-            epochs=ENDLESS_EPOCHS,
-        )
+    batches = TrainingBatches(
+        split=split,
+        augmentation=recipe.augmentation,
+        resolution_px=resolution_px,
+        batch_size=batch_size,
+        class_count=dataset_info(recipe.data.name).class_count,
+        seed=0,
+        epochs=ENDLESS_EPOCHS,
     )
+    pipeline = iter(batches.from_epoch())
     batch = next(pipeline)
     model = build_float_model(recipe)
     chosen = choose_precision(model, "auto", batch_size=batch_size, deterministic=False)

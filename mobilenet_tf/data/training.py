@@ -7,10 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
+from mobilenet_tf.data.batches import TrainingBatches
 from mobilenet_tf.data.index import TRAIN, VALIDATION
 from mobilenet_tf.data.partition import format_split
 from mobilenet_tf.data.photographs import open_photographs
-from mobilenet_tf.data.pipeline import denormalise, make_training_batches, resize_bytes
+from mobilenet_tf.data.pipeline import denormalise, resize_bytes
 from mobilenet_tf.data.sources import load_training_split
 from mobilenet_tf.data.splits import Split, fingerprint, hold_out_validation
 from mobilenet_tf.recipe import AugmentationSettings, Recipe
@@ -62,13 +63,13 @@ def draw_augmented(
     seed: int,
 ) -> np.ndarray:
     """Return about `count` training images as one epoch has them, (N, R, R, 3) uint8."""
-    batches = make_training_batches(
-        train,
-        settings,
+    batches = TrainingBatches(
+        split=train,
+        augmentation=settings,
         resolution_px=resolution_px,
         batch_size=min(count, 250),
         class_count=class_count,
         seed=seed,
     )
-    seen = [images.numpy() for images, _ in batches.take(max(count // 250, 1))]
+    seen = [images.numpy() for images, _ in batches.from_epoch().take(max(count // 250, 1))]
     return denormalise(np.concatenate(seen))

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from msgspec.structs import replace
 
-from mobilenet_tf.data.pipeline import ended, resize_bytes
+from mobilenet_tf.data.batches import ended
+from mobilenet_tf.data.pipeline import resize_bytes
 from mobilenet_tf.data.training import load_training_data
 from mobilenet_tf.errors import MtfError, UsageError
 from mobilenet_tf.evaluation.metrics import make_keras_predict_fn, predict_all

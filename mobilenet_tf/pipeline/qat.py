@@ -8,7 +8,7 @@ from functools import partial
 from msgspec.structs import asdict, replace
 
 from mobilenet_tf import __version__
-from mobilenet_tf.data.pipeline import ended
+from mobilenet_tf.data.batches import ended
 from mobilenet_tf.data.training import load_training_data
 from mobilenet_tf.models.weights import count_parameters
 from mobilenet_tf.pipeline.confidence import calibrate_confidence

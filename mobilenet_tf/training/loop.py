@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,7 +20,7 @@ import msgspec
 import numpy as np
 from msgspec.structs import replace
 
-from mobilenet_tf.data.pipeline import make_training_batches, steps_per_epoch
+from mobilenet_tf.data.batches import TrainingBatches, steps_per_epoch
 from mobilenet_tf.data.splits import Split
 from mobilenet_tf.errors import MtfError
 from mobilenet_tf.evaluation.metrics import evaluate, make_keras_predict_fn
@@ -159,10 +158,9 @@ def open_batches(
     model: Any, train: Split, plan: FitPlan, part: tuple[int, int], first_epoch: int
 ) -> Iterator[tuple[Any, Any]]:
     """Return one worker's part of the batches that are left, from `first_epoch`, counted from 0."""
-    make_batches = partial(
-        make_training_batches,
-        train,
-        plan.augmentation,
+    batches = TrainingBatches(
+        split=train,
+        augmentation=plan.augmentation,
         resolution_px=model.input_shape[1],
         batch_size=plan.settings.batch_size,
         class_count=model.output_shape[-1],
@@ -170,11 +168,10 @@ def open_batches(
         epochs=plan.round_epochs,
         part=part,
     )
-    steps = steps_per_epoch(len(train.labels), plan.settings.batch_size)
     while first_epoch < plan.settings.epochs:
         done = first_epoch % plan.round_epochs
         count = min(plan.round_epochs - done, plan.settings.epochs - first_epoch)
-        yield from make_batches(first_epoch=done).take(count * steps)
+        yield from batches.from_epoch(done).take(count * batches.steps)
         first_epoch += count
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from mobilenet_tf.data.pipeline import denormalise, make_training_batches
+from mobilenet_tf.data.batches import TrainingBatches
+from mobilenet_tf.data.pipeline import denormalise
 from mobilenet_tf.data.splits import Split
 from mobilenet_tf.runs.answers import AnswersNote, begin_answers, save_epoch
 from mobilenet_tf.system import terminal
@@ -48,23 +49,21 @@ def write_answers(
         return note
 
     teachers = make_teachers()
-    batches = iter(
-        make_training_batches(
-            train,
-            schedule.augmentation,
-            resolution_px=schedule.resolution_px,
-            batch_size=schedule.batch_size,
-            class_count=len(schedule.classes),
-            seed=schedule.seed,
-            first_epoch=done,
-            epochs=schedule.epochs,
-        )
+    batches = TrainingBatches(
+        split=train,
+        augmentation=schedule.augmentation,
+        resolution_px=schedule.resolution_px,
+        batch_size=schedule.batch_size,
+        class_count=len(schedule.classes),
+        seed=schedule.seed,
+        epochs=schedule.epochs,
     )
+    asked = iter(batches.from_epoch(done))
     for number in range(done, schedule.epochs):
         clock, logits = time.monotonic(), []
         for _ in terminal.track(range(schedule.steps), f"teach {number + 1}/{schedule.epochs}"):
             raise_if_interrupted()
-            images = denormalise(next(batches)[0].numpy())
+            images = denormalise(next(asked)[0].numpy())
             logits.append(
                 np.mean([one.predict(images, batch_size=len(images)) for one in teachers], axis=0)
             )

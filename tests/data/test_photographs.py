@@ -14,6 +14,7 @@ from PIL import Image
 
 from mobilenet_tf import files
 from mobilenet_tf.data import stored
+from mobilenet_tf.data.batches import TrainingBatches
 from mobilenet_tf.data.catalog import recipe_dataset
 from mobilenet_tf.data.folder import index_images
 from mobilenet_tf.data.image import load_image
@@ -25,7 +26,6 @@ from mobilenet_tf.data.photographs import (
     open_photographs,
     settle_source,
 )
-from mobilenet_tf.data.pipeline import make_training_batches
 from mobilenet_tf.data.splits import Split
 from mobilenet_tf.data.survey import survey_images
 from mobilenet_tf.errors import MtfError, UsageError
@@ -250,9 +250,17 @@ def test_batches_from_disk_equal_batches_from_memory(alike: Path, tmp_path: Path
     augment = AugmentationSettings(random_resized_crop_scale=0.3, trivial_augment=True)
     batches = [
         list(
-            make_training_batches(
-                some, augment, resolution_px=20, batch_size=4, class_count=2, seed=1, epochs=2
-            ).as_numpy_iterator()
+            TrainingBatches(
+                split=some,
+                augmentation=augment,
+                resolution_px=20,
+                batch_size=4,
+                class_count=2,
+                seed=1,
+                epochs=2,
+            )
+            .from_epoch()
+            .as_numpy_iterator()
         )
         for some in (split, held)
     ]
