@@ -219,12 +219,13 @@ def _run_grid(session: Session, grid: Grid, yes: bool, as_json: bool) -> None:
 
 def _confirm(session: Session, count: int, waiting: Sequence[Trial], yes: bool) -> None:
     """Say how much work there is, and ask where it is much."""
+    from mobilenet_tf.report.units import plural
     from mobilenet_tf.system.duration import format_duration
 
     taken_s = session.estimate_s(waiting)
     done = f", {count - len(waiting):,} of them finished" if len(waiting) < count else ""
     left = f"; about {format_duration(taken_s)}, {session.workers.count} at a time"
-    said = f"{count:,} trials{done}{left if waiting else ''}"
+    said = f"{plural(count, 'trial')}{done}{left if waiting else ''}"
     terminal.echo(said, err=True)
     if yes or (len(waiting) <= ASK_TRIALS and taken_s <= ASK_S):
         return
