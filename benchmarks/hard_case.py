@@ -109,10 +109,10 @@ def train(model: Any, recipe: Recipe, split: Any, steps: int) -> None:
         seed=recipe.seed + 1,
         epochs=1 + steps * settings.batch_size // len(split.labels),
     )
-    endless = iter(batches.from_epoch())
+    drawn = iter(batches.from_epoch())
     for step in range(steps):
         trainer.optimizer.learning_rate.assign(learning_rate_at(step, settings, steps))
-        trainer.step(*next(endless))
+        trainer.step(*next(drawn))
 
 
 if __name__ == "__main__":

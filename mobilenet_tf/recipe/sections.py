@@ -154,8 +154,8 @@ class FitSettings(Settings, frozen=True, kw_only=True):
     batch_size: Annotated[int, Meta(ge=1, le=65_536)] = 128
     """Batch size; the last, partial batch of an epoch is dropped."""
     ghost_batches: Annotated[int, Meta(ge=1, le=1024)] = 1
-    """Equal parts of a batch that batch normalization sees one by one; 2 are a tenth faster on two
-    cores, which compute them side by side."""
+    """Equal parts of a batch that batch normalization sees one by one; 2 are 5 to 8 % faster on
+    two cores, which compute them side by side."""
     optimizer: Literal["sgd", "adamw"] = "sgd"
     """Optimizer; `sgd` has Nesterov momentum."""
     learning_rate: PeakLearningRate = 0.2

@@ -51,9 +51,10 @@ class Workers:
     def check_batch_size(self, batch_size: int, setting: str, ghost_batches: int = 1) -> None:
         """Raise UsageError if a global batch, or each of its parts, cannot be shared out evenly."""
         if batch_size % (parts := self.count * ghost_batches):
+            ghosts = f" in {ghost_batches} ghost batches" if ghost_batches > 1 else ""
             raise UsageError(
-                f"{setting} is {batch_size}, the batch of all {self.count} workers together;"
-                f" give a multiple of {parts}"
+                f"{setting} is {batch_size}, the batch of all {self.count} workers together"
+                f"{ghosts}; give a multiple of {parts}"
             )
 
     def tell(self, content: bytes = b"") -> bytes:
