@@ -6,7 +6,6 @@ it here, by name, does not depend on `TF_USE_LEGACY_KERAS` being set before anyt
 
 from __future__ import annotations
 
-import logging
 import os
 import warnings
 from typing import Any
@@ -15,7 +14,9 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
 warnings.filterwarnings("ignore", module=r"(tensorflow|tf_keras|keras)\b.*")
 
-from mobilenet_tf.system.quiet import quiet_stderr  # noqa: E402  # the environment comes first
+from absl import logging as absl_logging  # noqa: E402  # the environment comes first
+
+from mobilenet_tf.system.quiet import quiet_stderr  # noqa: E402
 
 with quiet_stderr():  # the C++ runtime writes to file descriptor 2 before its log level applies
     import tensorflow as tf
@@ -25,8 +26,9 @@ with quiet_stderr():  # the C++ runtime writes to file descriptor 2 before its l
     )
 
 tf.get_logger().setLevel("ERROR")
-# absl's warnings are for developers: of gradients that an export leaves out, of deprecated parts
-logging.getLogger("absl").setLevel(logging.ERROR)
+# absl's warnings are for developers: of gradients that an export leaves out, of deprecated parts.
+# Not by its logger's level, which the TFLite converter sets anew from this.
+absl_logging.set_verbosity(absl_logging.ERROR)
 # A GPU would round the inputs of float32 products to 10 bits, and fake quantization with them.
 tf.config.experimental.enable_tensor_float_32_execution(False)
 
