@@ -217,9 +217,9 @@ class TrainSettings(FitSettings, frozen=True, kw_only=True):
     distinct_epochs: Annotated[int, Meta(ge=0, le=10_000)] = 0
     """Epochs until the same augmented images come again, so that a teacher's stored answers serve a
     longer training; 0 for never."""
-    precision: PrecisionName = "float32"  # fake quantization needs float32: there is no choice
-    """Precision of 1x1 convolutions and dense layers; `auto` picks the faster one for each layer.
-    QAT is always float32."""
+    precision: PrecisionName = "auto"  # fake quantization needs float32: there is no choice
+    """Precision of 1x1 convolutions and dense layers; `auto` measures which one is clearly faster,
+    and with `--deterministic` is float32. QAT is always float32."""
     weights: Text = ""
     """Initial weights: `imagenet`, a .safetensors, .h5 or .keras file, a run's folder, a name of
     `mtf zoo`, or a dataset that the zoo has this network for; for other classes the classifier
