@@ -15,6 +15,7 @@ from mobilenet_tf.errors import MtfError
 from mobilenet_tf.keras import add_over_workers, keras, tf
 from mobilenet_tf.recipe import FitSettings
 from mobilenet_tf.runs.folder import CHECKPOINT_FILE
+from mobilenet_tf.training.activations import as_one_kernel
 from mobilenet_tf.training.distillation import Teacher
 from mobilenet_tf.training.optimizer import build_optimizer, decay, scale_rates, select_decayed
 from mobilenet_tf.training.precision import as_products
@@ -87,7 +88,7 @@ class Trainer:
         def compute(images: Any, labels: Any, side_px: int | None, taught: Any) -> Any:
             seen = resize_batch(images, side_px) if side_px else images
             with tf.GradientTape() as tape:
-                with as_products(model, self.bfloat16_layers):
+                with as_products(model, self.bfloat16_layers), as_one_kernel(model):
                     logits = call_in_parts(model, seen, settings.ghost_batches)
                 target = labels * (1 - smoothing) + smoothing / labels.shape[-1]
                 losses = tf.nn.softmax_cross_entropy_with_logits(target, logits)
