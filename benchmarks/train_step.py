@@ -11,7 +11,8 @@ For every alpha, on images in the recipe's size and number that are noise:
     keras                 float32 layer by layer: 1x1 convolutions instead of matrix products, SiLU
                           and hard-swish in several ops instead of one kernel
     qat_live, qat_frozen  quantization-aware training: first and second part of its epochs
-    qat_stock_tfmot       the same by stock tensorflow-model-optimization
+    qat_stock_tfmot       the same by stock tensorflow-model-optimization; left out where it refuses
+                          a layer, as it does those of SiLU and hard-swish
     torch_MODE            the same network, loss and optimizer in PyTorch, channels last: eager and
                           compiled, float32 and with bfloat16 autocast; left out, with the reason,
                           where there is no torch (pip install torch==2.13.0)
@@ -189,7 +190,8 @@ def build_steps(recipe: Recipe) -> tuple[dict[str, Any], str]:
         set_mode(quantized, "observe" if part == "live" else "frozen")
         set_norms(quantized, live=part == "live")
         trainers[f"qat_{part}"] = Trainer(quantized, recipe.qat)
-    trainers["qat_stock_tfmot"] = Trainer(quantize_stock(model), recipe.qat)
+    with contextlib.suppress(RuntimeError):  # tfmot's, of a layer that it does not know
+        trainers["qat_stock_tfmot"] = Trainer(quantize_stock(model), recipe.qat)
     steps: dict[str, Any] = {name: make_timed(trainer, batch) for name, trainer in trainers.items()}
     return steps | {"pipeline": make_timed_pipeline(pipeline)}, describe_precision(chosen, model)
 
