@@ -33,6 +33,7 @@ def check_recipe(recipe: Recipe, variant: Variant, info: DatasetInfo) -> None:
     for section in ("train", "qat"):
         _check_fit(section, recipe, info)
     _check_augmentation(recipe, info)
+    _check_rounds(recipe)
     growing = progressive_sides(recipe, variant)
     if growing and not recipe.train.progressive_share:
         raise UsageError(
@@ -72,6 +73,11 @@ def _check_export(recipe: Recipe) -> None:
     if len(set(quantizations)) < len(quantizations):
         raise UsageError(
             f"export.quantizations {', '.join(quantizations)} names one twice; name each once"
+        )
+    if recipe.export.accepted_accuracy and not recipe.data.validation_count:
+        raise UsageError(
+            f"export.accepted_accuracy {recipe.export.accepted_accuracy:g} needs a validation"
+            " split; set data.validation_count, or leave it 0"
         )
     if set(quantizations) == {"int8_qat"} and not recipe.qat.epochs:
         raise UsageError(
@@ -123,6 +129,19 @@ def _check_augmentation(recipe: Recipe, info: DatasetInfo) -> None:
         raise UsageError(
             f"augmentation.flip mirrors images, which changes the class of some of {info.name}'s;"
             " set augmentation.flip=false"
+        )
+
+
+def _check_rounds(recipe: Recipe) -> None:
+    """Refuse rounds of distinct epochs of which the last one is cut off in its strong part."""
+    share, epochs = recipe.augmentation.strong_share, recipe.train.epochs
+    round_epochs = recipe.train.distinct_epochs or epochs
+    last = (epochs - 1) % round_epochs
+    if round_epochs < epochs and share < 1 and last / round_epochs < share:
+        raise UsageError(
+            f"augmentation.strong_share {share:g} ends the strong part of every"
+            f" {round_epochs} train.distinct_epochs, and {epochs} train.epochs end within one;"
+            f" give {epochs - epochs % round_epochs or round_epochs} epochs, or a strong_share of 1"
         )
 
 

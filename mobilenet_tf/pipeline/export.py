@@ -67,7 +67,8 @@ def run(work: Work) -> Outcome[ExportMetrics]:
         log.info("export: int8_qat left out, the run has no quantization-aware training (mtf qat)")
     data = load_training_data(recipe, plan.data_dir)
     compared = data.validation or data.train
-    images = resize_bytes(compared.images[:COMPARED_COUNT], recipe.model.resolution_px)
+    rows = spread(len(compared))
+    images = resize_bytes(compared.images[rows], recipe.model.resolution_px)
     float_model = build_float_model(recipe, inputs["train"])
     calibration = draw_calibration(
         float_model, data.train, recipe.export.calibration_count, recipe.seed
@@ -102,12 +103,17 @@ def run(work: Work) -> Outcome[ExportMetrics]:
         calibration="train",
     )
     if data.validation is not None:
-        labels, classes = compared.labels[:COMPARED_COUNT], plan.dataset.classes
-        examples = find_examples(images, labels, classes, answers[metrics.best.file])
+        classes = plan.dataset.classes
+        examples = find_examples(images, compared.labels[rows], classes, answers[metrics.best.file])
         write_json(work.folder / EXAMPLES_FILE, examples)
     why = f": {preference.reason}" if preference else ""
     log.info("export: %s is the file for an app%s", metrics.best.file, why)
     return Outcome(metrics, data.fingerprints)
+
+
+def spread(count: int) -> np.ndarray:
+    """Return `COMPARED_COUNT` of `count` places, evenly apart: images may be sorted by class."""
+    return np.linspace(0, count - 1, min(COMPARED_COUNT, count)).round().astype(int)
 
 
 def _write_file(

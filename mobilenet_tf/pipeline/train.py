@@ -197,11 +197,11 @@ def recalibrate(model: Any, plan: Plan, data: TrainingData, metrics: TrainMetric
     images = choose_calibration(
         data.train, settings.recalibrate_batch_norm_count, recipe.model.resolution_px, recipe.seed
     )
-    recalibrate_batch_norm(model, images, settings.batch_size)
-    log.info("train: batch normalisation re-estimated on %s images", f"{len(images):,}")
+    count = recalibrate_batch_norm(model, images, settings.batch_size)
+    log.info("train: batch normalisation re-estimated on %s images", f"{count:,}")
     return replace(
         metrics,
-        recalibration_count=len(images),
+        recalibration_count=count,
         validation_top1_before_recalibration=metrics.validation_top1,
         validation_top1=score_validation(model, data),
     )

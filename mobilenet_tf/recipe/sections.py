@@ -137,7 +137,8 @@ class AugmentationSettings(Settings, frozen=True, kw_only=True):
     cutmix_alpha: BetaParameter = 0.0
     """Parameter of CutMix's beta distribution; 0 for none. A batch gets mixup or this."""
     strong_share: Share = 1.0
-    """Share of the float epochs after which all but crop and flip stops, in QAT too."""
+    """Share of the float epochs, or of each round of `train.distinct_epochs`, after which all but
+    crop and flip stops, in QAT too."""
     random_resized_crop_scale: Share = 0.0
     """Smallest share of the area that a random crop keeps; 0 for none."""
     trivial_augment: bool = False

@@ -168,11 +168,14 @@ def open_batches(
         epochs=plan.round_epochs,
         part=part,
     )
+    done = first_epoch % plan.round_epochs
+    dataset = batches.from_epoch(done)
     while first_epoch < plan.settings.epochs:
-        done = first_epoch % plan.round_epochs
         count = min(plan.round_epochs - done, plan.settings.epochs - first_epoch)
-        yield from batches.from_epoch(done).take(count * batches.steps)
+        yield from dataset.take(count * batches.steps)
         first_epoch += count
+        if done and first_epoch < plan.settings.epochs:
+            dataset, done = batches.from_epoch(), 0  # for all rounds to come: it holds the images
 
 
 def validate(trainer: Trainer, predict: PredictFn, validation: Split) -> ValidationScore:

@@ -19,6 +19,7 @@ from mobilenet_tf.training.activations import as_one_kernel
 from mobilenet_tf.training.distillation import Teacher
 from mobilenet_tf.training.optimizer import build_optimizer, decay, scale_rates, select_decayed
 from mobilenet_tf.training.precision import as_products
+from mobilenet_tf.training.recalibration import shared_momentum
 from mobilenet_tf.training.workers import ALONE, Workers
 
 
@@ -37,7 +38,9 @@ def call_in_parts(model: Any, images: Any, count: int) -> Any:
     """
     if count == 1:
         return model(images, training=True)
-    return tf.concat([model(part, training=True) for part in tf.split(images, count)], axis=0)
+    with shared_momentum(model, count):
+        logits = [model(part, training=True) for part in tf.split(images, count)]
+    return tf.concat(logits, axis=0)
 
 
 class Trainer:

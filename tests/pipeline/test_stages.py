@@ -106,6 +106,14 @@ def test_recipes_that_ship_can_be_run(name: str, tmp_path: Path) -> None:
             ["train.batch_size 128", "train.ghost_batches 3", "multiple of 3"],
         ),
         (["train.final_learning_rate=1"], ["final_learning_rate 1 is above", "learning_rate 0.2"]),
+        (
+            ["augmentation.strong_share=0.8", "train.epochs=11", "train.distinct_epochs=5"],
+            ["strong_share 0.8", "5 train.distinct_epochs", "11 train.epochs", "give 10 epochs"],
+        ),
+        (
+            ["export.accepted_accuracy=0.9", "data.validation_count=0"],
+            ["export.accepted_accuracy 0.9", "set data.validation_count"],
+        ),
         (["export.quantizations=[]"], ["export.quantizations is empty"]),
         (['export.quantizations=["float32", "float32"]'], ["names one twice"]),
         (['export.quantizations=["int8_qat"]', "qat.epochs=0"], ["qat.epochs is 0", "int8_ptq"]),

@@ -2,10 +2,12 @@ from __future__ import annotations
 
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 
+from mobilenet_tf.data.batches import TrainingBatches
 from mobilenet_tf.data.splits import Split
 from mobilenet_tf.recipe import AugmentationSettings, TrainSettings
 from mobilenet_tf.training.loop import FitPlan, open_batches
@@ -42,3 +44,17 @@ def test_a_resumed_round_goes_on_where_it_was(first_epoch: int) -> None:
     assert len(resumed) == 5 - first_epoch
     for epoch, expected in zip(resumed, read_epochs(2)[first_epoch:], strict=True):
         np.testing.assert_array_equal(epoch, expected)
+
+
+def test_all_later_rounds_share_one_dataset(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each holds the training images once."""
+    opened, open_one = [], TrainingBatches.from_epoch
+
+    def from_epoch(self: TrainingBatches, first: int = 0) -> Any:
+        opened.append(first)
+        return open_one(self, first)
+
+    monkeypatch.setattr(TrainingBatches, "from_epoch", from_epoch)
+    read_epochs(1)
+    read_epochs(2, first_epoch=1)
+    assert opened == [0, 1, 0]

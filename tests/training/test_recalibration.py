@@ -6,7 +6,7 @@ import pytest
 from mobilenet_tf.data.pipeline import normalise
 from mobilenet_tf.keras import keras
 from mobilenet_tf.models.dropout import StochasticDepth
-from mobilenet_tf.training.recalibration import recalibrate_batch_norm
+from mobilenet_tf.training.recalibration import recalibrate_batch_norm, shared_momentum
 
 
 @pytest.fixture(scope="module")
@@ -47,3 +47,22 @@ def test_later_layers_see_nothing_dropped_and_weights_stay(images: np.ndarray) -
     np.testing.assert_allclose(outputs.std((0, 1, 2)), 1, atol=0.02)
     for variable in model.trainable_variables:
         np.testing.assert_array_equal(variable, before[variable.name])
+
+
+def test_images_sorted_by_class_are_mixed_first(images: np.ndarray) -> None:
+    """By batches alike in themselves, the second layer would see a spread that no mixture has."""
+    sorted_model, mixed_model = build(), build()
+    mixed_model.set_weights(sorted_model.get_weights())
+    assert recalibrate_batch_norm(sorted_model, images, 7) == 56
+    mixed = images[np.random.default_rng(3).permutation(60)]
+    recalibrate_batch_norm(mixed_model, mixed, 7)
+    found, wanted = (model.get_layer("second") for model in (sorted_model, mixed_model))
+    np.testing.assert_allclose(found.moving_variance, wanted.moving_variance, rtol=0.2)
+
+
+def test_moving_statistics_keep_their_share_of_a_step_over_all_of_its_parts() -> None:
+    model = build()
+    first = model.get_layer("first")
+    with shared_momentum(model, 4):
+        assert first.momentum**4 == pytest.approx(0.9)
+    assert first.momentum == 0.9

@@ -8,6 +8,7 @@ import pytest
 from mobilenet_tf.keras import keras, tf
 from mobilenet_tf.models.keras_builder import build_variant
 from mobilenet_tf.models.variant import make_variant
+from mobilenet_tf.quantization.qat import quantize_for_training, set_mode, set_norms
 from mobilenet_tf.recipe import TrainSettings
 from mobilenet_tf.training.trainer import Trainer, call_in_parts
 
@@ -31,6 +32,22 @@ def test_each_ghost_batch_is_normalised_by_its_own_images(images: Any) -> None:
             logits[part], model(images[part], training=True), rtol=1e-4, atol=1e-5
         )
     assert not np.allclose(logits, model(images, training=True), rtol=1e-2)
+
+
+@pytest.mark.parametrize("quantized", [False, True])
+def test_ghost_batches_keep_as_much_of_the_moving_statistics(images: Any, quantized: bool) -> None:
+    kept = []
+    for count in (1, 4):
+        model = build_small()
+        if quantized:
+            model = quantize_for_training(model)
+            set_mode(model, "observe")
+            set_norms(model, live=True)
+        (mean,) = [v for v in model.variables if v.name.endswith("conv1_bn/moving_mean:0")]
+        mean.assign(tf.fill(mean.shape, 1000.0))  # next to which the images' means are nothing
+        call_in_parts(model, images, count)
+        kept.append(float(tf.reduce_mean(mean)) / 1000)
+    np.testing.assert_allclose(kept[0], kept[1], atol=1e-3)
 
 
 def test_one_ghost_batch_is_the_batch(images: Any) -> None:
