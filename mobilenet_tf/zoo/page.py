@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from mobilenet_tf.data.catalog import dataset_info
+from mobilenet_tf.data.catalog import recipe_dataset
 from mobilenet_tf.models.catalog import model_table
 from mobilenet_tf.recipe import ModelSettings, Recipe
 from mobilenet_tf.report.page import PARTS
@@ -124,7 +124,7 @@ def format_page(card: Card) -> str:
         card,
         fine_tuning=_fine_tuning(card),
         weakest=min((share, name) for share, name in shares if share is not None),
-        data_notes=DATA_NOTES.get(card.dataset, (dataset_info(card.dataset).description + ".",)),
+        data_notes=DATA_NOTES.get(card.dataset, (recipe_dataset(card.recipe).description + ".",)),
         fits=[m for _, s in card.stages.items() if isinstance(m := s.metrics, FitMetrics)],
         needs=_needs(card),
         make_again=_make_again(card.name),

@@ -165,3 +165,17 @@ def test_the_smallest_file_comes_first() -> None:
     lines = format_cards([msgspec.convert(plain, zoo.Card), card]).splitlines()
     assert lines[2].startswith(card.name)
     assert lines[3].startswith("aaa_larger")
+
+
+def test_a_page_of_a_folder_of_images_says_where_they_are_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "imgs").mkdir()
+    monkeypatch.chdir(tmp_path)  # where the dataset's name is also a path
+    card = zoo.load_card(SHIPPED[0])
+    data = msgspec.structs.replace(
+        card.recipe.data, name="imgs", path="photos/imgs", classes=card.classes
+    )
+    recipe = msgspec.structs.replace(card.recipe, data=data)
+    page = format_page(msgspec.structs.replace(card, recipe=recipe, dataset="imgs"))
+    assert f"images of {len(card.classes)} classes from photos/imgs." in page
