@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import click
@@ -11,10 +11,12 @@ from click.shell_completion import CompletionItem
 from mobilenet_tf.cli.completion import complete_dataset, complete_model, complete_run, complete_zoo
 from mobilenet_tf.errors import UsageError
 from mobilenet_tf.recipe import (
+    Recipe,
     Setting,
     all_settings,
     check_setting,
     format_value,
+    load_recipe,
     parse_overrides,
     parse_value,
 )
@@ -86,6 +88,14 @@ def take_settings(values: dict[str, Any]) -> dict[str, Any]:
     known = {key: values.pop(_parameter(key), None) for key in all_settings()}
     given = {key: value for key, value in known.items() if value not in (None, ())}
     return given | parse_overrides(values.pop("overrides", ()))
+
+
+def load_start_recipe(name: str | None, given: Mapping[str, Any]) -> Recipe:
+    """Return the recipe that `given` settings change: the one named, else the dataset's own."""
+    from mobilenet_tf.data.catalog import dataset_info
+
+    own = "folder" if given.get("data.path") else ""
+    return load_recipe(name or own or dataset_info(given.get("data.name", "cifar10")).recipe)
 
 
 def _complete_key(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:

@@ -9,7 +9,7 @@ import click
 
 from mobilenet_tf.cli import options
 from mobilenet_tf.cli.completion import complete_recipe, complete_run
-from mobilenet_tf.cli.settings import set_option, setting_options
+from mobilenet_tf.cli.settings import load_start_recipe, set_option, setting_options
 from mobilenet_tf.system import terminal
 
 RECIPES = "the recipe's"
@@ -52,13 +52,12 @@ def command(
       mtf teach cifar10_v1_100_r32 --out artifacts/answers --epochs 60
       mtf train --recipe cifar10 --epochs 60 --alpha 0.25 --teacher artifacts/answers
     """
-    from mobilenet_tf.data.catalog import dataset_info
     from mobilenet_tf.data.photographs import settle_source
-    from mobilenet_tf.recipe import load_recipe, replace_settings
+    from mobilenet_tf.recipe import replace_settings
     from mobilenet_tf.runs.provenance import describe_command
 
-    start = load_recipe(recipe or dataset_info(given.get("data.name", "cifar10")).recipe)
-    settings = settle_source(replace_settings(start, given), work.data_dir)
+    settings = replace_settings(load_start_recipe(recipe, given), given)
+    settings = settle_source(settings, work.data_dir)
     with options.resumable(describe_command), terminal.set_up(quiet=work.quiet):
         from mobilenet_tf.pipeline.teaching import teach
 

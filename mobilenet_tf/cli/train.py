@@ -9,7 +9,7 @@ import click
 
 from mobilenet_tf.cli import options
 from mobilenet_tf.cli.completion import complete_recipe
-from mobilenet_tf.cli.settings import set_option, setting_options
+from mobilenet_tf.cli.settings import load_start_recipe, set_option, setting_options
 
 RECIPES = "the recipe's"
 
@@ -55,9 +55,8 @@ def command(
       mtf train --dataset digits --alpha 0.25 --out artifacts/digits
       mtf train --out artifacts/digits --resume
     """
-    from mobilenet_tf.data.catalog import dataset_info
     from mobilenet_tf.data.photographs import settle_source
-    from mobilenet_tf.recipe import load_recipe, replace_settings
+    from mobilenet_tf.recipe import replace_settings
     from mobilenet_tf.runs.folder import RunFolder
     from mobilenet_tf.runs.names import default_run_name
 
@@ -65,8 +64,7 @@ def command(
     if work.resume and held and recipe is None and (not given or held.has_recipe()):
         start = held.load_recipe()
     else:
-        own = "folder" if given.get("data.path") else ""
-        start = load_recipe(recipe or own or dataset_info(given.get("data.name", "cifar10")).recipe)
+        start = load_start_recipe(recipe, given)
     settings = settle_source(replace_settings(start, given), work.data_dir)
     run = held or RunFolder(Path("artifacts") / default_run_name(settings))
     options.run_stage("train", run, settings, work, following=f"mtf qat {run.path}")

@@ -6,7 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mobilenet_tf.cli import options
 from mobilenet_tf.cli.main import run_command
+from mobilenet_tf.pipeline import teaching
+from mobilenet_tf.recipe import Recipe
 from mobilenet_tf.runs.answers import ANSWERS_FILE, Answers, epoch_file
 
 SAME = ("--set", "data.validation_count=64", "--set", "augmentation.crop_padding_px=2")
@@ -21,6 +24,35 @@ def train(out: Path, answers: Path, *arguments: str) -> int:
     words = ["--dataset", "synthetic", *SAME, "--alpha", "0.05", "--block-count", "1"]
     words += ["--batch-size", "64", "--epochs", "2", "-q", "--out", str(out)]
     return run_command(["train", *words, "--teacher", str(answers), *arguments])
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    """Return a folder of two classes that is only looked at."""
+    for name in "ab":
+        (tmp_path / "my images" / name).mkdir(parents=True)
+        for number in range(20):
+            (tmp_path / "my images" / name / f"{number}.jpg").touch()
+    return tmp_path / "my images"
+
+
+def test_teacher_and_student_start_from_the_same_recipe(
+    images: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Recipe] = []
+
+    def note(_teachers: object, recipe: Recipe, *_: object) -> int:
+        asked.append(recipe)
+        return 0
+
+    monkeypatch.setattr(teaching, "teach", note)
+    monkeypatch.setattr(
+        options, "run_stage", lambda _s, _run, recipe, *_, **__: asked.append(recipe)
+    )
+    own = ["--set", f"data.path={images}"]
+    assert run_command(["teach", "someone", "--out", "answers", *own]) == 0
+    assert run_command(["train", *own]) == 0
+    assert asked[0] == asked[1]
 
 
 @pytest.mark.slow
