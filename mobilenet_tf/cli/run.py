@@ -10,8 +10,8 @@ import click
 
 from mobilenet_tf.cli import options
 from mobilenet_tf.cli.completion import complete_recipe
-from mobilenet_tf.cli.settings import set_option, setting_options
-from mobilenet_tf.recipe import format_value, recipe_names
+from mobilenet_tf.cli.settings import format_given, set_option, setting_options
+from mobilenet_tf.recipe import recipe_names
 from mobilenet_tf.system import terminal
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def command(
                 settings = replace_settings(load_recipe(recipe), given)
             plan = make_plan(run, settings, data_dir=work.data_dir)
         again = ["mtf", "run", recipe]
-        again += [word for key in given for word in ("--set", f"{key}={format_value(given[key])}")]
+        again += format_given(given)
         again += ["--out", str(run.path)]
         again += ["--data-dir", str(work.data_dir)] if work.data_dir else []
         again += ["--allow-changes"] if work.allow_changes else []

@@ -98,6 +98,11 @@ def load_start_recipe(name: str | None, given: Mapping[str, Any]) -> Recipe:
     return load_recipe(name or own or dataset_info(given.get("data.name", "cifar10")).recipe)
 
 
+def format_given(given: Mapping[str, Any]) -> list[str]:
+    """Return settings as words of a command line: `["--set", "train.epochs=30"]`."""
+    return [word for key in given for word in ("--set", f"{key}={format_value(given[key])}")]
+
+
 def _complete_key(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
     return [f"{key}=" for key in all_settings() if key.startswith(incomplete)]
 

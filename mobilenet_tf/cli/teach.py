@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import click
 
 from mobilenet_tf.cli import options
 from mobilenet_tf.cli.completion import complete_recipe, complete_run
-from mobilenet_tf.cli.settings import load_start_recipe, set_option, setting_options
+from mobilenet_tf.cli.settings import format_given, load_start_recipe, set_option, setting_options
 from mobilenet_tf.system import terminal
 
 RECIPES = "the recipe's"
@@ -61,7 +62,19 @@ def command(
     with options.resumable(describe_command), terminal.set_up(quiet=work.quiet):
         from mobilenet_tf.pipeline.teaching import teach
 
-        size_bytes = teach(teachers, settings, out, work.data_dir)
-    terminal.echo(f"{out}: the answers for {settings.train.epochs} epochs, {size_bytes:,} bytes")
-    same = f"--seed {settings.seed} --epochs {settings.train.epochs}"
-    terminal.echo(f"Next: mtf train --dataset {settings.data.name} {same} --teacher {out}")
+        schedule = teach(teachers, settings, out, work.data_dir)
+    size_bytes = schedule.epoch_bytes * schedule.epochs
+    terminal.echo(f"{out}: the answers for {schedule.epochs} epochs, {size_bytes:,} bytes")
+    terminal.echo(f"Next: {_student_command(out, recipe, given, work.data_dir)}")
+
+
+def _student_command(
+    answers: Path, recipe: str | None, given: dict[str, Any], data_dir: Path | None
+) -> str:
+    """Return the command that trains a student on the answers, with the settings given for them."""
+    settings = {key: value for key, value in given.items() if key != "train.teacher"}
+    words = ["mtf", "train"]
+    words += ["--recipe", recipe] if recipe else []
+    words += format_given(settings)
+    words += ["--data-dir", str(data_dir)] if data_dir else []
+    return shlex.join([*words, "--teacher", str(answers)])

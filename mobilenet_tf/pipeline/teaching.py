@@ -14,7 +14,7 @@ from mobilenet_tf.files import hash_file
 from mobilenet_tf.models.weights import load_weights
 from mobilenet_tf.pipeline.networks import build_float_model
 from mobilenet_tf.recipe import Recipe
-from mobilenet_tf.runs.answers import AnswersNote, make_schedule
+from mobilenet_tf.runs.answers import AnswersNote, Schedule, make_schedule
 from mobilenet_tf.runs.folder import RunFolder
 from mobilenet_tf.runs.names import weights_name
 from mobilenet_tf.system.hardware import usable_cores
@@ -48,8 +48,8 @@ class Trained:
         return Classifier.load(content, name=str(self.weights), threads=usable_cores())
 
 
-def teach(teachers: Sequence[str], recipe: Recipe, folder: Path, data_dir: Path | None) -> int:
-    """Write the mean answers of `teachers` for a recipe's schedule; return the bytes they take.
+def teach(teachers: Sequence[str], recipe: Recipe, folder: Path, data_dir: Path | None) -> Schedule:
+    """Write the mean answers of `teachers` for the schedule of a recipe; return the schedule.
 
     Raises:
         UsageError: a teacher is no finished run or model of the zoo, or has other classes.
@@ -83,7 +83,7 @@ def teach(teachers: Sequence[str], recipe: Recipe, folder: Path, data_dir: Path 
         return [found.quantize(data.train) for found in trained]
 
     write_answers(quantize_all, data.train, note, folder)
-    return schedule.epoch_bytes * schedule.epochs
+    return schedule
 
 
 def find_trained(teacher: str) -> Trained:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -8,9 +9,10 @@ import pytest
 
 from mobilenet_tf.cli import options
 from mobilenet_tf.cli.main import run_command
+from mobilenet_tf.cli.options import WorkOptions
 from mobilenet_tf.pipeline import teaching
 from mobilenet_tf.recipe import Recipe
-from mobilenet_tf.runs.answers import ANSWERS_FILE, Answers, epoch_file
+from mobilenet_tf.runs.answers import ANSWERS_FILE, Answers, Schedule, epoch_file, make_schedule
 
 SAME = ("--set", "data.validation_count=64", "--set", "augmentation.crop_padding_px=2")
 
@@ -41,9 +43,9 @@ def test_teacher_and_student_start_from_the_same_recipe(
 ) -> None:
     asked: list[Recipe] = []
 
-    def note(_teachers: object, recipe: Recipe, *_: object) -> int:
+    def note(_teachers: object, recipe: Recipe, *_: object) -> Schedule:
         asked.append(recipe)
-        return 0
+        return make_schedule(recipe, ("a", "b"), "images", 40)
 
     monkeypatch.setattr(teaching, "teach", note)
     monkeypatch.setattr(
@@ -53,6 +55,33 @@ def test_teacher_and_student_start_from_the_same_recipe(
     assert run_command(["teach", "someone", "--out", "answers", *own]) == 0
     assert run_command(["train", *own]) == 0
     assert asked[0] == asked[1]
+
+
+def test_the_next_command_sees_what_the_teacher_was_given(
+    images: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked: list[tuple[Recipe, WorkOptions]] = []
+
+    def note(_stage: str, _run: object, recipe: Recipe, work: WorkOptions, **_: object) -> None:
+        asked.append((recipe, work))
+
+    monkeypatch.setattr(options, "run_stage", note)
+    monkeypatch.setattr(
+        teaching, "teach", lambda _t, recipe, *_: make_schedule(recipe, ("a", "b"), "images", 40)
+    )
+    out, cache = str(images.parent / "the answers"), str(images.parent / "a cache")
+    words = ["--recipe", "folder", "--batch-size", "8", "--epochs", "4", "--seed", "3"]
+    words += ["--set", f"data.path={images}", "--set", "train.distinct_epochs=2"]
+    words += ["--set", "train.teacher=another", "--data-dir", cache]
+    assert run_command(["teach", "someone", "--out", out, *words]) == 0
+    told, following = capsys.readouterr().out.splitlines()
+    assert "answers for 2 epochs" in told
+    command = shlex.split(following.removeprefix("Next: "))
+    assert command[:2] == ["mtf", "train"]
+    assert run_command(command[1:]) == 0
+    assert run_command(["train", *words, "--set", f"train.teacher={out}"]) == 0
+    assert asked[0] == asked[1]
+    assert asked[0][0].train.teacher == out
 
 
 @pytest.mark.slow
