@@ -137,6 +137,11 @@ def read_regular(path: Path, wanted: str, most_bytes: int) -> bytes:
         raise MtfError(f"cannot read {path}: {error.strerror or error}") from error
 
 
+def is_leftover(path: Path) -> bool:
+    """Tell whether this is the temporary file of a write, by its name."""
+    return path.name.startswith(".") and path.name.endswith(_LEFT_BEHIND)
+
+
 def remove_leftovers(folder: Path) -> None:
     """Remove the temporary files of writes that were killed, below `folder`."""
     for path in folder.rglob(f".*{_LEFT_BEHIND}"):

@@ -17,7 +17,14 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from mobilenet_tf.errors import MtfError, UsageError
-from mobilenet_tf.files import check_space, read_json, write_bytes, write_json
+from mobilenet_tf.files import (
+    check_space,
+    is_leftover,
+    read_json,
+    remove_leftovers,
+    write_bytes,
+    write_json,
+)
 from mobilenet_tf.recipe import AugmentationSettings, Recipe
 from mobilenet_tf.runs.records import Count, Record, Sha256
 
@@ -165,26 +172,35 @@ def load_note(folder: Path) -> AnswersNote:
 
 
 def begin_answers(folder: Path, note: AnswersNote) -> AnswersNote:
-    """Return the note of a folder to write answers into: its own where it was begun so.
+    """Write the note of a folder that answers come into, or find the one to go on with; return it.
+
+    Temporary files that a killed command left there are removed.
 
     Raises:
         UsageError: it has the answers of other teachers or another schedule, or other files.
         MtfError: its note is damaged, or the disk has too little room.
     """
     if has_answers(folder):
-        held = load_note(folder)
-        if (held.schedule, held.teachers) != (note.schedule, note.teachers):
-            what = "teachers" if held.schedule == note.schedule else "schedule"
-            raise UsageError(
-                f"{folder} has the answers for another {what.removesuffix('s')}; give another --out"
-            )
-        note = held
-    elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        note = _match_note(folder, load_note(folder), note)
+    elif folder.exists() and (not folder.is_dir() or not all(map(is_leftover, folder.iterdir()))):
         raise UsageError(f"--out {folder} holds something else; give another folder")
     needed = note.schedule.epoch_bytes * (note.schedule.epochs - len(note.epochs))
     else_do = "choose another folder with --out, or give fewer epochs"
     check_space(folder, needed, "the answers", else_do)
+    remove_leftovers(folder)
+    if not note.epochs:  # before the first epoch, so that the folder is known to be ours
+        write_json(folder / ANSWERS_FILE, note)
     return note
+
+
+def _match_note(folder: Path, held: AnswersNote, wanted: AnswersNote) -> AnswersNote:
+    """Return the note to go on with; a folder without an epoch yet takes any."""
+    if not held.epochs:
+        return wanted
+    if (held.schedule, held.teachers) != (wanted.schedule, wanted.teachers):
+        what = "teacher" if held.schedule == wanted.schedule else "schedule"
+        raise UsageError(f"{folder} has the answers for another {what}; give another --out")
+    return held
 
 
 def save_epoch(folder: Path, note: AnswersNote, logits: np.ndarray) -> AnswersNote:

@@ -16,6 +16,7 @@ from mobilenet_tf.runs.answers import (
     Schedule,
     begin_answers,
     epoch_file,
+    load_note,
     make_schedule,
     save_epoch,
 )
@@ -119,10 +120,43 @@ def test_unfinished_answers_are_continued_and_not_learned_from(tmp_path: Path) -
     assert len(begin_answers(tmp_path / "half", NOTE).epochs) == 1
 
 
+@pytest.mark.parametrize(
+    "killed_at", [ANSWERS_FILE, epoch_file(0), "between", epoch_file(1)], ids=str
+)
+def test_a_command_killed_at_a_write_goes_on(killed_at: str, tmp_path: Path) -> None:
+    def begin_and_save(count: int) -> AnswersNote:
+        note = begin_answers(tmp_path, NOTE)
+        for number in range(len(note.epochs), count):
+            note = save_epoch(tmp_path, note, logits_of(number))
+        return note
+
+    if killed_at == epoch_file(1):
+        begin_and_save(1)
+    elif killed_at != ANSWERS_FILE:
+        begin_answers(tmp_path, NOTE)
+    if killed_at == "between":  # the epoch is whole and not noted
+        (tmp_path / epoch_file(0)).write_bytes(b"whole")
+    else:
+        (tmp_path / f".{killed_at}.0123abcd.mtf-tmp").write_bytes(b"half")
+    begin_and_save(2)
+    names = {ANSWERS_FILE, epoch_file(0), epoch_file(1)}
+    assert {path.name for path in tmp_path.iterdir()} == names
+    assert Answers(tmp_path).batch(0).shape == (4, 3)
+
+
+def test_a_folder_without_an_epoch_takes_other_teachers(tmp_path: Path) -> None:
+    begin_answers(tmp_path, NOTE)
+    other = replace(NOTE, teachers=("1" * 64,))
+    assert begin_answers(tmp_path, other) == other
+    assert load_note(tmp_path) == other
+
+
 def test_a_folder_of_something_else_is_left_alone(tmp_path: Path, folder: Path) -> None:
     (tmp_path / "file").write_text("mine")
+    (tmp_path / ".other.0123abcd.mtf-tmp").touch()  # of a command that works there
     with pytest.raises(UsageError, match="holds something else"):
         begin_answers(tmp_path, NOTE)
+    assert (tmp_path / ".other.0123abcd.mtf-tmp").exists()
     with pytest.raises(UsageError, match="for another teacher"):
         begin_answers(folder, replace(NOTE, teachers=("1" * 64,)))
     with pytest.raises(UsageError, match="for another schedule"):
