@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,10 @@ import numpy as np
 import pytest
 
 import mobilenet_tf as mtf
+from mobilenet_tf.api.training import ONLY_IN_MTF_TRAIN
 from mobilenet_tf.errors import MtfError, UsageError
 from mobilenet_tf.models.weights import weight_variables
-from mobilenet_tf.recipe import Options
+from mobilenet_tf.recipe import FitSettings, Options, QatSettings, TrainSettings
 
 PUBLIC = sorted(set(mtf.__all__) - {"__version__"})
 SHIPPED = "cifar10_v1_025_r32"
@@ -183,11 +185,49 @@ def test_a_model_that_cannot_be_trained_is_refused(digits: mtf.Dataset) -> None:
                 work(model, digits, epochs=1)
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "option"),
+    [
+        ("progressive_px", (16, 24), "--set 'train.progressive_px=[16, 24]'"),
+        ("progressive_share", 0.5, "--set train.progressive_share=0.5"),
+        ("recalibrate_batch_norm_count", 64, "--set train.recalibrate_batch_norm_count=64"),
+        ("calibrate_confidence", True, "--set train.calibrate_confidence=true"),
+        ("teacher", "large", "--set 'train.teacher=\"large\"'"),
+        ("distill_share", 0.9, "--set train.distill_share=0.9"),
+        ("distill_temperature", 4.0, "--set train.distill_temperature=4.0"),
+        ("precision", "bfloat16", "--set 'train.precision=\"bfloat16\"'"),
+        ("weights", "imagenet", "--set 'train.weights=\"imagenet\"'"),
+    ],
+)
+def test_what_only_the_command_line_does_is_refused(
+    name: str, value: Any, option: str, digits: mtf.Dataset
+) -> None:
+    settings = TrainSettings(**{name: value})
+    with pytest.raises(UsageError) as refused:
+        mtf.train(None, digits, settings=settings)
+    assert str(refused.value).startswith(f"train.{name} is ")
+    assert str(refused.value).endswith(f"mtf train {option}")
+
+
+def test_every_setting_of_training_is_read_or_refused() -> None:
+    own = set(TrainSettings.__struct_fields__) - set(FitSettings.__struct_fields__)
+    assert own - set(ONLY_IN_MTF_TRAIN) == {"distinct_epochs", "head_first", "freeze_batch_norm"}
+
+
+def test_stopping_early_needs_validation_images(digits: mtf.Dataset) -> None:
+    data = replace(digits, validation=None)
+    with pytest.raises(UsageError, match="early_stopping_epochs is 3"):
+        mtf.train(None, data, settings=TrainSettings(early_stopping_epochs=3))
+    with pytest.raises(UsageError, match="early_stopping_epochs is 3"):
+        mtf.quantize(None, data, settings=QatSettings(early_stopping_epochs=3))
+
+
 @pytest.mark.slow
 def test_from_a_name_to_a_file(digits: mtf.Dataset, tmp_path: Path) -> None:
     model = small()
     before = model.get_layer("conv1").kernel.numpy()
-    assert mtf.train(model, digits, epochs=1, out=tmp_path / "run") is model
+    settings = TrainSettings(precision="float32", early_stopping_epochs=3)
+    assert mtf.train(model, digits, epochs=1, out=tmp_path / "run", settings=settings) is model
     assert not np.array_equal(before, model.get_layer("conv1").kernel.numpy())
     assert (tmp_path / "run" / "history.csv").is_file()
     trained = model.get_weights()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,13 +17,27 @@ from mobilenet_tf.errors import UsageError
 from mobilenet_tf.recipe import (
     AugmentationSettings,
     DataSettings,
+    FitSettings,
     QatSettings,
     Recipe,
     TrainSettings,
+    format_value,
 )
 
 if TYPE_CHECKING:
     from mobilenet_tf.data.splits import Split
+
+ONLY_IN_MTF_TRAIN = (  # settings of [train] that `train` does not read
+    "progressive_px",
+    "progressive_share",
+    "recalibrate_batch_norm_count",
+    "calibrate_confidence",
+    "teacher",
+    "distill_share",
+    "distill_temperature",
+    "precision",
+    "weights",
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,11 +118,15 @@ def train(
         epochs, learning_rate, batch_size: the peak of the one-cycle schedule, images a step.
         seed: decides the order of the images and how they are augmented.
         out: a folder for checkpoints and history.csv; training continues from what it holds.
-        settings: every other setting of `[train]` in a recipe (`mobilenet_tf.recipe`).
+        settings: the other settings of `[train]` in a recipe (`mobilenet_tf.recipe`); the arguments
+            above win over its own. A teacher, progressive resizing, batch-norm recalibration,
+            calibrated confidence and bfloat16 are for `mtf train` alone; for initial weights give
+            `create_model` its `weights`.
         augmentation: the settings of `[augmentation]`; by default crops, and flips where safe.
 
     Raises:
-        UsageError: the model ends in a softmax or has another number of classes.
+        UsageError: the model ends in a softmax or has another number of classes; a setting is for
+            `mtf train` alone, or early stopping has no validation images.
         MtfError: the loss is no longer finite.
 
     Examples:
@@ -121,9 +140,11 @@ def train(
     from mobilenet_tf.training.loop import FitPlan, fit
     from mobilenet_tf.training.recalibration import frozen_batch_norm
 
-    _prepare(model, data, "train", seed)
     given = {"epochs": epochs, "learning_rate": learning_rate, "batch_size": batch_size}
     fit_settings = replace(settings or TrainSettings(), **given)
+    _check_supported(fit_settings)
+    _check_early_stopping(fit_settings, data)
+    _prepare(model, data, "train", seed)
     augmentation = augmentation or AugmentationSettings(flip=data.flip_safe)
     with _work_folder(out) as folder:
         if fit_settings.head_first and not (folder / CHECKPOINT_FILE).is_file():
@@ -151,7 +172,8 @@ def quantize(
 
     It learns from the float model, which keeps its weights. Ranges are calibrated and nothing is
     trained with 0 epochs, or where training gains nothing.
-    Arguments and errors are those of `train`; `settings` are those of `[qat]` in a recipe.
+    Arguments and errors are those of `train`; `settings` are those of `[qat]` in a recipe, all of
+    which are supported.
 
     Examples:
         >>> import mobilenet_tf as mtf
@@ -165,9 +187,10 @@ def quantize(
     from mobilenet_tf.training.fine_tuning import fine_tune, prepare_twin
     from mobilenet_tf.training.loop import FitPlan
 
-    _prepare(model, data, "quantize", seed)
     given = {"epochs": epochs, "learning_rate": learning_rate, "batch_size": batch_size}
     qat = replace(settings or QatSettings(), **given)
+    _check_early_stopping(qat, data)
+    _prepare(model, data, "quantize", seed)
     source = keras.models.clone_model(model)  # takes over the trained weights in `deploy`
     source.set_weights(model.get_weights())
     if epochs:
@@ -180,6 +203,32 @@ def quantize(
     deployed = deploy(twin, source)
     round_biases(deployed)  # as the file's
     return deployed
+
+
+def _check_supported(settings: TrainSettings) -> None:
+    """Refuse settings of what only the stage `mtf train` does."""
+    usual = TrainSettings()
+    if settings.precision == "float32":  # as it always is here
+        settings = replace(settings, precision=usual.precision)
+    for name in ONLY_IN_MTF_TRAIN:
+        value = getattr(settings, name)
+        if value != getattr(usual, name):
+            text = format_value(value)
+            option = shlex.join(["--set", f"train.{name}={text}"])
+            raise UsageError(
+                f"train.{name} is {text}, which train() in Python does not support; leave it at"
+                f" its default, or use the command line: mtf train {option}"
+            )
+
+
+def _check_early_stopping(settings: FitSettings, data: Dataset) -> None:
+    """Refuse to stop early where there are no validation images to tell when."""
+    patience = settings.early_stopping_epochs
+    if patience and data.validation is None:
+        raise UsageError(
+            f"early_stopping_epochs is {patience} and {data.name} has no validation images; load it"
+            " with a validation_count, or leave early_stopping_epochs at 0"
+        )
 
 
 def _prepare(model: Any, data: Dataset, what: str, seed: int) -> None:
