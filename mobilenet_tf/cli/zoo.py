@@ -140,8 +140,9 @@ def add(
 ) -> None:
     """Add RUN, the folder of a finished mtf run, to the zoo.
 
-    Its int8 file after QAT, its float weights rounded to float16, its recipe, and a card with
-    everything that its stages recorded. The rounded weights are measured on the test images.
+    The int8 file that its export chose, its float weights rounded to float16, its recipe, and a
+    card with everything that its stages recorded. The rounded weights are measured on the test
+    images.
 
     \b
     Example:

@@ -106,3 +106,8 @@ def test_a_run_is_added(finished_run: Path, tmp_path: Path, capsys: Capture) -> 
     assert json.loads((out / "tiny" / "card.json").read_text("utf-8"))["name"] == "tiny"
     assert run_command(words) == 2
     assert "--overwrite replaces it" in capsys.readouterr().err
+
+
+def test_the_help_of_add_says_which_int8_file_ships(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(["zoo", "add", "--help"]) == 0
+    assert "The int8 file that its export chose" in " ".join(capsys.readouterr().out.split())
