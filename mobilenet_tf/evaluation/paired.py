@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from statistics import NormalDist
 from typing import TYPE_CHECKING, Literal
 
+from msgspec.structs import replace
+
 from mobilenet_tf.runs.records import Paired, Parity, Preference, differ
 
 if TYPE_CHECKING:
@@ -43,16 +45,24 @@ def compare_probabilities(one: np.ndarray, other: np.ndarray) -> Parity:
 
 
 def prefer(
-    tuned: np.ndarray, calibrated: np.ndarray, expected: np.ndarray, labels: np.ndarray | None
+    tuned: np.ndarray,
+    calibrated: np.ndarray,
+    expected: np.ndarray,
+    labels: np.ndarray | None,
+    *,
+    tuned_before: bool = False,
 ) -> Preference:
     """Return whether a fine-tuned int8 network is preferred to the calibrated one.
 
     All arrays are (N,): classes that the two and the float network, `expected`, predict; `labels`
     is None for training images, which say nothing about accuracy. What counts is accuracy where
     the two differ by more than the standard error of their paired difference, else agreement with
-    the float network; where that does not differ either, calibration alone is preferred.
+    the float network; where that does not differ either, calibration alone is preferred, or what
+    was preferred before.
     """
     agreement = _measure("agreement", expected, tuned, calibrated, labels)
+    if tuned_before and not agreement.decisive:
+        agreement = replace(agreement, fine_tuned=True)
     if labels is None:
         return agreement
     accuracy = _measure("accuracy", labels, tuned, calibrated, labels)

@@ -94,7 +94,9 @@ def run(work: Work) -> Outcome[ExportMetrics]:
             float_model, data.train, data.validation, ended(recipe.augmentation), recipe.seed + 2
         )
         paths = {exported.quantization: work.folder / exported.file for exported in files}
-        preference = _prefer(comparison, paths, recipe.model.resolution_px)
+        of_qat = plan.run.load_stage("qat", verify=False).metrics.preference
+        before = of_qat is not None and of_qat.fine_tuned
+        preference = _prefer(comparison, paths, recipe.model.resolution_px, before)
     metrics = ExportMetrics(
         files=tuple(files),
         preference=preference,
@@ -145,9 +147,15 @@ def _write_file(
 
 
 def _prefer(
-    comparison: Comparison, paths: Mapping[Quantization, Path], resolution_px: int
+    comparison: Comparison,
+    paths: Mapping[Quantization, Path],
+    resolution_px: int,
+    tuned_before: bool,
 ) -> Preference:
-    """Return whether the int8 file after QAT is preferred to the one without."""
+    """Return whether the int8 file after QAT is preferred to the one without.
+
+    Where they do not differ, what QAT itself preferred when it ended stands.
+    """
     tuned, calibrated = (
         predict_all(
             to_probabilities(Classifier.load(paths[quantization])),
@@ -157,7 +165,7 @@ def _prefer(
         )
         for quantization in INT8
     )
-    return comparison.prefer(tuned, calibrated)
+    return comparison.prefer(tuned, calibrated, tuned_before=tuned_before)
 
 
 def _write_twin(path: Path, content: bytes) -> Twin:

@@ -70,4 +70,7 @@ class Preference(Record, frozen=True, kw_only=True):
             f"fine-tuning gains {self.gained:,} and loses {self.lost:,} of {self.count:,}"
             f" {self.images} images in {measure[self.measure]}"
         )
-        return found if self.decisive else f"{found}, no more than chance"
+        if self.decisive:
+            return found
+        before = "; fine-tuning had gained when it ended" if self.fine_tuned else ""
+        return f"{found}, no more than chance{before}"

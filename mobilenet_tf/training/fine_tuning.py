@@ -80,9 +80,17 @@ class Comparison:
     labels: np.ndarray | None
     expected: np.ndarray
 
-    def prefer(self, tuned: np.ndarray, calibrated: np.ndarray) -> Preference:
+    def prefer(
+        self, tuned: np.ndarray, calibrated: np.ndarray, *, tuned_before: bool = False
+    ) -> Preference:
         """Return which of the two is preferred by its probabilities (N, C) of these images."""
-        return prefer(tuned.argmax(-1), calibrated.argmax(-1), self.expected, self.labels)
+        return prefer(
+            tuned.argmax(-1),
+            calibrated.argmax(-1),
+            self.expected,
+            self.labels,
+            tuned_before=tuned_before,
+        )
 
 
 def set_up_comparison(

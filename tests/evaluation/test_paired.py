@@ -87,6 +87,16 @@ def test_calibration_alone_is_preferred_where_nothing_differs(labels: np.ndarray
     assert found.images == ("augmented training" if labels is None else "validation")
 
 
+def test_what_was_preferred_before_stands_where_nothing_differs() -> None:
+    made = classes(100, tuned=range(1), calibrated=range(1, 2), expected=range(0))
+    found = prefer(**made, labels=None, tuned_before=True)
+    assert found.fine_tuned
+    assert found.reason.endswith("no more than chance; fine-tuning had gained when it ended")
+    worse = classes(100, tuned=range(8), calibrated=range(0), expected=range(0))
+    assert not prefer(**worse, labels=None, tuned_before=True).fine_tuned
+    assert not prefer(**worse, labels=np.ones(100, int), tuned_before=True).fine_tuned
+
+
 def test_one_image_is_chance() -> None:
     found = prefer(
         **classes(100, tuned=range(0), calibrated=range(1), expected=range(0)), labels=None
