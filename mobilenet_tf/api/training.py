@@ -149,8 +149,7 @@ def train(
     with _work_folder(out) as folder:
         if fit_settings.head_first and not (folder / CHECKPOINT_FILE).is_file():
             fit_head(model, data.train, class_balance=fit_settings.class_balance, seed=seed)
-        distinct = fit_settings.distinct_epochs
-        plan = FitPlan("train", fit_settings, augmentation, seed, folder, distinct_epochs=distinct)
+        plan = FitPlan("train", fit_settings, augmentation, seed, folder)
         frozen = fit_settings.freeze_batch_norm
         with frozen_batch_norm(model) if frozen else contextlib.nullcontext():
             fit(model, data.train, data.validation, plan)

@@ -135,13 +135,13 @@ def _check_augmentation(recipe: Recipe, info: DatasetInfo) -> None:
 def _check_rounds(recipe: Recipe) -> None:
     """Refuse rounds of distinct epochs of which the last one is cut off in its strong part."""
     share, epochs = recipe.augmentation.strong_share, recipe.train.epochs
-    round_epochs = recipe.train.distinct_epochs or epochs
+    round_epochs = recipe.train.round_epochs
     last = (epochs - 1) % round_epochs
     if round_epochs < epochs and share < 1 and last / round_epochs < share:
         raise UsageError(
             f"augmentation.strong_share {share:g} ends the strong part of every"
             f" {round_epochs} train.distinct_epochs, and {epochs} train.epochs end within one;"
-            f" give {epochs - epochs % round_epochs or round_epochs} epochs, or a strong_share of 1"
+            f" give {epochs - epochs % round_epochs} epochs, or a strong_share of 1"
         )
 
 

@@ -86,7 +86,6 @@ def run(work: Work) -> Outcome[TrainMetrics]:
         else None,
         bfloat16_layers=precision.bfloat16_layers,
         later_s=partial(work.estimate_later_s, "train"),
-        distinct_epochs=settings.distinct_epochs,
     )
     with frozen_batch_norm(learner) if settings.freeze_batch_norm else nullcontext():
         fitted = fit(learner, data.train, data.validation, fit_plan)

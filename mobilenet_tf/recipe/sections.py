@@ -193,6 +193,11 @@ class FitSettings(Settings, frozen=True, kw_only=True):
     """Stop after this many epochs at full resolution without a better validation accuracy; 0 for
     never."""
 
+    @property
+    def round_epochs(self) -> int:
+        """The epochs after which the same batches come again: all of them."""
+        return self.epochs
+
 
 class TrainSettings(FitSettings, frozen=True, kw_only=True):
     """Float training: what it has beside the fit that it shares with fine-tuning."""
@@ -229,6 +234,11 @@ class TrainSettings(FitSettings, frozen=True, kw_only=True):
     """Before the first epoch, fit a new classifier on the features of the initial weights."""
     freeze_batch_norm: bool = False
     """Leave batch normalization as it is in the initial weights."""
+
+    @property
+    def round_epochs(self) -> int:
+        """The epochs after which the same batches come again."""
+        return min(self.distinct_epochs or self.epochs, self.epochs)
 
 
 class QatSettings(FitSettings, frozen=True, kw_only=True):

@@ -84,7 +84,7 @@ def make_schedule(recipe: Recipe, classes: tuple[str, ...], data: str, count: in
         resolution_px=recipe.model.resolution_px,
         seed=recipe.seed,
         batch_size=train.batch_size,
-        epochs=min(train.distinct_epochs or train.epochs, train.epochs),
+        epochs=train.round_epochs,
         augmentation=recipe.augmentation,
     )
 

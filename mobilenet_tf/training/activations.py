@@ -37,9 +37,9 @@ def find_calls(model: Any) -> dict[str, Function]:
         if len(layer.inbound_nodes) > 1:
             continue  # it may be called for something else as well
         if _is_silu(layer):
-            calls[layer.name] = _take_first(silu)
+            calls[layer.name] = _applied_to(0, silu)
         elif product := _find_product(layer):
-            calls[product.name] = _take_last(hard_swish)
+            calls[product.name] = _applied_to(-1, hard_swish)
             calls[layer.name] = tf.identity
     return calls
 
@@ -84,12 +84,9 @@ def _maker(tensor: Any) -> Any:
     return tensor._keras_history.layer
 
 
-def _take_first(function: Function) -> Function:
-    return tf.autograph.experimental.do_not_convert(lambda inputs: function(inputs[0]))
-
-
-def _take_last(function: Function) -> Function:
-    return tf.autograph.experimental.do_not_convert(lambda inputs: function(inputs[-1]))
+def _applied_to(place: int, function: Function) -> Function:
+    """Return a layer's call that computes a function of one of its inputs."""
+    return tf.autograph.experimental.do_not_convert(lambda inputs: function(inputs[place]))
 
 
 def _compile(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -51,7 +51,6 @@ class FitPlan:
     before an epoch with the share of the run that is done, in [0, 1): the first prepares it and
     tells whether the step has to be built anew, the second gives the side of its images in pixels.
     `later_s` estimates the time of what the command does afterwards from that of one epoch.
-    `distinct_epochs` is how many have different images; 0 for all.
     """
 
     label: Literal["train", "qat"]
@@ -64,12 +63,6 @@ class FitPlan:
     teacher: Teacher | None = None
     bfloat16_layers: Collection[str] = ()  # while training, and only then
     later_s: Callable[[float], float] | None = None
-    distinct_epochs: int = 0
-
-    @property
-    def round_epochs(self) -> int:
-        """The epochs after which the same batches come again."""
-        return min(self.distinct_epochs or self.settings.epochs, self.settings.epochs)
 
     def estimate_left_s(self, number: int, epoch_s: float) -> tuple[float, float]:
         """Return the seconds left after epoch `number`, from 0: of the training, of the command.
@@ -158,6 +151,7 @@ def open_batches(
     model: Any, train: Split, plan: FitPlan, part: tuple[int, int], first_epoch: int
 ) -> Iterator[tuple[Any, Any]]:
     """Return one worker's part of the batches that are left, from `first_epoch`, counted from 0."""
+    round_epochs = plan.settings.round_epochs
     batches = TrainingBatches(
         split=train,
         augmentation=plan.augmentation,
@@ -165,13 +159,13 @@ def open_batches(
         batch_size=plan.settings.batch_size,
         class_count=model.output_shape[-1],
         seed=plan.seed,
-        epochs=plan.round_epochs,
+        epochs=round_epochs,
         part=part,
     )
-    done = first_epoch % plan.round_epochs
+    done = first_epoch % round_epochs
     dataset = batches.from_epoch(done)
     while first_epoch < plan.settings.epochs:
-        count = min(plan.round_epochs - done, plan.settings.epochs - first_epoch)
+        count = min(round_epochs - done, plan.settings.epochs - first_epoch)
         yield from dataset.take(count * batches.steps)
         first_epoch += count
         if done and first_epoch < plan.settings.epochs:
@@ -216,7 +210,7 @@ def run_epoch(
             rate = learning_rate_at(step, plan.settings, steps)
             trainer.optimizer.learning_rate.assign(rate)
             images, labels = next(batches)
-            answer = answers.batch(step % (plan.round_epochs * steps)) if answers else None
+            answer = answers.batch(step % (plan.settings.round_epochs * steps)) if answers else None
             taught = None if answer is None else trainer.workers.share_out(answer)
             with nullcontext() if meter.losses else terminal.bar(tracing, None):
                 loss, accuracy = trainer.step(images, labels, side_px, taught)

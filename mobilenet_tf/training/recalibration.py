@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from mobilenet_tf.system import terminal
 @contextmanager
 def frozen_batch_norm(model: Any) -> Iterator[None]:
     """Keep the statistics, scales and shifts of every batch normalisation meanwhile."""
-    with _set(_find_norms(model), "trainable", False):
+    with _change(_find_norms(model), "trainable", lambda _: False):
         yield
 
 
@@ -36,9 +36,9 @@ def recalibrate_batch_norm(model: Any, images: np.ndarray, batch_size: int) -> i
     order = np.random.default_rng(0).permutation(len(images))
     seen = []
     with (
-        _set(norms, "momentum", 0.0),
-        _set(norms, "trainable", True),
-        _set(drops, "rate", 0.0),
+        _change(norms, "momentum", lambda _: 0.0),
+        _change(norms, "trainable", lambda _: True),
+        _change(drops, "rate", lambda _: 0.0),
     ):  # a batch leaves its own alone
         run = tf.function(lambda images: model(images, training=True))
         for i in terminal.track(range(count), "re-estimating batch normalisation"):
@@ -54,9 +54,7 @@ def recalibrate_batch_norm(model: Any, images: np.ndarray, batch_size: int) -> i
 @contextmanager
 def shared_momentum(model: Any, parts: int) -> Iterator[None]:
     """Let moving statistics keep their share of a step over all of its parts, not in each."""
-    with ExitStack() as stack:
-        for norm in _find_norms(model):
-            stack.enter_context(_set([norm], "momentum", norm.momentum ** (1 / parts)))
+    with _change(_find_norms(model), "momentum", lambda momentum: momentum ** (1 / parts)):
         yield
 
 
@@ -66,11 +64,11 @@ def _find_norms(model: Any) -> list[Any]:
 
 
 @contextmanager
-def _set(layers: Iterable[Any], name: str, value: float) -> Iterator[None]:
-    """Give an attribute of all layers a value, for a while."""
+def _change(layers: Iterable[Any], name: str, change: Callable[[Any], Any]) -> Iterator[None]:
+    """Give an attribute of all layers what `change` makes of its value, for a while."""
     held = [(layer, getattr(layer, name)) for layer in layers]
-    for layer, _ in held:
-        setattr(layer, name, value)
+    for layer, old in held:
+        setattr(layer, name, change(old))
     try:
         yield
     finally:

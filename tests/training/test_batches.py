@@ -21,9 +21,9 @@ def read_epochs(distinct: int, first_epoch: int = 0) -> list[np.ndarray]:
     draw = np.random.default_rng(0)
     images = draw.integers(0, 256, (12, 8, 8, 3), dtype=np.uint8)
     train = Split(images, draw.integers(0, 3, 12))
-    settings = TrainSettings(epochs=5, batch_size=4)
+    settings = TrainSettings(epochs=5, batch_size=4, distinct_epochs=distinct)
     augmentation = AugmentationSettings(crop_padding_px=2, mixup_alpha=0.2)
-    plan = FitPlan("train", settings, augmentation, 1, Path("unused"), distinct_epochs=distinct)
+    plan = FitPlan("train", settings, augmentation, 1, Path("unused"))
     batches = [
         images.numpy() for images, _ in open_batches(MODEL, train, plan, (0, 1), first_epoch)
     ]
