@@ -6,19 +6,20 @@ import copy
 import re
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from mobilenet_tf import __version__
 from mobilenet_tf.errors import MtfError, UsageError, check_known
-from mobilenet_tf.keras import freeze_variables, keras, tf
+from mobilenet_tf.keras import freeze_variables, keras, quantize_tflite, tf
 from mobilenet_tf.models.outputs import check_logits, check_model
 from mobilenet_tf.recipe import IO_TYPES, QUANTIZATIONS, RESIZE_RULES, ResizeRule
 from mobilenet_tf.system.quiet import quiet_stderr
 from mobilenet_tf.tflite import schema
 from mobilenet_tf.tflite.audit import audit
+from mobilenet_tf.tflite.calibration import calibrate
 from mobilenet_tf.tflite.contract import check_contract
 from mobilenet_tf.tflite.edges import set_edges
 from mobilenet_tf.tflite.metadata import Metadata, pack_with_metadata
@@ -73,7 +74,10 @@ def convert(
         if quantization.startswith("int8"):  # others would come out in another order
             serve = _freeze(serve)
         _save_for_export(serve, folder)
-        converted = _run(_configure(folder, quantization, images), quantization)
+        converted = _run(_configure(folder, quantization).convert, quantization)
+    if images is not None:
+        calibrated = calibrate(converted, images)
+        converted = _run(lambda: quantize_tflite(calibrated), quantization)
     metadata = Metadata(
         name=model.name,
         description=description,
@@ -138,14 +142,6 @@ def _check_calibration(images: np.ndarray | None, image_shape: tuple[int, ...]) 
     return images
 
 
-def _make_calibration(images: np.ndarray) -> Callable[[], Iterator[list[np.ndarray]]]:
-    def batches() -> Iterator[list[np.ndarray]]:
-        for image in images:
-            yield [(image[np.newaxis].astype(np.float32) - 128) / 128]
-
-    return batches
-
-
 def _trace(model: keras.Model, image_shape: tuple[int, ...], output_name: str) -> Any:
     """Return the function of a model for one image, with the signature's names."""
 
@@ -192,28 +188,25 @@ def _save_for_export(serve: Any, folder: str) -> None:
         ) from failure
 
 
-def _configure(folder: str, quantization: str, images: np.ndarray | None) -> Any:
-    """Return the converter of a SavedModel, set for a quantization."""
+def _configure(folder: str, quantization: str) -> Any:
+    """Return the converter of a SavedModel, set for a quantization; float32 for int8_ptq."""
     converter = tf.lite.TFLiteConverter.from_saved_model(folder)
-    if quantization != "float32":
+    if quantization in ("float16", "dynamic_range", "int8_qat"):
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
     if quantization == "float16":
         converter.target_spec.supported_types = [tf.float16]
-    if images is not None:
-        converter.representative_dataset = _make_calibration(images)
-        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-    if quantization.startswith("int8"):
+    if quantization == "int8_qat":
         converter.inference_input_type = converter.inference_output_type = tf.int8
     return converter
 
 
-def _run(converter: Any, quantization: str) -> bytes:
-    """Convert without the converter's log; raise its errors as one sentence."""
+def _run(convert_step: Callable[[], Any], quantization: str) -> bytes:
+    """Return what a step of the converter gives, without its log; its errors as one sentence."""
     failure: Exception | None = None
     with quiet_stderr(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            return bytes(converter.convert())
+            return bytes(convert_step())
         except Exception as error:  # the converter raises its own and everybody else's types
             failure = error
     # Among pages of compiler output, the first line with "error:" names the op.

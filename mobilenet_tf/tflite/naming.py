@@ -18,6 +18,7 @@ def name_tensors(file: Any, model: Any) -> None:
     A tensor whose name tells no layer keeps it, and so do the graph's input and output.
     """
     layers = {layer.name: _plain_name(layer) for layer in model.layers}
+    norms = {layers[x.name] for x in model.layers if type(x).__name__ == "BatchNormalization"}
     with_kernel = (x for x in model.layers if any("kernel" in w.name for w in x.weights))
     kernels = {layers[layer.name] for layer in with_kernel}
     graph = file.subgraphs[0]
@@ -25,6 +26,8 @@ def name_tensors(file: Any, model: Any) -> None:
     named = {*graph.inputs, *graph.outputs}
     for op in graph.operators:
         produced = _layers_in(graph.tensors[op.outputs[0]].name, layers)
+        # What a batch normalisation is folded into gives its name.
+        produced = [layer for layer in produced if layer not in norms] or produced
         constants = [i for i in op.inputs if i >= 0 and schema.is_constant(file, graph.tensors[i])]
         if not produced:
             continue

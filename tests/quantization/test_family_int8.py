@@ -186,9 +186,10 @@ def test_branches_are_told_apart_and_kept_in_float(
     row: tuple[str, tuple[int, ...], Options, set[str]], images: np.ndarray
 ) -> None:
     name, rows, options, _ = row
-    model = fold_batch_norm(build_lively(name, rows, options, images))
+    network = build_lively(name, rows, options, images)
+    model = fold_batch_norm(network)
     content = convert(
-        model,
+        network,
         quantization="int8_ptq",
         classes=CLASSES,
         description="a test",
