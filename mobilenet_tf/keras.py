@@ -40,7 +40,13 @@ __all__ = [
     "largest_over_workers",
     "quantize_tflite",
     "tf",
+    "unwrap",
 ]
+
+
+def unwrap(layer: Any) -> Any:
+    """Return a layer itself, taken out of the wrapper of fake quantization if it is in one."""
+    return getattr(layer, "layer", layer)
 
 
 def quantize_tflite(content: bytes) -> bytes:

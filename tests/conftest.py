@@ -95,6 +95,16 @@ class Trapped:
 
 
 @pytest.fixture
+def listed_images(tmp_path: Path) -> Path:
+    """Return a folder of two classes whose images are listed but never read: they are empty."""
+    for name in "ab":
+        (tmp_path / "my images" / name).mkdir(parents=True)
+        for number in range(20):
+            (tmp_path / "my images" / name / f"{number}.jpg").touch()
+    return tmp_path / "my images"
+
+
+@pytest.fixture
 def trapped(tmp_path: Path) -> Trapped:
     return Trapped(tmp_path / "trapped")
 

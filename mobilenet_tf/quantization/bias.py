@@ -9,7 +9,7 @@ from tensorflow_model_optimization.python.core.quantization.keras.quantize_wrapp
     QuantizeWrapperV2,
 )
 
-from mobilenet_tf.keras import keras, tf
+from mobilenet_tf.keras import keras, tf, unwrap
 from mobilenet_tf.quantization.folding import read_kernel
 from mobilenet_tf.quantization.quantizers import measure_kernel_ranges
 from mobilenet_tf.quantization.scheme import FUSABLE, output_quantizer
@@ -44,7 +44,7 @@ def round_biases(model: Any) -> None:
 def is_shifted(layer: Any) -> bool:
     """Tell whether a constant is added to what a layer gives, which goes into its bias."""
     readers = [node.outbound_layer for node in layer.outbound_nodes]
-    return any(type(getattr(reader, "layer", reader)).__name__ in FUSABLE for reader in readers)
+    return any(type(unwrap(reader)).__name__ in FUSABLE for reader in readers)
 
 
 def find_input_scale(layer: Any) -> float | None:

@@ -9,7 +9,7 @@ import numpy as np
 
 from mobilenet_tf.data.pipeline import normalise
 from mobilenet_tf.errors import MtfError, UsageError
-from mobilenet_tf.keras import keras, tf
+from mobilenet_tf.keras import keras, tf, unwrap
 from mobilenet_tf.models.outputs import check_model
 from mobilenet_tf.quantization.batch_norm import FoldedBatchNormalization
 from mobilenet_tf.quantization.folding import find_norms, fold_batch_norm, redirect
@@ -141,7 +141,7 @@ def set_mode(model: Any, mode: Mode) -> bool:
 
 def set_norms(model: Any, *, live: bool) -> bool:
     """Set whether batch normalisation follows the batches; return whether that changed it."""
-    inside = (getattr(layer, "layer", layer) for layer in model.layers)  # its wrapper, if any
+    inside = map(unwrap, model.layers)
     norms = [norm for norm in inside if isinstance(norm, FoldedBatchNormalization)]
     return _set(norms, "live", live)
 

@@ -1,9 +1,9 @@
 """Calibration: the ranges that the converter quantizes a float file's activations to.
 
-The converter's own calibration reads an op's tensors when the op has run. MUL and ADD work in place
-where they can (TensorFlow 2.21), so that an input has become the output by then and gets its range: the gate
-relu6(x + 3) of a hard-swish that of the product, the last convolution of a residual block that of the
-sum. Here all tensors are outputs of the graph, which no op writes over.
+The converter's own calibration (TensorFlow 2.21) reads the inputs of an op when it has run. MUL and
+ADD write over an input where they can, which then has the range of the output: the gate
+relu6(x + 3) of a hard-swish that of the product, the last convolution of a residual block that of
+the sum. Here every tensor is an output of the graph, which no op writes over.
 """
 
 from __future__ import annotations

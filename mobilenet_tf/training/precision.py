@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
-from mobilenet_tf.keras import keras, tf
+from mobilenet_tf.keras import keras, tf, unwrap
 from mobilenet_tf.recipe import PrecisionName
 from mobilenet_tf.runs.folder import PRECISION_FILE, read_note
 from mobilenet_tf.runs.results import Precision, Product, Timing
@@ -109,7 +109,7 @@ def find_products(model: Any) -> dict[str, Product]:
     """Return the convolutions that are matrix products: kernels of one pixel, or of the image."""
     products = {}
     for layer in model.layers:
-        convolution = getattr(layer, "layer", layer)  # inside the wrapper of fake quantization
+        convolution = unwrap(layer)
         if type(convolution) is not keras.layers.Conv2D or max(convolution.strides) > 1:
             continue
         if convolution.groups > 1 or convolution.data_format != "channels_last":
@@ -130,7 +130,7 @@ def as_products(model: Any, bfloat16_layers: Collection[str] = ()) -> Iterator[N
     oneDNN's bfloat16 gradient of a kernel is slower as a convolution than as a product.
     """
     layers = [(model.get_layer(name), name in bfloat16_layers) for name in find_products(model)]
-    convolutions = [getattr(layer, "layer", layer) for layer, _ in layers]
+    convolutions = [unwrap(layer) for layer, _ in layers]
     for convolution, (_, low) in zip(convolutions, layers, strict=True):
         convolution.convolution_op = _make_product_op(tf.bfloat16 if low else tf.float32)
     try:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from mobilenet_tf.data.pipeline import normalise
-from mobilenet_tf.keras import keras, tf
+from mobilenet_tf.keras import keras, tf, unwrap
 from mobilenet_tf.models.dropout import SeededDropout
 from mobilenet_tf.system import terminal
 
@@ -59,8 +59,7 @@ def shared_momentum(model: Any, parts: int) -> Iterator[None]:
 
 
 def _find_norms(model: Any) -> list[Any]:
-    inside = (getattr(layer, "layer", layer) for layer in model.layers)  # its wrapper, if any
-    return [x for x in inside if isinstance(x, keras.layers.BatchNormalization)]
+    return [x for x in map(unwrap, model.layers) if isinstance(x, keras.layers.BatchNormalization)]
 
 
 @contextmanager

@@ -28,18 +28,8 @@ def train(out: Path, answers: Path, *arguments: str) -> int:
     return run_command(["train", *words, "--teacher", str(answers), *arguments])
 
 
-@pytest.fixture
-def images(tmp_path: Path) -> Path:
-    """Return a folder of two classes that is only looked at."""
-    for name in "ab":
-        (tmp_path / "my images" / name).mkdir(parents=True)
-        for number in range(20):
-            (tmp_path / "my images" / name / f"{number}.jpg").touch()
-    return tmp_path / "my images"
-
-
 def test_teacher_and_student_start_from_the_same_recipe(
-    images: Path, monkeypatch: pytest.MonkeyPatch
+    listed_images: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[Recipe] = []
 
@@ -51,14 +41,14 @@ def test_teacher_and_student_start_from_the_same_recipe(
     monkeypatch.setattr(
         options, "run_stage", lambda _s, _run, recipe, *_, **__: asked.append(recipe)
     )
-    own = ["--set", f"data.path={images}"]
+    own = ["--set", f"data.path={listed_images}"]
     assert run_command(["teach", "someone", "--out", "answers", *own]) == 0
     assert run_command(["train", *own]) == 0
     assert asked[0] == asked[1]
 
 
 def test_the_next_command_sees_what_the_teacher_was_given(
-    images: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    listed_images: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     asked: list[tuple[Recipe, WorkOptions]] = []
 
@@ -69,9 +59,9 @@ def test_the_next_command_sees_what_the_teacher_was_given(
     monkeypatch.setattr(
         teaching, "teach", lambda _t, recipe, *_: make_schedule(recipe, ("a", "b"), "images", 40)
     )
-    out, cache = str(images.parent / "the answers"), str(images.parent / "a cache")
+    out, cache = str(listed_images.parent / "the answers"), str(listed_images.parent / "a cache")
     words = ["--recipe", "folder", "--batch-size", "8", "--epochs", "4", "--seed", "3"]
-    words += ["--set", f"data.path={images}", "--set", "train.distinct_epochs=2"]
+    words += ["--set", f"data.path={listed_images}", "--set", "train.distinct_epochs=2"]
     words += ["--set", "train.teacher=another", "--data-dir", cache]
     assert run_command(["teach", "someone", "--out", out, *words]) == 0
     told, following = capsys.readouterr().out.splitlines()

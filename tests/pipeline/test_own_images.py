@@ -16,15 +16,6 @@ from mobilenet_tf.runs.folder import RunFolder
 
 
 @pytest.fixture
-def images(tmp_path: Path) -> Path:
-    for name in "ab":
-        (tmp_path / "images" / name).mkdir(parents=True)
-        for number in range(20):
-            (tmp_path / "images" / name / f"{number}.jpg").touch()
-    return tmp_path / "images"
-
-
-@pytest.fixture
 def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Cut the network off; return what is asked of it."""
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
@@ -39,9 +30,9 @@ def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return asked
 
 
-def start(images: Path, **given: Any) -> Recipe:
+def start(listed_images: Path, **given: Any) -> Recipe:
     settings = {key.replace("__", "."): value for key, value in given.items()}
-    return start_recipe(images, settings, RunFolder(images.parent / "run"))
+    return start_recipe(listed_images, settings, RunFolder(listed_images.parent / "run"))
 
 
 def cache(tmp_path: Path, name: str) -> None:
@@ -49,27 +40,29 @@ def cache(tmp_path: Path, name: str) -> None:
     (tmp_path / "keras" / "models" / name).touch()
 
 
-def test_cached_imagenet_weights_come_first(images: Path, asked: list, tmp_path: Path) -> None:
+def test_cached_imagenet_weights_come_first(
+    listed_images: Path, asked: list, tmp_path: Path
+) -> None:
     cache(tmp_path, "mobilenet_5_0_224_tf_no_top.h5")
-    recipe = start(images, model__alpha=0.5)
+    recipe = start(listed_images, model__alpha=0.5)
     assert (recipe.train.weights, recipe.train.optimizer) == ("imagenet", "adamw")
-    assert (recipe.data.path, recipe.model.alpha, asked) == (str(images), 0.5, [])
+    assert (recipe.data.path, recipe.model.alpha, asked) == (str(listed_images), 0.5, [])
 
 
 def test_without_them_the_zoo_comes_next_and_then_nothing(
-    images: Path, asked: list, recorder: Any
+    listed_images: Path, asked: list, recorder: Any
 ) -> None:
-    recipe = start(images)
+    recipe = start(listed_images)
     assert (recipe.train.weights, recipe.train.optimizer) == ("cifar10_v1_025_r32", "sgd")
     assert asked == ["mobilenet_2_5_224_tf_no_top.h5"]
-    assert start(images, model__alpha=0.3).train.weights == ""
+    assert start(listed_images, model__alpha=0.3).train.weights == ""
     assert len(asked) == 1  # there are none of that width
     assert len(recorder.messages) >= 2
 
 
 @pytest.mark.parametrize("weights", ["", "imagenet", "mine.keras"])
-def test_given_weights_are_not_looked_up(images: Path, asked: list, weights: str) -> None:
-    recipe = start(images, train__weights=weights, train__epochs=3)
+def test_given_weights_are_not_looked_up(listed_images: Path, asked: list, weights: str) -> None:
+    recipe = start(listed_images, train__weights=weights, train__epochs=3)
     assert recipe.train.weights == weights
     assert recipe.train.epochs == 3
     assert recipe.train.head_first == bool(weights)
@@ -77,21 +70,21 @@ def test_given_weights_are_not_looked_up(images: Path, asked: list, weights: str
 
 
 def test_a_run_keeps_the_weights_that_it_began_with(
-    images: Path, asked: list, tmp_path: Path
+    listed_images: Path, asked: list, tmp_path: Path
 ) -> None:
-    first = start(images)
+    first = start(listed_images)
     run = RunFolder(tmp_path / "run")
     run.path.mkdir()
     run.save_recipe(make_plan(run, first).recipe)
     cache(tmp_path, "mobilenet_2_5_224_tf_no_top.h5")
-    assert start(images) == first
+    assert start(listed_images) == first
     assert len(asked) == 1
 
 
 def test_weights_that_cannot_be_had_are_refused_before_anything_is_made(
-    images: Path, asked: list, tmp_path: Path
+    listed_images: Path, asked: list, tmp_path: Path
 ) -> None:
-    recipe = start(images, train__weights="imagenet")
+    recipe = start(listed_images, train__weights="imagenet")
     with pytest.raises(MtfError, match="no network"):
         make_plan(RunFolder(tmp_path / "run"), recipe)
     assert not (tmp_path / "run").exists()
