@@ -7,7 +7,7 @@ from mobilenet_tf.errors import UsageError
 from mobilenet_tf.evaluation.test_time import check_views
 from mobilenet_tf.models.cost import count_costs
 from mobilenet_tf.models.variant import Variant
-from mobilenet_tf.recipe import FitSettings, Recipe
+from mobilenet_tf.recipe import QatSettings, Recipe, TrainSettings
 from mobilenet_tf.training.progressive import progressive_sides
 
 LARGEST_KERNEL = 2**25  # float32 values: 2^30 bits, beyond which the converter folds no constant
@@ -87,7 +87,7 @@ def _check_export(recipe: Recipe) -> None:
 
 
 def _check_fit(section: str, recipe: Recipe, info: DatasetInfo) -> None:
-    fit: FitSettings = getattr(recipe, section)
+    fit: TrainSettings | QatSettings = getattr(recipe, section)
     left = info.train_count - recipe.data.validation_count
     if info.source != "folder" and fit.batch_size > left:
         raise UsageError(
@@ -108,6 +108,13 @@ def _check_fit(section: str, recipe: Recipe, info: DatasetInfo) -> None:
         raise UsageError(
             f"{section}.final_learning_rate {fit.final_learning_rate:g} is ignored because"
             f" {section}.schedule is 'step'; leave it 0"
+        )
+    taught = section == "qat" or recipe.train.teacher
+    if fit.class_balance and taught and fit.distill_share == 1:
+        raise UsageError(
+            f"{section}.class_balance {fit.class_balance:g} is ignored because"
+            f" {section}.distill_share is 1, so that no label is learned from; leave it 0: the"
+            " answers that are learned from have the teacher's balance"
         )
     if fit.early_stopping_epochs and not recipe.data.validation_count:
         raise UsageError(

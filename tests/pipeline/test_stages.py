@@ -82,6 +82,14 @@ def test_recipes_that_ship_can_be_run(name: str, tmp_path: Path) -> None:
             ["qat.schedule=step", "qat.final_learning_rate=0.0001"],
             ["qat.final_learning_rate 0.0001", "'step'", "leave it 0"],
         ),
+        (
+            ["qat.class_balance=0.5"],
+            ["qat.class_balance 0.5 is ignored", "qat.distill_share is 1", "leave it 0"],
+        ),
+        (
+            ["train.class_balance=0.5", "train.distill_share=1", "train.teacher=x"],
+            ["train.class_balance 0.5 is ignored"],
+        ),
         (["augmentation.cutout_px=32"], ["augmentation.cutout_px 32", "choose 0 to 31"]),
         (
             ["data.name=digits", "data.validation_count=100"],
