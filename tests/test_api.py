@@ -16,7 +16,13 @@ import mobilenet_tf as mtf
 from mobilenet_tf.api.training import ONLY_IN_MTF_TRAIN
 from mobilenet_tf.errors import MtfError, UsageError
 from mobilenet_tf.models.weights import weight_variables
-from mobilenet_tf.recipe import FitSettings, Options, QatSettings, TrainSettings
+from mobilenet_tf.recipe import (
+    AugmentationSettings,
+    FitSettings,
+    Options,
+    QatSettings,
+    TrainSettings,
+)
 
 PUBLIC = sorted(set(mtf.__all__) - {"__version__"})
 SHIPPED = "cifar10_v1_025_r32"
@@ -220,6 +226,14 @@ def test_stopping_early_needs_validation_images(digits: mtf.Dataset) -> None:
         mtf.train(None, data, settings=TrainSettings(early_stopping_epochs=3))
     with pytest.raises(UsageError, match="early_stopping_epochs is 3"):
         mtf.quantize(None, data, settings=QatSettings(early_stopping_epochs=3))
+
+
+def test_rounds_end_on_weak_images(digits: mtf.Dataset) -> None:
+    model = mtf.create_model("mobilenet_v1", alpha=0.25, resolution=32, classes=10)
+    rounds = TrainSettings(distinct_epochs=4)
+    weak = AugmentationSettings(flip=False, cutout_px=4, strong_share=0.5)
+    with pytest.raises(UsageError, match=r"6 train\.epochs end within one; give 4"):
+        mtf.train(model, digits, epochs=6, settings=rounds, augmentation=weak)
 
 
 @pytest.mark.slow

@@ -126,7 +126,8 @@ def train(
 
     Raises:
         UsageError: the model ends in a softmax or has another number of classes; a setting is for
-            `mtf train` alone, or early stopping has no validation images.
+            `mtf train` alone, early stopping has no validation images, or the epochs end within
+            the strong part of a round of `distinct_epochs`.
         MtfError: the loss is no longer finite.
 
     Examples:
@@ -135,6 +136,7 @@ def train(
         >>> model = mtf.create_model("mobilenet_v1", alpha=0.25, resolution=32, classes=10)
         >>> model = mtf.train(model, data, epochs=5)
     """
+    from mobilenet_tf.pipeline.checks import check_rounds
     from mobilenet_tf.runs.folder import CHECKPOINT_FILE
     from mobilenet_tf.training.head import fit_head
     from mobilenet_tf.training.loop import FitPlan, fit
@@ -146,6 +148,7 @@ def train(
     _check_early_stopping(fit_settings, data)
     _prepare(model, data, "train", seed)
     augmentation = augmentation or AugmentationSettings(flip=data.flip_safe)
+    check_rounds(Recipe(train=fit_settings, augmentation=augmentation))
     with _work_folder(out) as folder:
         if fit_settings.head_first and not (folder / CHECKPOINT_FILE).is_file():
             fit_head(model, data.train, class_balance=fit_settings.class_balance, seed=seed)

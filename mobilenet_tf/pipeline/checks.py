@@ -33,7 +33,7 @@ def check_recipe(recipe: Recipe, variant: Variant, info: DatasetInfo) -> None:
     for section in ("train", "qat"):
         _check_fit(section, recipe, info)
     _check_augmentation(recipe, info)
-    _check_rounds(recipe)
+    check_rounds(recipe)
     growing = progressive_sides(recipe, variant)
     if growing and not recipe.train.progressive_share:
         raise UsageError(
@@ -139,8 +139,8 @@ def _check_augmentation(recipe: Recipe, info: DatasetInfo) -> None:
         )
 
 
-def _check_rounds(recipe: Recipe) -> None:
-    """Refuse rounds of distinct epochs of which the last one is cut off in its strong part."""
+def check_rounds(recipe: Recipe) -> None:
+    """Refuse (UsageError) rounds of distinct epochs whose last is cut off in its strong part."""
     share, epochs = recipe.augmentation.strong_share, recipe.train.epochs
     round_epochs = recipe.train.round_epochs
     last = (epochs - 1) % round_epochs
