@@ -160,7 +160,9 @@ def load_answers(plan: Plan, data: TrainingData, answers: Answers) -> Teacher:
     """Return the stored answers as a teacher; refuse those for other images."""
     settings, count = plan.recipe.train, len(data.train.labels)
     classes, data_print = plan.dataset.classes, data.fingerprints["train"]
-    answers.check(make_schedule(plan.recipe, classes, data_print, count))
+    schedule = make_schedule(plan.recipe, classes, data_print, count)
+    answers.check(schedule)
+    answers.verify(schedule.epochs)
     warn_of_validation(answers.note.seen_data, data)
     log.info(
         "train: the answers in %s teach, at temperature %g",

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import itertools
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ import msgspec
 from mobilenet_tf.errors import MtfError, UsageError
 from mobilenet_tf.files import (
     check_space,
+    hash_file,
     is_leftover,
     read_json,
     remove_leftovers,
@@ -35,6 +37,7 @@ ANSWERS_FILE = "answers.json"
 BYTES = 2  # of a float16
 SHOWN_LENGTH = 40  # of a fingerprint, of many classes
 TEACH_AGAIN = "remove the folder and teach again with mtf teach"
+MEND = "teach again with the same mtf teach, which goes on before it"
 
 
 class Schedule(Record, frozen=True, kw_only=True):
@@ -110,21 +113,19 @@ class Answers:
 
     def check(self, wanted: Schedule) -> None:
         """Refuse (UsageError) a student's schedule that sees other images than were answered."""
-        told, section = self.note.schedule, ""
+        told = self.note.schedule
         if wanted.epochs < told.epochs and told.augmentation.strong_share == 1:
             told = msgspec.structs.replace(told, epochs=wanted.epochs)  # the first are the same
-        theirs: Record | AugmentationSettings = told
-        ours: Record | AugmentationSettings = wanted
-        name = _first_difference(theirs, ours)
-        if name == "augmentation":
-            theirs, ours, section = told.augmentation, wanted.augmentation, "augmentation."
-            name = _first_difference(theirs, ours)
-        if name:
+        if told != wanted:
             raise UsageError(
-                f"train.teacher {self.folder} answers another schedule: its {section}{name} is"
-                f" {_show(getattr(theirs, name))}, and this run has {_show(getattr(ours, name))};"
+                f"train.teacher {self.folder} answers another schedule: {_compare(told, wanted)};"
                 " teach this one with mtf teach, or give the same"
             )
+
+    def verify(self, epochs: int) -> None:
+        """Read the first `epochs` files, so that a training does not find out late; as `batch`."""
+        for number in range(epochs):
+            self._load(number)
 
     def batch(self, step: int) -> np.ndarray:
         """Return the logits (B, C) float32 for a step, counted from 0 over all epochs.
@@ -147,11 +148,9 @@ class Answers:
         try:
             content = path.read_bytes()
         except OSError as error:
-            raise MtfError(f"cannot read {path}: {error.strerror}; {TEACH_AGAIN}") from error
+            raise MtfError(f"cannot read {path}: {error.strerror}; {MEND}") from error
         if hashlib.sha256(content).hexdigest() != self.note.epochs[number]:
-            raise MtfError(
-                f"{path} is damaged (its SHA-256 is not that of {ANSWERS_FILE}); {TEACH_AGAIN}"
-            )
+            raise MtfError(f"{path} is damaged (its SHA-256 is not that of {ANSWERS_FILE}); {MEND}")
         logits: np.ndarray = np.load(io.BytesIO(content), allow_pickle=False)
         return logits
 
@@ -174,7 +173,8 @@ def load_note(folder: Path) -> AnswersNote:
 def begin_answers(folder: Path, note: AnswersNote) -> AnswersNote:
     """Write the note of a folder that answers come into, or find the one to go on with; return it.
 
-    Temporary files that a killed command left there are removed.
+    It has the epochs before the first whose file is missing or damaged. Temporary files that a
+    killed command left there are removed.
 
     Raises:
         UsageError: it has the answers of other teachers or another schedule, or other files.
@@ -197,10 +197,25 @@ def _match_note(folder: Path, held: AnswersNote, wanted: AnswersNote) -> Answers
     """Return the note to go on with; a folder without an epoch yet takes any."""
     if not held.epochs:
         return wanted
-    if (held.schedule, held.teachers) != (wanted.schedule, wanted.teachers):
-        what = "teacher" if held.schedule == wanted.schedule else "schedule"
-        raise UsageError(f"{folder} has the answers for another {what}; give another --out")
-    return held
+    if held.schedule != wanted.schedule:
+        difference = _compare(held.schedule, wanted.schedule)
+        raise UsageError(
+            f"{folder} has the answers for another schedule: {difference}; give another --out"
+        )
+    if held.teachers != wanted.teachers:
+        raise UsageError(f"{folder} has the answers for another teacher; give another --out")
+    whole = itertools.takewhile(
+        lambda number: _is_whole(folder / epoch_file(number), held.epochs[number]),
+        range(len(held.epochs)),
+    )
+    return msgspec.structs.replace(held, epochs=held.epochs[: len(list(whole))])
+
+
+def _is_whole(path: Path, sha256: str) -> bool:
+    try:
+        return hash_file(path) == sha256
+    except OSError:
+        return False
 
 
 def save_epoch(folder: Path, note: AnswersNote, logits: np.ndarray) -> AnswersNote:
@@ -215,6 +230,18 @@ def save_epoch(folder: Path, note: AnswersNote, logits: np.ndarray) -> AnswersNo
     note = msgspec.structs.replace(note, epochs=digests)
     write_json(folder / ANSWERS_FILE, note)
     return note
+
+
+def _compare(told: Schedule, wanted: Schedule) -> str:
+    """Return the first difference of two schedules that differ, as words."""
+    theirs: Record | AugmentationSettings = told
+    ours: Record | AugmentationSettings = wanted
+    name, section = _first_difference(theirs, ours), ""
+    if name == "augmentation":
+        theirs, ours, section = told.augmentation, wanted.augmentation, "augmentation."
+        name = _first_difference(theirs, ours)
+    shown = (_show(getattr(one, name)) for one in (theirs, ours))
+    return f"its {section}{name} is {', and this run has '.join(shown)}"
 
 
 def _first_difference(theirs: Any, ours: Any) -> str:

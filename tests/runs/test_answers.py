@@ -111,6 +111,19 @@ def test_damaged_answers_are_named(harm: str, folder: Path) -> None:
     answers.batch(0)  # the first epoch is whole
     with pytest.raises(MtfError, match=f"{file.name}.*teach again"):
         answers.batch(2)
+    answers.verify(1)
+    with pytest.raises(MtfError, match=file.name):
+        answers.verify(2)  # before a training that would need it hours later
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_answers_go_on_before_the_first_damaged_epoch(number: int, folder: Path) -> None:
+    (folder / epoch_file(number)).write_bytes(b"half")
+    note = begin_answers(folder, NOTE)
+    assert len(note.epochs) == number
+    for missing in range(number, 2):
+        note = save_epoch(folder, note, logits_of(missing))
+    Answers(folder).verify(2)
 
 
 def test_unfinished_answers_are_continued_and_not_learned_from(tmp_path: Path) -> None:
@@ -159,7 +172,7 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path: Path, folder: Path) 
     assert (tmp_path / ".other.0123abcd.mtf-tmp").exists()
     with pytest.raises(UsageError, match="for another teacher"):
         begin_answers(folder, replace(NOTE, teachers=("1" * 64,)))
-    with pytest.raises(UsageError, match="for another schedule"):
+    with pytest.raises(UsageError, match=r"another schedule: its seed is 1, and .* has 2"):
         begin_answers(folder, replace(NOTE, schedule=replace(SCHEDULE, seed=2)))
     (folder / ANSWERS_FILE).write_text("{")
     with pytest.raises(MtfError, match="is damaged"):
