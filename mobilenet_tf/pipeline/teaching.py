@@ -6,17 +6,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from mobilenet_tf.data.batches import steps_per_epoch
 from mobilenet_tf.data.catalog import recipe_dataset
 from mobilenet_tf.data.splits import Split
 from mobilenet_tf.data.training import load_training_data
 from mobilenet_tf.errors import UsageError
 from mobilenet_tf.files import hash_file
 from mobilenet_tf.models.weights import load_weights
+from mobilenet_tf.pipeline.checks import check_recipe
 from mobilenet_tf.pipeline.networks import build_float_model
 from mobilenet_tf.recipe import Recipe
 from mobilenet_tf.runs.answers import AnswersNote, Schedule, make_schedule
 from mobilenet_tf.runs.folder import RunFolder
-from mobilenet_tf.runs.names import weights_name
+from mobilenet_tf.runs.names import recipe_variant, weights_name
 from mobilenet_tf.system.hardware import usable_cores
 from mobilenet_tf.tflite.convert import convert
 from mobilenet_tf.tflite.interpreter import Classifier
@@ -52,10 +54,13 @@ def teach(teachers: Sequence[str], recipe: Recipe, folder: Path, data_dir: Path 
     """Write the mean answers of `teachers` for the schedule of a recipe; return the schedule.
 
     Raises:
-        UsageError: a teacher is no finished run or model of the zoo, or has other classes.
+        UsageError: the recipe contradicts itself; a teacher is no finished run or model of the
+            zoo, or has other classes.
         MtfError: a teacher is damaged, or the disk has too little room.
     """
-    classes = recipe_dataset(recipe).classes
+    info = recipe_dataset(recipe)
+    check_recipe(recipe, recipe_variant(recipe), info)  # what every student would refuse
+    classes = info.classes
     trained = [find_trained(teacher) for teacher in teachers]
     for teacher, found in zip(teachers, trained, strict=True):
         theirs = recipe_dataset(found.recipe).classes
@@ -72,6 +77,7 @@ def teach(teachers: Sequence[str], recipe: Recipe, folder: Path, data_dir: Path 
                 f" --set model.resolution_px={its}, or another teacher"
             )
     data = load_training_data(recipe, data_dir)
+    steps_per_epoch(len(data.train.labels), recipe.train.batch_size)  # a folder's are counted now
     schedule = make_schedule(recipe, classes, data.fingerprints["train"], len(data.train.labels))
     note = AnswersNote(
         schedule=schedule,

@@ -15,6 +15,7 @@ from mobilenet_tf.recipe import Recipe
 from mobilenet_tf.runs.answers import ANSWERS_FILE, Answers, Schedule, epoch_file, make_schedule
 
 SAME = ("--set", "data.validation_count=64", "--set", "augmentation.crop_padding_px=2")
+ENDING = ("--set", "augmentation.strong_share=0.5", "--set", "train.distinct_epochs=2")
 
 
 def teach(*arguments: object) -> int:
@@ -122,6 +123,9 @@ def test_stored_answers_teach_as_their_network_does(finished_run: Path, tmp_path
         (["nobody"], "nobody does not exist"),
         (["cifar10_v1_050_r32"], "give a teacher of the same classes"),
         ([], "TEACHER"),
+        (["nobody", "--batch-size", "999"], "train.batch_size 999 is larger"),
+        (["nobody", "--set", "augmentation.crop_padding_px=32"], "crop_padding_px 32"),
+        (["nobody", "--epochs", "3", *ENDING], "augmentation.strong_share 0.5"),
     ],
 )
 def test_who_cannot_teach_is_refused(
