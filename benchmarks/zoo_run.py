@@ -21,7 +21,13 @@ from msgspec.structs import replace
 from mobilenet_tf.models.weights import load_weights, save_weights
 from mobilenet_tf.pipeline.networks import build_float_model
 from mobilenet_tf.pipeline.stages import find_stage
-from mobilenet_tf.recipe import QatSettings, parse_overrides, replace_settings, settings_of
+from mobilenet_tf.recipe import (
+    QatSettings,
+    list_differences,
+    parse_overrides,
+    replace_settings,
+    settings_of,
+)
 from mobilenet_tf.runs.folder import WORKING_FILES, RunFolder, StageSettings
 from mobilenet_tf.runs.history import save_history
 from mobilenet_tf.runs.names import weights_name
@@ -38,9 +44,16 @@ def main(*, name: str, out: Path, changes: tuple[str, ...]) -> None:
     card = load_card(name)
     recipe = replace(card.recipe, qat=QatSettings(batch_size=card.recipe.qat.batch_size))
     recipe = replace_settings(recipe, parse_overrides(changes))
+    made, settings = (
+        settings_of(each, find_stage("train").sections) for each in (card.recipe, recipe)
+    )
+    if differences := list_differences(made, settings):
+        raise click.UsageError(
+            f"the float network of {name} was made with other settings ({'; '.join(differences)});"
+            " give none of those that it depends on"
+        )
     run = RunFolder(out)
     run.claim(recipe)
-    settings = settings_of(recipe, find_stage("train").sections)
     record = card.stages.train
     run.begin("train", StageSettings(settings=settings, inputs=dict(record.inputs)))
     folder = run.partial("train")
