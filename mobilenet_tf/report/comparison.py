@@ -118,6 +118,7 @@ def comparison_table(rows: Sequence[ComparisonRow]) -> Table:
     """Return runs side by side as a table, with the sentences that say what it holds."""
     columns = (
         (Column("run", align="left"), [row.run for row in rows]),
+        (Column("data", align="left", optional=True), _tell_datasets(rows)),
         (Column("model", align="left"), [row.model for row in rows]),
         (Column("alpha"), [f"{row.alpha:g}" for row in rows]),
         (Column("px"), [f"{row.resolution_px}" for row in rows]),
@@ -134,18 +135,24 @@ def comparison_table(rows: Sequence[ComparisonRow]) -> Table:
     return make_table(f"{plural(len(rows), 'run')}, side by side", columns, " ".join(_notes(rows)))
 
 
+def _tell_datasets(rows: Sequence[ComparisonRow]) -> list[str]:
+    """Return what each run was trained on, where that is not the same for all."""
+    several = len({row.dataset for row in rows}) > 1
+    return [row.dataset if several else MISSING for row in rows]
+
+
 def _notes(rows: Sequence[ComparisonRow]) -> list[str]:
     notes = []
-    datasets = {row.dataset: row.test_count for row in rows}
-    if len({(row.dataset, row.test_count) for row in rows}) == 1:
+    tests = dict.fromkeys((row.dataset, row.test_count) for row in rows)
+    if len(tests) == 1:
         notes.append(f"{rows[0].dataset}, {rows[0].test_count:,} test images.")
     else:
-        listed = ", ".join(f"{name} ({count:,} test images)" for name, count in datasets.items())
+        listed = ", ".join(f"{name} ({count:,} test images)" for name, count in tests)
         notes.append(f"Different data, so accuracies do not compare: {listed}.")
     runs_by_count: dict[int, list[str]] = {}
     for row in rows:
         runs_by_count.setdefault(row.train_count, []).append(row.run)
-    if len({(row.dataset, row.train_count) for row in rows}) > len(datasets):
+    if len({(row.dataset, row.train_count) for row in rows}) > len({row.dataset for row in rows}):
         listed = "; ".join(f"{n:,}: {', '.join(runs)}" for n, runs in sorted(runs_by_count.items()))
         notes.append(f"Training images differ ({listed}).")
     seeds = sorted({row.seed for row in rows})

@@ -104,17 +104,18 @@ def render_pareto(title: str, rows: Sequence[ComparisonRow], page: Path) -> str:
 def plot_cost(cost: Cost, rows: Sequence[ComparisonRow]) -> Plot | None:
     """Return top-1 (%) against a cost (logarithmic); None where nothing has it."""
     points = list_points(cost, rows)
-    ours = [point for point in points if point.row is not None]
-    if not ours:
+    frontiers = find_frontiers(points, rows)
+    if not frontiers:
         return None
-    best = find_frontier(ours)
+    best = [point for frontier in frontiers for point in frontier]
 
     def draw(axes: Axes) -> None:
         _set_axes(axes, cost, points)
-        axes.plot(
-            [point.cost for point in best], [100 * point.top1 for point in best],
-            color=fig.MUTED, linewidth=1, drawstyle="steps-post", zorder=1,
-        )  # fmt: skip
+        for frontier in frontiers:
+            axes.plot(
+                [point.cost for point in frontier], [100 * point.top1 for point in frontier],
+                color=fig.MUTED, linewidth=1, drawstyle="steps-post", zorder=1,
+            )  # fmt: skip
         for series, (marker, color) in MARKS.items():
             marks = [point for point in points if point.series == series]
             if marks:
@@ -144,6 +145,15 @@ def list_points(cost: Cost, rows: Sequence[ComparisonRow]) -> list[Point]:
         if of_rival := cost.rival_of(rival):
             points.append(Point(rival.name, of_rival, rival.top1, "published by others"))
     return points
+
+
+def find_frontiers(points: Sequence[Point], rows: Sequence[ComparisonRow]) -> list[list[Point]]:
+    """Return the frontier of the runs on each dataset: other accuracies do not compare."""
+    by_dataset: dict[str, list[Point]] = {}
+    for point in points:
+        if point.row is not None:
+            by_dataset.setdefault(rows[point.row].dataset, []).append(point)
+    return [find_frontier(each) for each in by_dataset.values()]
 
 
 def find_frontier(points: Sequence[Point]) -> list[Point]:
@@ -201,13 +211,13 @@ def _draw_marks(
 
 
 def _label(axes: Axes, best: Sequence[Point]) -> None:
-    """Name points of the frontier above and left of them, where no other can be."""
+    """Name points of a frontier above and left of them, where no other of it can be."""
     low, high = axes.get_ylim()
-    taken = low - high
+    taken: list[float] = []
     for point in best:
         height = 100 * point.top1
-        if (height - taken) / (high - low) >= LABEL_GAP:
-            taken = height
+        if all(abs(height - other) >= LABEL_GAP * (high - low) for other in taken):
+            taken.append(height)
             axes.annotate(
                 escape_control(point.name), (point.cost, height), xytext=(-7, 3),
                 textcoords="offset points", ha="right", fontsize=10, color=fig.INK,

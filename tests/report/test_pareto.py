@@ -11,7 +11,14 @@ from msgspec.structs import replace
 
 from mobilenet_tf.pipeline.comparison import describe_model
 from mobilenet_tf.report.comparison import ComparisonRow, comparison_table
-from mobilenet_tf.report.pareto import COSTS, Point, find_frontier, list_points, render_pareto
+from mobilenet_tf.report.pareto import (
+    COSTS,
+    Point,
+    find_frontier,
+    find_frontiers,
+    list_points,
+    render_pareto,
+)
 from mobilenet_tf.report.rivals import RIVALS
 from mobilenet_tf.zoo.shelf import model_names
 
@@ -33,6 +40,20 @@ def test_nothing_on_the_frontier_is_beaten() -> None:
         )
     ]
     assert [point.name for point in find_frontier(points)] == ["5", "0"]
+
+
+def test_runs_on_other_data_are_not_compared(rows: list[ComparisonRow]) -> None:
+    easy = replace(rows[0], dataset="digits", test_count=360, float_top1=0.999, int8_top1=0.999)
+    small = replace(easy, int8_size_bytes=1, test_count=500)
+    mixed = [*rows, easy, small]
+    alone, of_digits = find_frontiers(list_points(SIZE, mixed), mixed)
+    assert [alone] == find_frontiers(list_points(SIZE, rows), rows)
+    assert {point.row for point in of_digits} == {len(rows) + 1}
+    table = comparison_table(mixed)
+    column = [c.title for c in table.columns].index("data")
+    assert [row[column] for row in table.rows][-3:] == [rows[0].dataset, "digits", "digits"]
+    assert "digits (360 test images), digits (500 test images)" in table.note
+    assert "data" not in [c.title for c in comparison_table(rows).columns]
 
 
 def test_each_network_of_a_run_stands_at_its_own_cost(rows: list[ComparisonRow]) -> None:
