@@ -17,6 +17,7 @@ SQUEEZE_SHARE = 0.25  # of the expanded channels; arXiv 1905.02244, section 5.3
 PLACES = {  # option -> what it needs, which the first blocks alone may lack
     "squeeze_excitation": "a bottleneck with a depthwise convolution",
     "stochastic_depth": "a residual connection",
+    "residual": "a block without a stride that keeps its number of channels",
 }
 
 T = TypeVar("T")
@@ -180,6 +181,7 @@ class Assembler(Generic[T]):
         """Add the residual connection where the shapes agree."""
         if stride != 1 or self.ops.channels(x) != self.ops.channels(shortcut):
             return x
+        self.used.add("residual")
         rate = self.variant.options.stochastic_depth
         if rate:
             self.used.add("stochastic_depth")

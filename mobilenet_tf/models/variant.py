@@ -91,6 +91,11 @@ def make_variant(
     if stride_plan is None:
         stride_plan = "cifar" if min(sides_px) < SMALL_SIDE_PX else "imagenet"
     plan: StridePlan = check_setting("model.stride_plan", stride_plan)
+    if plan == "late" and table.total_stride("late") == table.total_stride("cifar"):
+        cut = f" cut after block {options.block_count}" if options.block_count else ""
+        raise UsageError(
+            f"{table.name}{cut} has no stride that the late stride plan would leave out; use cifar"
+        )
     height_px, width_px = (_check_side(table, plan, side) for side in sides_px)
     whole = isinstance(classes, Integral) and not isinstance(classes, bool)
     if not whole or not CLASSES_MIN <= classes <= CLASSES_MAX:

@@ -84,6 +84,7 @@ def test_the_settings_of_a_model_are_its_options_and_more() -> None:
         ("mobilenet_v4_conv_small", 2, {"squeeze_excitation": "on"}, 1),
         ("mobilenet_v4_conv_small", 3, {"stochastic_depth": 0.5}, 1),
         ("mobilenet_v2", 2, {"stochastic_depth": 0.5}, 1),
+        ("mobilenet_v1", 2, {"residual": True}, 1),  # 32 -> 64 -> 128 channels
     ],
 )
 def test_a_cut_network_without_a_place_for_an_option_refuses_it(
@@ -154,6 +155,19 @@ def test_the_late_plan_leaves_out_the_first_stride_of_cifar(
 ) -> None:
     table = MODELS[name]
     assert (table.total_stride("cifar"), table.total_stride("late")) == (cifar, late)
+
+
+@pytest.mark.parametrize(("name", "count"), [("alexnet", 0), ("mobilenet_v1", 3)])
+def test_the_late_plan_is_refused_where_it_is_cifar(name: str, count: int) -> None:
+    with pytest.raises(UsageError, match=f"{name}.* no stride that the late"):
+        make_variant(
+            name,
+            alpha=0.5,
+            resolution_px=32,
+            classes=10,
+            stride_plan="late",
+            options=Options(block_count=count),
+        )
 
 
 def test_the_late_plan_spends_arithmetic_and_no_weights() -> None:
