@@ -145,6 +145,22 @@ def test_a_page_names_what_a_model_comes_from() -> None:
     assert "needs the teacher artifacts/large and the initial weights mine.safetensors" in page
 
 
+def test_a_page_escapes_the_names_of_classes() -> None:
+    hostile = "<img src=x>\n# \x1b[31m"
+
+    def change(plain: dict[str, Any]) -> None:
+        metrics = plain["stages"]["benchmark"]["metrics"]
+        metrics["classes"] = [hostile if c == "cat" else c for c in metrics["classes"]]
+        for row in metrics["rows"]:  # the class that lost most, which a note names
+            top1 = 0.9 if row["format"] == "keras" else 0.1
+            row["per_class"] = [*row["per_class"][:3], top1, *row["per_class"][4:]]
+
+    text = re.sub(r"```.*?```", "", format_page(changed(SHIPPED[0], change)), flags=re.DOTALL)
+    assert "Largest loss in a class: &lt;img" in text
+    assert "<img" not in text
+    assert "\x1b" not in text
+
+
 def test_a_page_says_where_a_model_cannot_be_made_again() -> None:
     setting = "train.learning_rate: 0.1 there, 0.05 asked"
 
