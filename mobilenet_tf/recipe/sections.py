@@ -140,7 +140,8 @@ class AugmentationSettings(Settings, frozen=True, kw_only=True):
     """Share of the float epochs, or of each round of `train.distinct_epochs`, after which all but
     crop and flip stops, in QAT too."""
     random_resized_crop_scale: Share = 0.0
-    """Smallest share of the area that a random crop keeps; 0 for none."""
+    """Smallest share of the area that a random crop keeps, in place of `crop_padding_px`'s; 0 for
+    none."""
     trivial_augment: bool = False
     """One random change of geometry or colour for each image."""
     erasing_probability: Share = 0.0
