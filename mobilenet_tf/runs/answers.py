@@ -41,17 +41,21 @@ MEND = "teach again with the same mtf teach, which goes on before it"
 
 
 class Schedule(Record, frozen=True, kw_only=True):
-    """What answers depend on: which images in which order, and how they are augmented."""
+    """What answers depend on: which images in which order, and how they are augmented.
+
+    The first field that differs is named: what follows from others, as the split does from the
+    seed, comes last.
+    """
 
     name: str  # of the dataset
     classes: tuple[str, ...]
-    data: str  # fingerprint of the training images
-    image_count: Count
     resolution_px: Count
     seed: Count
     batch_size: Count
     epochs: Count
     augmentation: AugmentationSettings
+    data: str  # fingerprint of the training images
+    image_count: Count
 
     @property
     def steps(self) -> int:

@@ -65,6 +65,7 @@ def test_batches_come_back_in_their_order(folder: Path) -> None:
         ({"classes": ("a", "b", "d")}, "classes is a, b, c, and this run has a, b, d"),
         ({"data": "others"}, "data is images, and this run has others"),
         ({"seed": 2}, "seed is 1, and this run has 2"),
+        ({"seed": 2, "data": "others"}, "seed is 1, and this run has 2"),  # it draws the split
         ({"batch_size": 5}, "batch_size is 4, and this run has 5"),
         ({"epochs": 3}, "epochs is 2, and this run has 3"),
         ({"resolution_px": 40}, "resolution_px is 32, and this run has 40"),
