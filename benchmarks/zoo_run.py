@@ -7,8 +7,10 @@
     mtf zoo add artifacts/cifar10_v1_100_r32 --overwrite
 
 Float training is not repeated: its result is the card's, its weights are the card's, rounded to
-float16. QAT has today's defaults, with `--set qat.NAME=VALUE` where others are wanted. Run it from
-the root of the repository, where the card's relative paths lead somewhere.
+float16. QAT has today's defaults, with `--set qat.NAME=VALUE` where others are wanted. Another
+`--set seed=N` draws QAT's images anew, to measure its spread and not to ship; a validation split,
+which follows from the seed, allows none. Run it from the root of the repository, where the card's
+relative paths lead somewhere.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from pathlib import Path
 import click
 from msgspec.structs import replace
 
+from mobilenet_tf.errors import UsageError
 from mobilenet_tf.models.weights import load_weights, save_weights
 from mobilenet_tf.pipeline.networks import build_float_model
 from mobilenet_tf.pipeline.stages import find_stage
@@ -41,13 +44,18 @@ from mobilenet_tf.zoo.shelf import check_file, load_card
 @click.option("--set", "changes", multiple=True, metavar="SETTING=VALUE")
 def main(*, name: str, out: Path, changes: tuple[str, ...]) -> None:
     """Make the run OUT, its float training finished, of the zoo's model NAME."""
-    card = load_card(name)
+    try:
+        card = load_card(name)
+    except UsageError as error:
+        raise click.UsageError(str(error)) from error
     recipe = replace(card.recipe, qat=QatSettings(batch_size=card.recipe.qat.batch_size))
     recipe = replace_settings(recipe, parse_overrides(changes))
-    made, settings = (
-        settings_of(each, find_stage("train").sections) for each in (card.recipe, recipe)
-    )
-    if differences := list_differences(made, settings):
+    sections = find_stage("train").sections
+    made, settings = (settings_of(each, sections) for each in (card.recipe, recipe))
+    differences = list_differences(made, settings)
+    if not recipe.data.validation_count:  # else it is the seed of the split too
+        differences = [each for each in differences if not each.startswith("seed: ")]
+    if differences:
         raise click.UsageError(
             f"the float network of {name} was made with other settings ({'; '.join(differences)});"
             " give none of those that it depends on"

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from mobilenet_tf.zoo.shelf import model_names
+from mobilenet_tf.zoo.shelf import load_card, model_names
 
 FOLDER = Path(__file__).resolve().parent.parent / "benchmarks"
 SCRIPTS = sorted(path for path in FOLDER.glob("*.py") if "@click." in path.read_text())
@@ -55,7 +55,6 @@ def test_the_table_of_the_ablation_shows_every_seed() -> None:
     ]
 
 
-ZOO_MODEL = min(model_names())
 STAND_IN = """#!{python}
 import json, sys
 if sys.argv[1] == "-c":
@@ -102,8 +101,12 @@ def test_a_step_is_compared_with_the_fastest_mode_of_torch(tmp_path: Path) -> No
 
 def test_a_model_of_the_zoo_keeps_the_settings_of_its_float_training(tmp_path: Path) -> None:
     script, out = load(FOLDER / "zoo_run.py")["main"], tmp_path / "run"
-    for change, named in (("train.epochs=3", "train.epochs"), ("seed=7", "seed")):
-        done = CliRunner().invoke(script, [ZOO_MODEL, str(out), "--set", change])
+    split = next(name for name in model_names() if load_card(name).recipe.data.validation_count)
+    whole = next(name for name in model_names() if not load_card(name).recipe.data.validation_count)
+    for name, change in ((whole, "train.epochs=3"), (split, "seed=7")):
+        done = CliRunner().invoke(script, [name, str(out), "--set", change])
         assert done.exit_code == 2, done.output
-        assert f"{named}: " in done.output
+        assert change.partition("=")[0] + ": " in done.output
     assert not out.exists()
+    assert CliRunner().invoke(script, ["no_model", str(out)]).exit_code == 2
+    assert CliRunner().invoke(script, [whole, str(out), "--set", "seed=7"]).exit_code == 0
