@@ -58,9 +58,9 @@ class _Rewriter:
         for index in map(int, op.inputs):
             if index >= 0 and schema.is_constant(self.file, tensors[index]):
                 if left:
-                    self._set_constant(tensors[index], left.pop(0))
+                    self._set_constant(index, left.pop(0))
                 elif _is_int8(tensors[index]):  # a factor, such as a hard sigmoid's 1/6
-                    self._set_constant(tensors[index], self._dequantize(tensors[index]))
+                    self._set_constant(index, self._dequantize(tensors[index]))
             elif index >= 0 and index not in self.twins and _is_int8(tensors[index]):
                 self.twins[index] = self._add_twin(index)
                 before.append(self._make_op("DEQUANTIZE", index, self.twins[index]))
@@ -82,7 +82,11 @@ class _Rewriter:
         real = (levels.astype(np.float32) - np.float32(zero_point)) * np.float32(scale)
         return real.reshape(_shape(tensor))
 
-    def _set_constant(self, tensor: Any, values: np.ndarray) -> None:
+    def _set_constant(self, index: int, values: np.ndarray) -> None:
+        # The converter holds equal constants once: other ops may read this one as int8.
+        if index in self.read_as_int8 and index not in self.twins:
+            self.twins[index] = self._add_twin(index)
+        tensor = self.graph.tensors[self.twins.get(index, index)]
         if _shape(tensor) != values.shape:
             raise MtfError(
                 f"{tensor.name.decode()} has shape {_shape(tensor)} in the file and"
