@@ -45,5 +45,7 @@ def calibrate(content: bytes, images: np.ndarray) -> bytes:
                 f"the tensor {schema.decode(tensor.name)!r} has values from {least[0]} to"
                 f" {largest[0]}, for which there is no int8 scale; train again"
             )
+        if least == 0 == largest:  # 0 in every image: a scale of 0 runs nowhere
+            largest += 1
         tensor.quantization = schema.tables.QuantizationParametersT(min=least, max=largest)
     return schema.pack(file)

@@ -13,8 +13,9 @@ from mobilenet_tf.models.keras_builder import build_variant
 from mobilenet_tf.models.variant import make_variant
 from mobilenet_tf.quantization.folding import fold_batch_norm
 from mobilenet_tf.recipe import ActivationName, Options
-from mobilenet_tf.tflite.audit import Audit, audit
+from mobilenet_tf.tflite.audit import audit
 from mobilenet_tf.tflite.convert import convert
+from mobilenet_tf.tflite.interpreter import Classifier
 
 pytestmark = pytest.mark.slow  # converts with TensorFlow
 
@@ -56,15 +57,14 @@ def build() -> Build:
     return make
 
 
-def quantize(network: Any, images: np.ndarray) -> Audit:
-    content = convert(
+def quantize(network: Any, images: np.ndarray) -> bytes:
+    return convert(
         network,
         quantization="int8_ptq",
         classes=tuple("abcd"),
         description="for tests",
         calibration_images=images,
     )
-    return audit(content)
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ def test_every_tensor_has_the_range_of_its_own_layer(
     build: Build, images: np.ndarray, activation: ActivationName, residual: bool
 ) -> None:
     network = build(activation, residual=residual)
-    found = quantize(network, images)
+    found = audit(quantize(network, images))
     folded = fold_batch_norm(network)
     names = [tensor.name for tensor in found.tensors if tensor.kind == "activations"]
     known = [layer for layer in folded.layers if layer.name in names]
@@ -91,6 +91,16 @@ def test_every_tensor_has_the_range_of_its_own_layer(
             continue  # TFLite prescribes its range
         width = max(value.numpy().max(), 0) - min(value.numpy().min(), 0)
         assert scales[layer.name] * LEVELS == pytest.approx(width, rel=1e-4), layer.name
+
+
+def test_a_layer_that_is_0_in_every_image_has_a_scale_that_runs(
+    build: Build, images: np.ndarray
+) -> None:
+    network = build("relu")
+    beta = network.get_layer("conv_pw_2_bn").beta
+    beta.assign(np.full(beta.shape, -1000))
+    scores = Classifier.load(quantize(network, images)).predict(images)
+    assert np.isfinite(scores).all()
 
 
 def test_what_has_no_range_is_refused(build: Build, images: np.ndarray) -> None:
