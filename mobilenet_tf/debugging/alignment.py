@@ -12,7 +12,7 @@ import numpy as np
 
 from mobilenet_tf.data.pipeline import normalise
 from mobilenet_tf.errors import MtfError, UsageError, suggest
-from mobilenet_tf.keras import tf
+from mobilenet_tf.keras import tf, unwrap
 from mobilenet_tf.quantization.qat import WRAPPER_PREFIX, plain_name
 from mobilenet_tf.tflite.audit import CHANNEL_AXES, Audit, audit
 from mobilenet_tf.tflite.interpreter import Classifier
@@ -91,6 +91,11 @@ class FloatGraph:
             if name not in (*layer.sources, self.input):
                 yield name
                 waiting += self.sources[name]
+
+    def sum_shifts(self, layer: QuantizedLayer) -> float:
+        """Return what an op's layers add behind its kernel: a hard sigmoid's 3, in the bias."""
+        members = [unwrap(self.layers[name]) for name in self.list_group(layer)]
+        return sum(member.value for member in members if type(member).__name__ == "Shift")
 
 
 class Alignment:

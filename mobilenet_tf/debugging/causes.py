@@ -185,6 +185,7 @@ def _use_constants(alignment: Alignment, constants: Mapping[int, Constants], cau
         if layer.op_index not in constants:
             continue
         constant = constants[layer.op_index]
+        shift = np.float32(alignment.graph.sum_shifts(layer))  # which the network adds by itself
         for weight in alignment.graph.layers[layer.name].trainable_weights:
             value, role = weight.numpy(), weight.name.rsplit("/", 1)[-1]
             if cause == KERNELS and "kernel" in role:
@@ -193,8 +194,9 @@ def _use_constants(alignment: Alignment, constants: Mapping[int, Constants], cau
                 differing += int((np.rint(value / scale) != np.rint(wanted / scale)).sum())
                 weight.assign(wanted.reshape(value.shape))
             elif cause == BIASES and "bias" in role:
-                differing += int((~np.isclose(value, constant.bias, rtol=1e-6, atol=0)).sum())
-                weight.assign(constant.bias)
+                close = np.isclose(value + shift, constant.bias, rtol=1e-6, atol=0)
+                differing += int((~close).sum())
+                weight.assign(constant.bias - shift)
     return differing
 
 

@@ -237,14 +237,13 @@ def rewrite(content: bytes, kept: Sequence[QuantizedLayer], graph: FloatGraph) -
         if kernel is None:
             continue
         members = [graph.layers[name] for name in graph.list_group(layer)]
-        # The converter moves a hard sigmoid's 3 to the bias before, a hard-swish's 1/6 to the
-        # kernel after it.
-        shift = sum(member.value for member in members if type(member).__name__ == "Shift")
+        # The converter moves a hard-swish's 1/6 to the kernel after it.
         factor = math.prod(member.value for member in members if type(member).__name__ == "Scale")
+        shift = np.float32(graph.sum_shifts(layer))
         kernel = _arrange_kernel(kernel * np.float32(factor), layer.op_name)
         outputs = kernel.shape[CHANNEL_AXES[layer.op_name]]
         bias = np.zeros(outputs) if keras_layer.bias is None else keras_layer.bias.numpy()
-        constants[layer.op_index] = [kernel, bias.astype(np.float32) + np.float32(shift)]
+        constants[layer.op_index] = [kernel, bias.astype(np.float32) + shift]
     mixed = keep_float(content, constants)
     metadata = read_metadata(mixed)
     if metadata is None:

@@ -9,7 +9,10 @@ from mobilenet_tf.data.sources import load_training_split
 from mobilenet_tf.debugging.alignment import Alignment
 from mobilenet_tf.debugging.causes import Cause, LayerDifference, explain_difference
 from mobilenet_tf.errors import UsageError
+from mobilenet_tf.models.keras_builder import build_variant
+from mobilenet_tf.models.variant import make_variant
 from mobilenet_tf.quantization.qat import calibrate, quantize_model
+from mobilenet_tf.recipe import Options
 from mobilenet_tf.tflite.audit import audit
 from mobilenet_tf.tflite.constants import read_constants
 from mobilenet_tf.tflite.convert import convert
@@ -90,6 +93,19 @@ def test_what_is_not_the_file_s_is_named(
     assert layers[0].name == "conv_pw_6"
     assert layers[0].largest_steps > 10
     np.testing.assert_allclose(kernel.numpy(), weights_of(content)["conv_pw_3"], rtol=1e-6)
+
+
+def test_what_a_hard_sigmoid_adds_is_in_the_bias_of_the_file(images: np.ndarray) -> None:
+    options = Options(block_count=1, squeeze_excitation="on")
+    variant = make_variant("mobilenet_v2", alpha=0.1, resolution_px=32, classes=10, options=options)
+    model = quantize_model(build_variant(variant, seed=3))
+    for layer in model.layers:
+        if layer.name.endswith("squeeze_excite_Conv_1"):
+            layer.layer.bias.assign(np.linspace(-1, 1, layer.layer.bias.shape[0]))
+    calibrate(model, images)
+    content = convert(model, quantization="int8_qat", classes=CLASSES, description="a test")
+    _, layers = explain(model, content, images)
+    assert all(layer.largest_steps <= 2 for layer in layers)
 
 
 def weights_of(content: bytes) -> dict[str, np.ndarray]:
