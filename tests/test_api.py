@@ -228,6 +228,28 @@ def test_stopping_early_needs_validation_images(digits: mtf.Dataset) -> None:
         mtf.quantize(None, data, settings=QatSettings(early_stopping_epochs=3))
 
 
+def test_a_model_of_another_form_is_refused(digits: mtf.Dataset, tmp_path: Path) -> None:
+    from mobilenet_tf.keras import keras
+
+    class Subclassed(keras.Model):
+        pass
+
+    image = keras.Input((32, 32, 3))
+    x = keras.layers.Flatten()(image)
+    two = keras.Model(image, [keras.layers.Dense(10)(x), keras.layers.Dense(10)(x)])
+    images = np.zeros((1, 32, 32, 3), np.uint8)
+    for model in (Subclassed(), two, "no model"):
+        with pytest.raises(UsageError):
+            mtf.export(model, tmp_path / "a.tflite", quantization="float32")
+        with pytest.raises(UsageError):
+            mtf.train(model, digits)
+    for model in (Subclassed(), small(resolution=(32, 48))):
+        with pytest.raises(UsageError):
+            mtf.predict(model, images)
+    with pytest.raises(UsageError, match="32 x 48"):
+        mtf.train(small(resolution=(32, 48)), digits)
+
+
 def test_rounds_end_on_weak_images(digits: mtf.Dataset) -> None:
     model = mtf.create_model("mobilenet_v1", alpha=0.25, resolution=32, classes=10)
     rounds = TrainSettings(distinct_epochs=4)

@@ -52,12 +52,14 @@ def export(
         ...            calibration=data.train.images[:512])
     """
     from mobilenet_tf.files import write_bytes
+    from mobilenet_tf.models.outputs import check_model
     from mobilenet_tf.tflite.convert import convert
 
+    check_model(model, "export")
     content = convert(
         model,
         quantization=quantization,
-        classes=classes or [str(index) for index in range(model.output_shape[-1])],
+        classes=list(map(str, range(model.output_shape[-1]) if classes is None else classes)),
         description=model.name,
         io_type=io_type,
         logits=logits,
@@ -122,6 +124,11 @@ def predict(model: Any, images: Any, *, top: int = 5) -> Any:
             )
         forward, (height_px, width_px), rule = _of_file(model) if is_file else _of_keras(model)
         side_px = height_px if height_px == width_px else None
+        if side_px is None and images.shape[1:3] != (height_px, width_px):
+            raise UsageError(
+                f"images are {images.shape[1]} x {images.shape[2]} px and the model takes"
+                f" {height_px} x {width_px}; resize them first"
+            )
         return predict_all(forward, images, resolution_px=side_px, rule=rule)
     if not is_file:
         raise UsageError("image files are classified by a .tflite file; give arrays to a model")

@@ -234,7 +234,7 @@ def _check_early_stopping(settings: FitSettings, data: Dataset) -> None:
 
 
 def _prepare(model: Any, data: Dataset, what: str, seed: int) -> None:
-    """Refuse a model that cannot be trained on these classes; seed everything."""
+    """Refuse a model that cannot be trained on these images; seed everything."""
     from mobilenet_tf.models.outputs import check_logits, check_model
     from mobilenet_tf.training.trainer import seed_everything
 
@@ -254,4 +254,10 @@ def _work_folder(out: Path | str | None) -> Iterator[Path]:
     """Yield the folder of a training: `out`, or one that goes away."""
     with contextlib.nullcontext(out) if out else tempfile.TemporaryDirectory() as name:
         Path(name).mkdir(parents=True, exist_ok=True)
+    height_px, width_px = model.input_shape[1:3]
+    if height_px is None or height_px != width_px:
+        raise UsageError(
+            f"model {model.name!r} takes images of {height_px} x {width_px} px; {what} needs a"
+            " square of fixed size"
+        )
         yield Path(name)

@@ -31,10 +31,10 @@ def ends_in_softmax(model: keras.Model) -> bool:
 
 
 def check_model(model: Any, what: str) -> None:
-    """Refuse what is no tf_keras model.
+    """Refuse what is no tf_keras model of one input and one output.
 
     Raises:
-        UsageError: it is a model of Keras 3 or of another library.
+        UsageError: it is a model of Keras 3 or of another library, or its layers cannot be seen.
     """
     if not isinstance(model, keras.Model):
         kind = type(model)
@@ -43,6 +43,12 @@ def check_model(model: Any, what: str) -> None:
             f"{what} takes a tf_keras (Keras 2) model and got a"
             f" {'Keras 3 model' if is_keras_3 else kind.__qualname__}; build it with"
             " mobilenet_tf.create_model or with `import tf_keras as keras`, and copy the weights"
+        )
+    shapes = [getattr(model, name, None) for name in ("input_shape", "output_shape")]
+    if not all(isinstance(shape, tuple) for shape in shapes):
+        raise UsageError(
+            f"{what} takes a model of one input and one output, whose shapes are known, and"
+            f" {model.name!r} is none; build it as keras.Model(input, output)"
         )
 
 
