@@ -228,6 +228,24 @@ def test_stopping_early_needs_validation_images(digits: mtf.Dataset) -> None:
         mtf.quantize(None, data, settings=QatSettings(early_stopping_epochs=3))
 
 
+@pytest.mark.parametrize(
+    ("work", "given", "said"),
+    [
+        (mtf.train, {"epochs": 0}, "train.epochs is 0"),
+        (mtf.train, {"batch_size": 0}, "train.batch_size is 0"),
+        (mtf.quantize, {"epochs": -1}, "qat.epochs is -1"),
+        (mtf.quantize, {"learning_rate": 0.0}, "qat.learning_rate is 0"),
+        (mtf.quantize, {"settings": QatSettings(class_balance=0.5)}, "class_balance 0.5 is ign"),
+        (mtf.train, {"learning_rate": 0.1, "settings": TrainSettings(final_learning_rate=1)}, "is"),
+    ],
+)
+def test_settings_out_of_range_or_at_odds_are_refused(
+    digits: mtf.Dataset, work: Any, given: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(UsageError, match=said):
+        work(None, digits, **given)
+
+
 def test_a_model_of_another_form_is_refused(digits: mtf.Dataset, tmp_path: Path) -> None:
     from mobilenet_tf.keras import keras
 

@@ -22,6 +22,7 @@ from mobilenet_tf.recipe import (
     Recipe,
     TrainSettings,
     format_value,
+    replace_settings,
 )
 
 if TYPE_CHECKING:
@@ -125,9 +126,9 @@ def train(
         augmentation: the settings of `[augmentation]`; by default crops, and flips where safe.
 
     Raises:
-        UsageError: the model ends in a softmax or has another number of classes; a setting is for
-            `mtf train` alone, early stopping has no validation images, or the epochs end within
-            the strong part of a round of `distinct_epochs`.
+        UsageError: the model ends in a softmax, is not square or has another number of classes; a
+            setting is out of its range, contradicts another one or is for `mtf train` alone, or
+            early stopping has no validation images.
         MtfError: the loss is no longer finite.
 
     Examples:
@@ -136,19 +137,22 @@ def train(
         >>> model = mtf.create_model("mobilenet_v1", alpha=0.25, resolution=32, classes=10)
         >>> model = mtf.train(model, data, epochs=5)
     """
-    from mobilenet_tf.pipeline.checks import check_rounds
+    from mobilenet_tf.pipeline.checks import check_fit, check_rounds
     from mobilenet_tf.runs.folder import CHECKPOINT_FILE
     from mobilenet_tf.training.head import fit_head
     from mobilenet_tf.training.loop import FitPlan, fit
     from mobilenet_tf.training.recalibration import frozen_batch_norm
 
+    augmentation = augmentation or AugmentationSettings(flip=data.flip_safe)
+    recipe = Recipe(train=settings or TrainSettings(), augmentation=augmentation)
     given = {"epochs": epochs, "learning_rate": learning_rate, "batch_size": batch_size}
-    fit_settings = replace(settings or TrainSettings(), **given)
+    recipe = replace_settings(recipe, {f"train.{name}": value for name, value in given.items()})
+    fit_settings = recipe.train
     _check_supported(fit_settings)
+    check_fit("train", recipe)
+    check_rounds(recipe)
     _check_early_stopping(fit_settings, data)
     _prepare(model, data, "train", seed)
-    augmentation = augmentation or AugmentationSettings(flip=data.flip_safe)
-    check_rounds(Recipe(train=fit_settings, augmentation=augmentation))
     with _work_folder(out) as folder:
         if fit_settings.head_first and not (folder / CHECKPOINT_FILE).is_file():
             fit_head(model, data.train, class_balance=fit_settings.class_balance, seed=seed)
@@ -184,13 +188,17 @@ def quantize(
         >>> quantized = mtf.quantize(model, data, epochs=1)
     """
     from mobilenet_tf.keras import keras
+    from mobilenet_tf.pipeline.checks import check_fit
     from mobilenet_tf.quantization.bias import round_biases
     from mobilenet_tf.quantization.qat import deploy
     from mobilenet_tf.training.fine_tuning import fine_tune, prepare_twin
     from mobilenet_tf.training.loop import FitPlan
 
     given = {"epochs": epochs, "learning_rate": learning_rate, "batch_size": batch_size}
-    qat = replace(settings or QatSettings(), **given)
+    recipe = Recipe(qat=settings or QatSettings())
+    recipe = replace_settings(recipe, {f"qat.{name}": value for name, value in given.items()})
+    qat = recipe.qat
+    check_fit("qat", recipe)
     _check_early_stopping(qat, data)
     _prepare(model, data, "quantize", seed)
     source = keras.models.clone_model(model)  # takes over the trained weights in `deploy`
@@ -246,6 +254,12 @@ def _prepare(model: Any, data: Dataset, what: str, seed: int) -> None:
             f"model {model.name!r} has {outputs} outputs and {data.name} {count} classes; build it"
             f" with classes={count}"
         )
+    height_px, width_px = model.input_shape[1:3]
+    if height_px is None or height_px != width_px:
+        raise UsageError(
+            f"model {model.name!r} takes images of {height_px} x {width_px} px; {what} needs a"
+            " square of fixed size"
+        )
     seed_everything(seed, deterministic=False)
 
 
@@ -254,10 +268,4 @@ def _work_folder(out: Path | str | None) -> Iterator[Path]:
     """Yield the folder of a training: `out`, or one that goes away."""
     with contextlib.nullcontext(out) if out else tempfile.TemporaryDirectory() as name:
         Path(name).mkdir(parents=True, exist_ok=True)
-    height_px, width_px = model.input_shape[1:3]
-    if height_px is None or height_px != width_px:
-        raise UsageError(
-            f"model {model.name!r} takes images of {height_px} x {width_px} px; {what} needs a"
-            " square of fixed size"
-        )
         yield Path(name)

@@ -94,6 +94,17 @@ def _check_fit(section: str, recipe: Recipe, info: DatasetInfo) -> None:
             f"{section}.batch_size {fit.batch_size} is larger than the {left:,} training"
             f" images; give at most {left}, or lower data.validation_count"
         )
+    check_fit(section, recipe)
+    if fit.early_stopping_epochs and not recipe.data.validation_count:
+        raise UsageError(
+            f"{section}.early_stopping_epochs {fit.early_stopping_epochs} needs a validation"
+            " split; set data.validation_count, or 0 epochs"
+        )
+
+
+def check_fit(section: str, recipe: Recipe) -> None:
+    """Refuse (UsageError) settings of [train] or [qat] that contradict each other."""
+    fit: TrainSettings | QatSettings = getattr(recipe, section)
     if fit.batch_size % fit.ghost_batches:
         raise UsageError(
             f"{section}.batch_size {fit.batch_size} does not divide into {section}.ghost_batches"
@@ -115,11 +126,6 @@ def _check_fit(section: str, recipe: Recipe, info: DatasetInfo) -> None:
             f"{section}.class_balance {fit.class_balance:g} is ignored because"
             f" {section}.distill_share is 1, so that no label is learned from; leave it 0: the"
             " answers that are learned from have the teacher's balance"
-        )
-    if fit.early_stopping_epochs and not recipe.data.validation_count:
-        raise UsageError(
-            f"{section}.early_stopping_epochs {fit.early_stopping_epochs} needs a validation"
-            " split; set data.validation_count, or 0 epochs"
         )
 
 
