@@ -8,6 +8,8 @@ the sum. Here every tensor is an output of the graph, which no op writes over.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from mobilenet_tf.errors import MtfError
@@ -15,7 +17,7 @@ from mobilenet_tf.system import terminal
 from mobilenet_tf.tflite import schema
 from mobilenet_tf.tflite.interpreter import Classifier
 
-_BATCH_SIZE = 8  # all activations at once: 220 MB for MobileNetV2 at 224 px
+_BATCH_PIXELS = 8 * 224 * 224  # whose activations are held at once: 220 MB for MobileNetV2
 
 
 def calibrate(content: bytes, images: np.ndarray) -> bytes:
@@ -32,8 +34,9 @@ def calibrate(content: bytes, images: np.ndarray) -> bytes:
     numbers = list(dict.fromkeys((*map(int, graph.inputs), *computed)))
     lows, highs = dict.fromkeys(numbers, np.inf), dict.fromkeys(numbers, -np.inf)
     classifier = Classifier.load(content, keep_tensors=True)
-    for start in terminal.track(range(0, len(images), _BATCH_SIZE), "calibrating"):
-        values = classifier.read_tensors(images[start : start + _BATCH_SIZE], numbers)
+    size = max(1, _BATCH_PIXELS // math.prod(images.shape[1:3]))
+    for start in terminal.track(range(0, len(images), size), "calibrating"):
+        values = classifier.read_tensors(images[start : start + size], numbers)
         for number, value in values.items():
             lows[number] = np.minimum(lows[number], value.min())
             highs[number] = np.maximum(highs[number], value.max())
