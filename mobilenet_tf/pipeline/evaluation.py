@@ -78,9 +78,10 @@ def choose_images(model: Path, images: Path | None, part: str | None) -> tuple[I
         UsageError: there are no such images, or the part has none.
     """
     run = RunFolder(model)
-    own = Path(run.load_recipe().data.path) if run.has_recipe() else None
-    origin = images or own
-    if origin is None or origin == Path():
+    path = run.load_recipe().data.path if run.has_recipe() else ""
+    own = Path(path) if path else None  # Path("") would be the current folder
+    origin = own if images is None else images
+    if origin is None:
         raise UsageError(f"there are no images to evaluate {model} on; name a folder of them")
     index = index_images(origin, to_train=False)
     if own is not None and origin.resolve() == own.resolve():

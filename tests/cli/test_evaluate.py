@@ -14,6 +14,9 @@ import pytest
 from PIL import Image
 
 from mobilenet_tf.cli.main import run_command
+from mobilenet_tf.pipeline.evaluation import choose_images
+from mobilenet_tf.recipe import load_recipe
+from mobilenet_tf.runs.folder import RunFolder
 
 MODEL = "cifar10_v1_025_r32"
 Capture = pytest.CaptureFixture[str]
@@ -129,6 +132,17 @@ def test_the_test_part_of_a_folder_is_taken(capsys: Capture, make: Make) -> None
     assert evaluate(capsys, images)["count"] == 3
     answer = evaluate(capsys, images, "--part", "all")
     assert (answer["count"], answer["part"]) == (12, "train and test")
+
+
+def test_the_current_folder_may_hold_the_images(
+    capsys: Capture, make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(make("cat", "dog"))
+    assert evaluate(capsys, ".")["count"] == 6
+    run = RunFolder(tmp_path / "run")  # on a named dataset: no folder is its own
+    run.path.mkdir()
+    run.save_recipe(load_recipe("cifar10"))
+    assert choose_images(run.path, Path(), None)[0].classes == ("cat", "dog")
 
 
 @pytest.mark.parametrize(
