@@ -71,13 +71,14 @@ def evaluate_file(
 def choose_images(model: Path, images: Path | None, part: str | None) -> tuple[ImageIndex, str]:
     """Return the images that a model is evaluated on, and the parts of their folder that these are.
 
-    Without `images`, a run's own. Of these, and of any folder that is split, `part` is taken; None
-    stands for what was not trained on where that is known, "all" for everything.
+    Without `images`, those of the run, or of the run that exported the file. Of these, and of any
+    folder that is split, `part` is taken; None stands for what was not trained on where that is
+    known, "all" for everything.
 
     Raises:
         UsageError: there are no such images, or the part has none.
     """
-    run = RunFolder(model)
+    run = _find_run(model)
     path = run.load_recipe().data.path if run.has_recipe() else ""
     own = Path(path) if path else None  # Path("") would be the current folder
     origin = own if images is None else images
@@ -99,6 +100,13 @@ def choose_images(model: Path, images: Path | None, part: str | None) -> tuple[I
         raise UsageError(f"{origin} has no {part or 'held-out'} images; choose another --part")
     names = [name for number, name in enumerate(PARTS) if (index.parts[chosen] == number).any()]
     return index.keep(chosen), "" if set(index.parts) == {TRAIN} else " and ".join(names)
+
+
+def _find_run(model: Path) -> RunFolder:
+    """Return the folder of the run that is meant, or that has exported the file that is."""
+    file = model.resolve()
+    around = RunFolder(file.parent.parent)
+    return around if file.is_file() and file.parent == around.stage("export") else RunFolder(model)
 
 
 def doubt_labels(model: Path, images: Path) -> list[Finding]:

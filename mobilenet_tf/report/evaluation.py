@@ -50,8 +50,12 @@ def list_sentences(evaluation: Evaluation) -> list[str]:
         f" {100 * evaluation.top1:.1f} % right",
         _format_threshold(evaluation.threshold),
     ]
-    if "validation" in evaluation.part:
-        alone = "; --part test leaves them out" if "test" in evaluation.part else ""
+    alone = "; --part test leaves them out" if "test" in evaluation.part else ""
+    if "train" in evaluation.part:
+        sentences.append(
+            f"training images are among them: figures flatter a model that has learned these{alone}"
+        )
+    elif "validation" in evaluation.part:
         sentences.append(
             "validation images are among them: figures flatter a model whose epoch and threshold"
             f" were chosen on these{alone}"

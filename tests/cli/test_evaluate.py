@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +15,11 @@ import pytest
 from PIL import Image
 
 from mobilenet_tf.cli.main import run_command
+from mobilenet_tf.data.folder import index_images
+from mobilenet_tf.data.index import TEST, TRAIN
+from mobilenet_tf.data.partition import SPLIT_FILE, format_split
 from mobilenet_tf.pipeline.evaluation import choose_images
-from mobilenet_tf.recipe import load_recipe
+from mobilenet_tf.recipe import load_recipe, replace_settings
 from mobilenet_tf.runs.folder import RunFolder
 
 MODEL = "cifar10_v1_025_r32"
@@ -143,6 +147,31 @@ def test_the_current_folder_may_hold_the_images(
     run.path.mkdir()
     run.save_recipe(load_recipe("cifar10"))
     assert choose_images(run.path, Path(), None)[0].classes == ("cat", "dog")
+
+
+def test_what_the_run_of_a_file_has_learned_is_left_out(make: Make, tmp_path: Path) -> None:
+    images, run = make("cat", "dog"), RunFolder(tmp_path / "run")
+    for stage in ("train", "export"):
+        run.stage(stage).mkdir(parents=True)
+    run.save_recipe(replace_settings(load_recipe("folder"), {"data.path": str(images)}))
+    index = index_images(images)
+    split = replace(index, parts=np.array([TRAIN, TRAIN, TEST] * 2, np.int8))
+    (run.stage("train") / SPLIT_FILE).write_text(format_split(split))
+    file = run.stage("export") / "int8.tflite"
+    file.touch()
+    for given in (images, None):
+        chosen, part = choose_images(file, given, None)
+        assert (chosen.paths, part) == (("cat/2.png", "dog/2.png"), "test")
+    elsewhere = tmp_path / "int8.tflite"
+    elsewhere.touch()
+    assert len(choose_images(elsewhere, images, None)[0]) == 6
+
+
+@pytest.mark.parametrize("part", ["train", "all"])
+def test_training_images_are_told(capsys: Capture, make: Make, part: str) -> None:
+    images = make("test/cat", "train/cat", "train/dog")
+    assert run_command(["evaluate", MODEL, str(images), "--part", part]) == 0
+    assert "training images are among them" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
