@@ -9,6 +9,7 @@ from pathlib import Path
 from mobilenet_tf.data.catalog import DatasetInfo, recipe_dataset
 from mobilenet_tf.data.photographs import settle_source
 from mobilenet_tf.data.sources import default_data_dir, find_dataset, refuse_photographs
+from mobilenet_tf.errors import UsageError
 from mobilenet_tf.models.variant import Variant
 from mobilenet_tf.pipeline.checks import check_machine, check_recipe
 from mobilenet_tf.pipeline.origins import Origin, find_origins
@@ -57,10 +58,12 @@ def make_plan(run: RunFolder, recipe: Recipe, *, data_dir: Path | None = None) -
     """Return the plan of a run with `recipe`; nothing is written, and no image is decoded.
 
     Raises:
-        UsageError: the recipe contradicts itself, or an untrained run cannot be trained.
+        UsageError: the recipe contradicts itself, an untrained run cannot be trained, or the run
+            would lie among its images.
         MtfError: the teacher, or what an unfinished training left, is damaged.
     """
     recipe = settle_source(recipe, data_dir)
+    _refuse_inside(run, recipe.data.path)
     dataset = recipe_dataset(recipe)
     variant = recipe_variant(recipe)
     check_recipe(recipe, variant, dataset)
@@ -69,3 +72,13 @@ def make_plan(run: RunFolder, recipe: Recipe, *, data_dir: Path | None = None) -
     if not run.is_finished("train"):
         plan.check_training()
     return plan
+
+
+def _refuse_inside(run: RunFolder, images: str) -> None:
+    """Refuse (UsageError) a run in the folder of its images, where it would pass for a class."""
+    source = Path(images)
+    if images and source.is_dir() and source in run.path.resolve().parents:
+        raise UsageError(
+            f"the run {run.path} would lie among its images, in {source}; give --out a folder"
+            " elsewhere, or call this from the folder above"
+        )

@@ -121,6 +121,15 @@ def test_too_few_images_are_refused_at_once_in_the_words_of_the_check(
     assert not (flowers.parent / "artifacts").exists()
 
 
+def test_a_run_among_its_images_is_refused(
+    flowers: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(flowers)
+    assert run_command(["run", ".", "--weights", "", "--data-dir", str(flowers.parent / "x")]) == 2
+    assert "--out" in capsys.readouterr().err
+    assert sorted(p.name for p in flowers.iterdir()) == sorted(CLASSES)
+
+
 def test_batches_of_more_images_than_there_are_are_refused_at_once(
     flowers: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
