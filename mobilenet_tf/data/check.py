@@ -125,7 +125,7 @@ def _find_unreadable(survey: Survey) -> Iterator[Finding]:
 def _find_duplicates(survey: Survey) -> Iterator[Finding]:
     labels, parts = survey.index.labels, survey.index.parts
     exact, near = survey.exact_pairs, survey.near_pairs
-    known = set(map(tuple, exact.tolist()))
+    known = set(map(tuple, np.sort(exact, axis=1).tolist()))
     near = near[[tuple(pair) not in known for pair in near.tolist()]]
 
     def choose(pairs: NDArray[np.int64], *, label: bool, part: bool | None) -> NDArray[np.int64]:

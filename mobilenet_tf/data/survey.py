@@ -70,8 +70,14 @@ class Survey:
 
     @cached_property
     def exact_pairs(self) -> NDArray[np.int64]:
-        """Pairs (first, later) of rows whose files are equal byte for byte, int64 (P, 2)."""
-        rows, digests = np.flatnonzero(self.readable), self.looks["digest"][self.readable]
+        """Pairs (one, other) of rows whose files are equal byte for byte, int64 (P, 2).
+
+        One of all that are equal stands for them: the first in the part nearest to measuring, test
+        before validation before training.
+        """
+        rows = np.flatnonzero(self.readable)
+        rows = rows[np.argsort(-self.index.parts[rows], kind="stable")]
+        digests = self.looks["digest"][rows]
         _, firsts, groups = np.unique(digests, axis=0, return_index=True, return_inverse=True)
         first = rows[firsts[groups.ravel()]]
         return np.stack([first, rows], axis=1)[first != rows]

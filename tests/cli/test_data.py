@@ -118,6 +118,17 @@ def test_fix_of_a_csv_file_writes_another(dirty: Path) -> None:
     assert call(checked).exit_code == 0
 
 
+def test_fix_leaves_one_of_an_image_in_three_parts(clean: Path) -> None:
+    lines = ["path,label,split"]
+    for part in ("train", "validation", "test"):  # in the order of the file, training images first
+        (clean / part / "cat/same.png").write_bytes((clean / "test/cat/0.png").read_bytes())
+        lines += [f"{p.relative_to(clean)},{p.parent.name},{part}" for p in clean.glob(f"{part}/*/*")]
+    table = clean / "labels.csv"
+    table.write_text("\n".join(lines) + "\n")
+    assert call(table, "--fix").exit_code == 0
+    assert set(findings(clean / "labels.checked.csv")) <= {"duplicate"}  # within the test images
+
+
 def test_small_and_uneven_classes(tmp_path: Path) -> None:
     for number in range(2):
         save_photo(tmp_path / f"rare/{number}.png", number)
