@@ -148,7 +148,9 @@ def format_split(index: ImageIndex) -> str:
     Beside the images, this file is the same dataset with the same split.
     """
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
+    # before Python 3.13 csv does not quote a carriage return by itself
+    needed = csv.QUOTE_ALL if any("\r" in path for path in index.paths) else csv.QUOTE_MINIMAL
+    writer = csv.writer(text, lineterminator="\n", quoting=needed)
     writer.writerow(["path", "label", "split"])
     labels, parts = index.labels.tolist(), index.parts.tolist()
     for path, label, part in zip(index.paths, labels, parts, strict=True):
@@ -165,7 +167,7 @@ def restore_split(index: ImageIndex, file: Path) -> NDArray[np.int8]:
     try:
         with file.open(encoding="utf-8", errors="surrogateescape", newline="") as lines:
             parts = {row["path"]: PARTS.index(row["split"]) for row in csv.DictReader(lines)}
-    except (OSError, KeyError, ValueError) as error:
+    except (OSError, KeyError, ValueError, csv.Error) as error:
         raise MtfError(
             f"{file} is missing or damaged ({error}); remove it and run again"
         ) from error

@@ -69,7 +69,7 @@ def write_clean_csv(origin: Path, removed: Iterable[str]) -> Path:
     out = set(removed)
     target = origin.with_name(f"{origin.stem}.checked.csv")
     with origin.open(encoding="utf-8-sig", newline="") as file:
-        lines = file.read().splitlines(keepends=True)
+        lines = list(file)  # as csv has them: a name may hold other ends of lines, such as U+2028
     reader = csv.reader(lines)
     kept, begin = [], 0
     for row in reader:

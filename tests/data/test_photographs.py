@@ -19,7 +19,7 @@ from mobilenet_tf.data.catalog import recipe_dataset
 from mobilenet_tf.data.folder import index_images
 from mobilenet_tf.data.image import load_image
 from mobilenet_tf.data.index import TEST, TRAIN, VALIDATION
-from mobilenet_tf.data.partition import default_share, format_split, partition
+from mobilenet_tf.data.partition import default_share, format_split, partition, restore_split
 from mobilenet_tf.data.photographs import (
     choose_recipe,
     is_source,
@@ -99,12 +99,14 @@ def test_a_split_holds_every_class_and_keeps_groups_together(alike: Path, seed: 
 
 
 def test_a_split_written_beside_the_images_is_the_same_dataset(alike: Path) -> None:
+    (alike / "b/0.png").rename(alike / "b/a\r\u2028b.png")
     divided = partition(index_images(alike), np.arange(15), seed=1)
     table = alike / "split.csv"
     table.write_text(format_split(divided))
     again = index_images(table)
     assert again.paths == divided.paths
     assert again.parts.tolist() == divided.parts.tolist()
+    assert restore_split(index_images(alike), table).tolist() == divided.parts.tolist()
 
 
 @pytest.mark.parametrize("given", ["validation", "test"])
