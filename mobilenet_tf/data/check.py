@@ -12,6 +12,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from mobilenet_tf.data.folder import is_unread_picture
 from mobilenet_tf.data.index import PARTS, TEST, TRAIN, VALIDATION
 from mobilenet_tf.data.partition import explain_short, find_missing, find_short, find_source
 from mobilenet_tf.data.survey import Survey
@@ -250,12 +251,20 @@ def _find_traits(survey: Survey) -> Iterator[Finding]:
     for kind, severity, chosen, what, advice in traits:
         groups = tuple((paths[row],) for row in np.flatnonzero(chosen))
         yield Finding(kind=kind, severity=severity, what=what, advice=advice, groups=groups)
+    ignored = survey.index.ignored
+    yield Finding(
+        kind="other_format",
+        severity="warning",
+        what="left out: pictures in a format that is not read",
+        advice="convert them to JPEG or PNG, or they are not learned from",
+        groups=tuple((path,) for path in ignored if is_unread_picture(path)),
+    )
     yield Finding(
         kind="ignored",
         severity="note",
         what="ignored: no image in the folder of a class",
         advice="nothing to do, unless images are among them",
-        groups=tuple((path,) for path in survey.index.ignored),
+        groups=tuple((path,) for path in ignored if not is_unread_picture(path)),
     )
 
 

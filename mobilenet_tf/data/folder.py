@@ -25,6 +25,9 @@ CLASSES_MAX = 10_000
 IMAGE_SUFFIXES = frozenset(
     (".jpg", ".jpeg", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif")
 )
+UNREAD_SUFFIXES = frozenset(  # of pictures that nothing here decodes
+    (".heic", ".heif", ".jxl", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".rw2", ".psd")
+)
 ARCHIVES = (".zip", ".tar", ".gz", ".tgz")
 Row = tuple[str, str, int]  # path, class, part
 _HIDDEN = (".", "__MACOSX")
@@ -120,6 +123,11 @@ def natural_key(name: str) -> tuple[list[tuple[int, int, str]], str]:
 def is_image_name(name: str) -> bool:
     """Say whether a file's name ends as images' names do; hidden ones are none."""
     return name[name.rfind(".") :].lower() in IMAGE_SUFFIXES and not name.startswith(_HIDDEN)
+
+
+def is_unread_picture(name: str) -> bool:
+    """Say whether a file's name ends as those of pictures do that are left out."""
+    return name[name.rfind(".") :].lower() in UNREAD_SUFFIXES
 
 
 def _check_names(names: Iterable[str], origin: Path, least: int) -> None:

@@ -18,7 +18,7 @@ from msgspec import structs
 
 from mobilenet_tf.data.bucket import fetch_folder, is_remote
 from mobilenet_tf.data.exported import PREFIX, TABLE, export_images
-from mobilenet_tf.data.folder import ARCHIVES, index_images
+from mobilenet_tf.data.folder import ARCHIVES, index_images, is_unread_picture
 from mobilenet_tf.data.index import PARTS, TEST, TRAIN, VALIDATION, ImageIndex
 from mobilenet_tf.data.partition import (
     SMALL_TEST_COUNT,
@@ -35,6 +35,7 @@ from mobilenet_tf.data.survey import survey_images
 from mobilenet_tf.errors import UsageError
 from mobilenet_tf.files import write_text
 from mobilenet_tf.recipe import Recipe, load_recipe, recipe_names, replace_settings
+from mobilenet_tf.system.terminal import escape
 
 log = logging.getLogger(__name__)
 TRAINING_MARGIN = 1.15
@@ -111,8 +112,14 @@ def settle_source(recipe: Recipe, data_dir: Path | None) -> Recipe:
     if recipe.data.classes or not (recipe.data.path or named.startswith(PREFIX)):
         return recipe
     source = open_source(named, data_dir)
-    classes = index_images(source).classes
-    noted = {"name": name_source(source), "path": str(source), "classes": classes}
+    index = index_images(source)
+    if unread := [path for path in index.ignored if is_unread_picture(path)]:
+        log.warning(
+            "left out %s of a format that is not read, such as %s; convert to JPEG or PNG",
+            f"{len(unread):,} picture{'' if len(unread) == 1 else 's'}",
+            escape(unread[0]),
+        )
+    noted = {"name": name_source(source), "path": str(source), "classes": index.classes}
     return structs.replace(recipe, data=structs.replace(recipe.data, **noted))
 
 

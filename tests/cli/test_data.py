@@ -125,7 +125,9 @@ def test_fix_leaves_one_of_an_image_in_three_parts(clean: Path) -> None:
     lines = ["path,label,split"]
     for part in ("train", "validation", "test"):  # in the order of the file, training images first
         (clean / part / "cat/same.png").write_bytes((clean / "test/cat/0.png").read_bytes())
-        lines += [f"{p.relative_to(clean)},{p.parent.name},{part}" for p in clean.glob(f"{part}/*/*")]
+        lines += [
+            f"{p.relative_to(clean)},{p.parent.name},{part}" for p in clean.glob(f"{part}/*/*")
+        ]
     table = clean / "labels.csv"
     table.write_text("\n".join(lines) + "\n")
     assert call(table, "--fix").exit_code == 0
@@ -137,7 +139,12 @@ def test_small_and_uneven_classes(tmp_path: Path) -> None:
         save_photo(tmp_path / f"rare/{number}.png", number)
     for number in range(30):
         save_photo(tmp_path / f"common/{number}.png", 100 + number)
+    (tmp_path / "rare" / "IMG_1.HEIC").touch()
+    (tmp_path / "notes.txt").touch()
     found = findings(tmp_path)
+    assert found["other_format"]["severity"] == "warning"
+    assert found["other_format"]["groups"] == [["rare/IMG_1.HEIC"]]
+    assert found["ignored"]["groups"] == [["notes.txt"]]
     assert found["class_too_small"]["severity"] == "error"
     assert {"class_small", "imbalance"} <= set(found)
 

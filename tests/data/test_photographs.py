@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -285,6 +286,15 @@ def test_a_recipe_notes_what_must_be_known_of_its_folder(alike: Path) -> None:
     named = load_recipe("quickstart")
     assert settle_source(named, None) is named
     assert recipe_dataset(named).name == "digits"
+
+
+def test_pictures_that_are_not_read_are_told(alike: Path, recorder: Any) -> None:
+    (alike / "b" / "IMG_1.HEIC").touch()
+    (alike / "b" / "notes.txt").touch()
+    settle_source(load_recipe("quickstart", (f"data.path={alike}",)), None)
+    (message,) = recorder.messages
+    assert "1 picture " in message
+    assert "b/IMG_1.HEIC" in message
 
 
 def test_classes_that_changed_since_end_the_run(alike: Path, tmp_path: Path, save_photo) -> None:
