@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import re
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from html import escape
@@ -76,7 +77,9 @@ def render_svg(
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    with rc_context(RC):  # type: ignore[arg-type]
+    with rc_context(RC), warnings.catch_warnings():  # type: ignore[arg-type]
+        # the page's fonts draw the text, not matplotlib's, which has no Chinese
+        warnings.filterwarnings("ignore", "Glyph .* missing from")
         figure = Figure(figsize=(width_px / 72, height_px / 72), dpi=72, layout="constrained")
         FigureCanvasAgg(figure)  # measures text
         if page:
