@@ -22,6 +22,7 @@ from mobilenet_tf.report.summary import summarise
 from mobilenet_tf.report.tables import Column, escape_markdown, format_table
 from mobilenet_tf.report.templates import POLICY
 from mobilenet_tf.report.usage import mapping_table, python_example
+from mobilenet_tf.report.verdict import judge
 from mobilenet_tf.runs.records import Paired
 from mobilenet_tf.runs.results import RunRecord, Stages
 
@@ -139,9 +140,23 @@ def test_without_qat_the_calibrated_file_is_judged(record, with_rows):
     assert summary.verdict.status == "unknown"
 
 
-def test_a_float_model_that_guesses_proves_nothing(record, with_rows):
-    rows = [msgspec.structs.replace(r, top1=0.11) for r in record.stages.benchmark.metrics.rows]
+@pytest.mark.parametrize(
+    ("recalls", "top1"),
+    [((0.11,) * 10, 0.11), ((1.0,) + (0.0,) * 9, 0.9), ((1.0, 0.0) + (None,) * 8, 0.9)],
+)
+def test_a_float_model_that_guesses_proves_nothing(record, with_rows, recalls, top1):
+    judged = record.stages.benchmark.metrics.rows
+    rows = [msgspec.structs.replace(row, per_class=recalls, top1=top1) for row in judged]
     assert summarise(with_rows(record, rows)).verdict.status == "unknown"
+
+
+def test_two_classes_are_not_guessed_at_70_percent(record):
+    held, alike = record.stages.benchmark.metrics, paired(0, 0, classes=2)
+    known = {"top1": 0.7, "per_class": (0.7, 0.7), "confusion": ((700, 300), (300, 700))}
+    rows = tuple(msgspec.structs.replace(row, **known, paired=alike) for row in held.rows)
+    metrics = msgspec.structs.replace(held, rows=rows, classes=("cat", "dog"), test_count=2000)
+    verdict = judge(metrics.int8, metrics.find("keras", "float32"), metrics, 0.25)
+    assert verdict.status == "pass"
 
 
 @pytest.mark.parametrize("kind", ["int8", "float"])
@@ -250,6 +265,11 @@ def test_plots_are_well_formed_small_and_in_the_page_s_colours(make_record, draw
 @pytest.mark.parametrize("draw", DRAW)
 def test_plots_without_data_are_none(draw):
     assert draw(summarise(EMPTY)) is None
+
+
+def test_a_name_in_any_script_is_drawn_without_a_warning(recwarn):
+    assert "猫" in plots.plot_matrix("Confusion", ["猫", "dog"], ((1, 2), (0, 3))).svg
+    assert not recwarn.list
 
 
 def test_a_full_matrix_of_a_hundred_classes_stays_small(make_record, with_int8):
