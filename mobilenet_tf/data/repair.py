@@ -29,6 +29,8 @@ def move_out(origin: Path, paths: Iterable[str]) -> list[tuple[Path, Path]]:
     moved = []
     for relative in paths:
         source, wanted = find_file(origin, relative), target / relative
+        if not os.path.lexists(source):  # moved by another name, through a link to its folder
+            continue
         destination, number = wanted, 2
         while os.path.lexists(destination):
             destination = wanted.with_name(f"{wanted.stem}-{number}{wanted.suffix}")

@@ -101,6 +101,18 @@ def test_fix_moves_and_undo_moves_back(dirty: Path) -> None:
     assert isinstance(call(dirty, "--undo").exception, UsageError)
 
 
+def test_fix_of_a_class_that_is_a_link_to_another_moves_each_file_once(dirty: Path) -> None:
+    (dirty / "train/twin").symlink_to("cat")
+    before = files(dirty)
+    moved = json.loads(call(dirty, "--fix", "--json").stdout)["moved"]
+    assert not list((dirty / "train/cat").iterdir())
+    assert {target for _, target in moved} == {
+        str(path) for path in dirty.with_name("pets-removed").rglob("*") if path.is_file()
+    }
+    assert call(dirty, "--undo").exit_code == 0
+    assert files(dirty) == before
+
+
 def test_fix_of_a_csv_file_writes_another(dirty: Path) -> None:
     table = dirty / "labels.csv"
     lines = ["path,label,split"]
