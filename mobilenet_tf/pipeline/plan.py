@@ -75,9 +75,10 @@ def make_plan(run: RunFolder, recipe: Recipe, *, data_dir: Path | None = None) -
 
 
 def _refuse_inside(run: RunFolder, images: str) -> None:
-    """Refuse (UsageError) a run in the folder of its images, where it would pass for a class."""
+    """Refuse (UsageError) a new run in its images' folder, where it would pass for a class."""
     source = Path(images)
-    if images and source.is_dir() and source in run.path.resolve().parents:
+    inside = images and source.is_dir() and source in run.path.resolve().parents
+    if inside and not run.has_recipe():
         raise UsageError(
             f"the run {run.path} would lie among its images, in {source}; give --out a folder"
             " elsewhere, or call this from the folder above"
