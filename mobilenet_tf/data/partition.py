@@ -148,9 +148,10 @@ def format_split(index: ImageIndex) -> str:
     Beside the images, this file is the same dataset with the same split.
     """
     text = io.StringIO()
-    # before Python 3.13 csv does not quote a carriage return by itself
-    needed = csv.QUOTE_ALL if any("\r" in path for path in index.paths) else csv.QUOTE_MINIMAL
-    writer = csv.writer(text, lineterminator="\n", quoting=needed)
+    # Before Python 3.13 csv does not quote a carriage return by itself.
+    quoted = any("\r" in path for path in index.paths)
+    dialect = "unix" if quoted else "excel"  # that quotes all fields, this where it must
+    writer = csv.writer(text, dialect, lineterminator="\n")
     writer.writerow(["path", "label", "split"])
     labels, parts = index.labels.tolist(), index.parts.tolist()
     for path, label, part in zip(index.paths, labels, parts, strict=True):
