@@ -129,8 +129,13 @@ def drop_output() -> None:
 
 def show(error: click.ClickException) -> None:
     """Print usage and what is wrong with it, with the nearest option for an unknown one."""
-    message = error.format_message()
+    message = error.format_message().replace(
+        "\n\t", " "
+    )  # click lists choices on lines of their own
     context = error.ctx if isinstance(error, click.UsageError) else None
+    if context and message == context.get_help():  # click's answer to a group without a command
+        terminal.echo_block(message, err=True)
+        return
     if isinstance(error, click.NoSuchOption) and context:
         known = [name for p in context.command.params for name in (*p.opts, *p.secondary_opts)]
         near = nearest(error.option_name, [name for name in known if name.startswith("--")])

@@ -210,6 +210,22 @@ def test_values_are_completed(tmp_path: Path, monkeypatch) -> None:
     assert complete("qat", "artifacts/o") == ["artifacts/one"]
 
 
+@pytest.mark.parametrize("words", [[], ["data"]])
+def test_a_group_without_a_command_shows_its_help(
+    words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_command([*words, "--help"]) == 0
+    text = capsys.readouterr().out
+    run_command(words)
+    said = capsys.readouterr()
+    assert (said.out + said.err).strip() == text.strip()
+
+
+def test_a_missing_choice_lists_what_there_is(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(["app", "cifar10_v1_050_r32"]) == 2
+    assert "web, android, ios" in capsys.readouterr().err
+
+
 def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     from mobilenet_tf import __version__
 
