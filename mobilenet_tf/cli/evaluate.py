@@ -10,6 +10,7 @@ import click
 from mobilenet_tf.cli.completion import complete_zoo
 from mobilenet_tf.cli.options import (
     PATH,
+    NumberRange,
     SourcePath,
     csv_option,
     json_option,
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 @labels_option
 @click.option(
     "--threshold",
-    type=click.FloatRange(0, 1),
+    type=NumberRange(0, 1),
     help="Probability below which a prediction is unsure.  [default: the file's, else one that"
     " makes 95 % of the rest right]",
 )

@@ -129,9 +129,7 @@ def drop_output() -> None:
 
 def show(error: click.ClickException) -> None:
     """Print usage and what is wrong with it, with the nearest option for an unknown one."""
-    message = error.format_message().replace(
-        "\n\t", " "
-    )  # click lists choices on lines of their own
+    message = error.format_message().replace("\n\t", " ")  # where click lists choices
     context = error.ctx if isinstance(error, click.UsageError) else None
     if context and message == context.get_help():  # click's answer to a group without a command
         terminal.echo_block(message, err=True)

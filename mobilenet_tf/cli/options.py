@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -105,6 +106,17 @@ class Verb(click.Command):
         work = {name: ctx.params.pop(name) for name in WORK_OPTIONS if name in ctx.params}
         ctx.params |= {"given": take_settings(ctx.params), "work": WorkOptions(**work)}
         return super().invoke(ctx)
+
+
+class NumberRange(click.FloatRange):
+    """Numbers between two; NaN, which is neither below nor above, is none of them."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the number, or refuse it."""
+        number = super().convert(value, param, ctx)
+        if math.isnan(number):
+            self.fail(f"{value} is not in the range {self._describe_range()}.", param, ctx)
+        return number
 
 
 class FolderPath(click.Path):

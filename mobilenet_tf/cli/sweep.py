@@ -112,13 +112,13 @@ def _axis(name: str, what: str) -> Any:
 )
 @click.option(
     "--max-kilobytes",
-    type=click.FloatRange(0, 1_000_000, min_open=True),
+    type=options.NumberRange(0, 1_000_000, min_open=True),
     metavar="KB",
     help="Budget: the int8 file, 1,000 bytes each.",
 )
 @click.option(
     "--max-latency-ms",
-    type=click.FloatRange(0, 1_000_000, min_open=True),
+    type=options.NumberRange(0, 1_000_000, min_open=True),
     metavar="MS",
     help="Budget: one image, in int8.",
 )

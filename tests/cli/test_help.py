@@ -226,6 +226,14 @@ def test_a_missing_choice_lists_what_there_is(capsys: pytest.CaptureFixture[str]
     assert "web, android, ios" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("words", COMMANDS)
+def test_no_number_is_nan(words: str) -> None:
+    for option in COMMANDS[words].params:
+        if isinstance(option.type, click.FloatRange):
+            with pytest.raises(click.BadParameter):
+                option.type.convert("nan", option, None)
+
+
 def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     from mobilenet_tf import __version__
 
