@@ -177,7 +177,7 @@ def _render(platform: str, model: AppModel, package: str) -> Files:
             name = name.removesuffix(".jinja")
         else:
             content = path.read_bytes()
-        files[name.replace("__package__", package.replace(".", "/"))] = content
+        files[name] = content
     return files
 
 

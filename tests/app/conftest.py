@@ -87,7 +87,7 @@ def run_kotlin(
     All files of the app are compiled with it, against stubs, and so is the code of reports.
     """
     folder = tmp_path_factory.mktemp("kotlin")
-    for path in (TEMPLATES / "android" / "app" / "src").glob("*/kotlin/__package__/*.kt.jinja"):
+    for path in (TEMPLATES / "android" / "app" / "src").glob("*/kotlin/*.kt.jinja"):
         source = path.read_text("utf-8").replace("{{ package }}", "app")
         (folder / path.stem).write_text(source)
     usage = (REPORT_TEMPLATES / "code" / "usage.kt").read_text("utf-8")

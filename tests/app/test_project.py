@@ -68,6 +68,14 @@ def test_what_a_folder_held_before_stays_known(tmp_path: Path) -> None:
     assert write_app({"web/a": b"2", "ios/a": b"2"}, tmp_path / "app") == 2
 
 
+def test_another_package_leaves_no_code_of_the_first(model: AppModel, tmp_path: Path) -> None:
+    write_app(build_app(model, "android"), tmp_path / "app")
+    write_app(build_app(model, "android", "org.example.pets"), tmp_path / "app")
+    code = [path.read_text("utf-8") for path in (tmp_path / "app").rglob("*.kt")]
+    assert code
+    assert {text.splitlines()[0] for text in code} == {"package org.example.pets"}
+
+
 def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("mine")
     with pytest.raises(UsageError, match="not a project"):
