@@ -30,7 +30,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """Send a file."""
-        host = self.headers.get("Host", "").rpartition(":")[0]
+        host = self.headers.get("Host", "").partition(":")[0]
         name = unquote(urlsplit(self.path).path).lstrip("/") or "index.html"
         content = self._files.get(name) if host in ("127.0.0.1", "localhost") else None
         if content is None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import socket
+import threading
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -60,6 +62,20 @@ def test_a_run_has_validation_images_to_click_on(
     for example in examples:
         assert served[0][example["file"]].startswith(b"\x89PNG")
         assert {example["label"], example["predicted"]} <= set(classes)
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [("127.0.0.1:8000", 200), ("localhost", 200), ("127.0.0.1", 200), ("elsewhere.org:8000", 404)],
+)
+def test_only_this_machine_is_answered_on_port_80_too(host: str, status: int) -> None:
+    with server.make_server({"index.html": b"here"}, 0) as serving:
+        threading.Thread(target=serving.serve_forever, daemon=True).start()
+        connection = http.client.HTTPConnection("127.0.0.1", serving.server_port, timeout=10)
+        connection.request("GET", "/", headers={"Host": host})
+        assert connection.getresponse().status == status
+        connection.close()
+        serving.shutdown()
 
 
 def test_a_port_in_use_is_named(capsys: pytest.CaptureFixture[str]) -> None:
