@@ -19,6 +19,7 @@ from mobilenet_tf.tflite.edges import convert_edges
 from mobilenet_tf.tflite.interpreter import Classifier
 from mobilenet_tf.tflite.trial import prove
 
+_UNWRITABLE = re.compile(r"[\x00-\x1f\x7f\ufffe\uffff]+")  # in XML, which phones read names from
 RULE_WORDS = {
     "crop": "cropped to the largest centred square",
     "pad": "padded with grey",
@@ -124,6 +125,7 @@ def load_model(path: Path, *, name: str | None = None, labels: Path | None = Non
             " FILE"
         )
     name = (name or info.name or path.stem).encode("utf-8", "replace").decode()
+    name = _UNWRITABLE.sub(" ", name).strip() or "model"
     own_type = schema.TENSOR_TYPES[graph.tensors[graph.inputs[0]].type]
     return AppModel(name, content, classifier, classes, own_type)
 

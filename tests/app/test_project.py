@@ -8,6 +8,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -178,6 +179,15 @@ def test_a_name_of_other_bytes_is_text() -> None:
     model = load_model(find_tflite(Path("cifar10_v1_028_r32_b8")), name="caf\udce9")
     assert model.name == "caf?"
     assert build_app(model, "ios")["project.yml"]
+
+
+@pytest.mark.parametrize(("given", "shown"), [("a\x01\n\x1bb\uffff", "a b"), ("\x02", "model")])
+def test_a_name_is_one_that_xml_can_hold(given: str, shown: str) -> None:
+    model = load_model(find_tflite(Path("cifar10_v1_028_r32_b8")), name=given)
+    assert model.name == shown
+    strings = build_app(model, "android")["app/src/main/res/values/strings.xml"]
+    root = ElementTree.fromstring(strings)  # noqa: S314  # our own
+    assert root.findtext("string[@name='app_name']") == shown
 
 
 @pytest.mark.usefixtures("runtime")
