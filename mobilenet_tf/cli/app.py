@@ -6,12 +6,12 @@ from pathlib import Path
 
 import click
 
-from mobilenet_tf.cli.options import PATH, FolderPath, json_option, labels_option
+from mobilenet_tf.cli.options import FolderPath, json_option, labels_option, model_argument
 from mobilenet_tf.system import terminal
 
 
 @click.command(short_help="Write a web, Android or iOS app around a MODEL.")
-@click.argument("model", type=PATH)
+@model_argument
 @click.option(
     "--for",
     "platform",

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 import msgspec
 
+from mobilenet_tf.cli.completion import complete_zoo
 from mobilenet_tf.cli.options import PATH, json_option
 from mobilenet_tf.errors import MtfError
 from mobilenet_tf.recipe import IO_TYPES, QUANTIZATIONS
@@ -14,7 +15,7 @@ from mobilenet_tf.system import terminal
 
 
 @click.command(short_help="Show what a .tflite FILE holds, byte by byte.")
-@click.argument("file", type=PATH)
+@click.argument("file", type=PATH, shell_complete=complete_zoo)
 @click.option(
     "--quantization",
     type=click.Choice(QUANTIZATIONS),

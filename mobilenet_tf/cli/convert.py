@@ -6,15 +6,14 @@ from pathlib import Path
 
 import click
 
-from mobilenet_tf.cli.completion import complete_zoo
-from mobilenet_tf.cli.options import json_option
+from mobilenet_tf.cli.options import json_option, model_argument
 from mobilenet_tf.errors import UsageError
 from mobilenet_tf.recipe import IO_TYPES
 from mobilenet_tf.system import terminal
 
 
 @click.command(short_help="Write an int8 MODEL for another runtime.")
-@click.argument("model", type=click.Path(path_type=Path), shell_complete=complete_zoo)
+@model_argument
 @click.option(
     "--io-type",
     type=click.Choice(IO_TYPES),

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mobilenet_tf.cli.completion import complete_zoo
 from mobilenet_tf.cli.options import (
     PATH,
     NumberRange,
@@ -15,6 +14,7 @@ from mobilenet_tf.cli.options import (
     csv_option,
     json_option,
     labels_option,
+    model_argument,
     verbosity,
 )
 from mobilenet_tf.errors import MtfError
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 @click.command(short_help="Evaluate a .tflite MODEL on labelled images.")
-@click.argument("model", type=PATH, shell_complete=complete_zoo)
+@model_argument
 @click.argument("images", metavar="[FOLDER]", type=SourcePath(), required=False)
 @click.option(
     "--part",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from mobilenet_tf.cli.completion import complete_run
+from mobilenet_tf.cli.completion import complete_run, complete_zoo
 from mobilenet_tf.cli.settings import take_settings
 from mobilenet_tf.errors import MtfError, suggest
 from mobilenet_tf.system import terminal
@@ -161,6 +161,7 @@ def out_option(default: str) -> Callable[[F], F]:
     )
 
 
+model_argument = click.argument("model", type=PATH, shell_complete=complete_zoo)
 run_argument = click.argument("run", type=FolderPath(), shell_complete=complete_run)
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mobilenet_tf.cli.options import PATH, csv_option, json_option, labels_option
+from mobilenet_tf.cli.options import PATH, csv_option, json_option, labels_option, model_argument
 from mobilenet_tf.errors import MtfError
 from mobilenet_tf.system import terminal
 
@@ -21,7 +21,7 @@ STANDARD_INPUT = Path("-")
 
 
 @click.command(short_help="Say what a .tflite MODEL sees in images.")
-@click.argument("model", type=PATH)
+@model_argument
 @click.argument("images", metavar="IMAGE...", type=PATH, nargs=-1, required=True)
 @click.option(
     "--top",

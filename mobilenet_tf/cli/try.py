@@ -9,13 +9,13 @@ from pathlib import Path
 
 import click
 
-from mobilenet_tf.cli.options import PATH, labels_option
+from mobilenet_tf.cli.options import labels_option, model_argument
 from mobilenet_tf.errors import MtfError
 from mobilenet_tf.system import terminal
 
 
 @click.command(short_help="Try a MODEL in the browser: camera, files, drop.")
-@click.argument("model", type=PATH)
+@model_argument
 @click.option(
     "--port",
     type=click.IntRange(0, 65535),

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from mobilenet_tf.cli import options
+from mobilenet_tf.cli.completion import complete_zoo
 from mobilenet_tf.system import terminal
 
 
@@ -62,7 +63,7 @@ def command(ctx: click.Context, markdown: bool, as_json: bool) -> None:
 
 
 @command.command(short_help="Show the card of a model.")
-@click.argument("name")
+@click.argument("name", shell_complete=complete_zoo)
 @options.markdown_option
 @options.json_option
 def show(name: str, markdown: bool, as_json: bool) -> None:
@@ -88,7 +89,7 @@ def show(name: str, markdown: bool, as_json: bool) -> None:
 
 
 @command.command(short_help="Check the files against their cards.")
-@click.argument("names", metavar="[NAME]...", nargs=-1)
+@click.argument("names", metavar="[NAME]...", nargs=-1, shell_complete=complete_zoo)
 @options.json_option
 def verify(names: tuple[str, ...], as_json: bool) -> None:
     """Check that every file of model NAME, or of all models, is what its card says.

@@ -195,6 +195,13 @@ def complete(*words: str) -> list[str]:
     return [item.value for item in shell.get_completions(args, incomplete)]
 
 
+@pytest.mark.parametrize(
+    "words", ["app", "audit", "convert", "evaluate", "predict", "try", "zoo show", "zoo verify"]
+)
+def test_models_of_the_zoo_are_completed(words: str) -> None:
+    assert "cifar10_v1_050_r32" in complete(*words.split(), "cifar10_v1")
+
+
 def test_values_are_completed(tmp_path: Path, monkeypatch) -> None:
     assert complete("tra") == ["train"]
     assert "cifar100" in complete("train", "--dataset", "cif")
