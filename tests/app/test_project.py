@@ -22,6 +22,7 @@ from mobilenet_tf.app.project import (
     check_package,
     write_app,
 )
+from mobilenet_tf.app.selftest import draw
 from mobilenet_tf.errors import UsageError
 from mobilenet_tf.tflite import schema
 from mobilenet_tf.zoo.shelf import find_tflite
@@ -179,6 +180,29 @@ def test_a_name_of_other_bytes_is_text() -> None:
     model = load_model(find_tflite(Path("cifar10_v1_028_r32_b8")), name="caf\udce9")
     assert model.name == "caf?"
     assert build_app(model, "ios")["project.yml"]
+
+
+def test_the_python_app_says_what_is_unsure_and_fails_with_its_test(
+    model: AppModel, tmp_path: Path
+) -> None:
+    files, image = build_app(model, "python"), tmp_path / "image.png"
+    for name, key, value in (("model.json", "threshold", 1.1), ("selftest.json", "tolerance", -1)):
+        files[name] = json.dumps(json.loads(files[name]) | {key: value}).encode()
+    write_app(files, tmp_path / "app")
+    draw(1, (40, 40)).save(image)
+
+    def classify(*images: Path) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, tmp_path / "app" / "classify.py", *images]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+
+    assert classify(image).stdout.endswith("\tunsure\n")
+    assert classify().returncode == 1
+
+
+def test_a_bundle_has_no_underscore(model: AppModel) -> None:
+    spec = build_app(model, "ios", "org.my_pets.app")["project.yml"].decode()
+    assert "PRODUCT_BUNDLE_IDENTIFIER: org.my-pets.app" in spec
+    assert "my_pets" not in spec
 
 
 @pytest.mark.parametrize(("given", "shown"), [("a\x01\n\x1bb\uffff", "a b"), ("\x02", "model")])

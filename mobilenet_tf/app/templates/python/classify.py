@@ -66,6 +66,9 @@ if __name__ == "__main__":
     classifier = Classifier()
     for name in sys.argv[1:]:
         best, probability = classifier.classify(name)[0]
-        print(f"{name}\t{best}\t{probability:.3f}")
+        unsure = "\tunsure" if probability < (classifier.description["threshold"] or 0) else ""
+        print(f"{name}\t{best}\t{probability:.3f}{unsure}")
     if not sys.argv[1:]:
-        print("\n".join(classifier.find_faults()) or "self-test passed")
+        faults = classifier.find_faults()
+        print("\n".join(faults) or "self-test passed")
+        sys.exit(1 if faults else 0)
