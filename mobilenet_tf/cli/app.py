@@ -79,6 +79,7 @@ def command(
             f"{model} has {app_model.own_type} input and output; the app has it with uint8 ones,"
             " which every runtime takes: the same scores"
         )
-    terminal.echo(f"{out}: {len(files)} files, {changed} changed; begin with README.md")
+    first = "the README.md of each" if platform == "all" else "README.md"
+    terminal.echo(f"{out}: {len(files)} files, {changed} changed; begin with {first}")
     if platform in ("web", "all"):
         terminal.echo(f"try it: mtf try {model}")
