@@ -25,7 +25,7 @@ from mobilenet_tf.system import terminal
 @options.markdown_option
 @click.option(
     "--html",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=options.FilePath(),
     metavar="FILE",
     help="Also write it as a page with plots; an old FILE is replaced.",
 )

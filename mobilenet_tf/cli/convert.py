@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from mobilenet_tf.cli.options import json_option, model_argument
+from mobilenet_tf.cli.options import FilePath, json_option, model_argument
 from mobilenet_tf.errors import UsageError
 from mobilenet_tf.recipe import IO_TYPES
 from mobilenet_tf.system import terminal
@@ -23,7 +23,7 @@ from mobilenet_tf.system import terminal
 @click.option("--c-array", is_flag=True, help="Write a C header with the file as a constant.")
 @click.option(
     "--out",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=FilePath(),
     help="File to write.  [default: MODEL's name with the type, in this folder]",
 )
 @click.option("--overwrite", is_flag=True, help="Replace the file of that name.")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mobilenet_tf.cli.options import PATH, Group, SourcePath, json_option, verbosity
+from mobilenet_tf.cli.options import PATH, FilePath, Group, SourcePath, json_option, verbosity
 from mobilenet_tf.errors import MtfError, UsageError
 from mobilenet_tf.report.tables import format_table
 from mobilenet_tf.system import terminal
@@ -44,7 +44,7 @@ def command() -> None:
 @click.option("--undo", is_flag=True, help="Move back what --fix has moved, and stop.")
 @click.option(
     "--html",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=FilePath(),
     help="Write a page with thumbnails of what was found and of each class.",
 )
 @click.option(

@@ -9,6 +9,7 @@ import click
 
 from mobilenet_tf.cli.options import (
     PATH,
+    FilePath,
     NumberRange,
     SourcePath,
     csv_option,
@@ -47,7 +48,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--html",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=FilePath(),
     help="Write a page with plots, and with thumbnails of the images that are worth a look.",
 )
 @csv_option

@@ -122,18 +122,26 @@ class NumberRange(click.FloatRange):
 class FolderPath(click.Path):
     """A folder that may not exist yet; an empty name is a mistake, not the current folder."""
 
-    def __init__(self) -> None:
-        super().__init__(path_type=Path)
+    def __init__(self, *, dir_okay: bool = True) -> None:
+        super().__init__(path_type=Path, dir_okay=dir_okay)
+        self.wanted = "folder" if dir_okay else "file"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Return the path, or refuse a name that no folder can have."""
         if value == "":
-            self.fail("it is empty; give a folder", param, ctx)
+            self.fail(f"it is empty; give a {self.wanted}", param, ctx)
         try:
             Path(value).exists()
         except (OSError, ValueError) as error:
-            self.fail(f"{value!r} cannot be a folder: {error}", param, ctx)
+            self.fail(f"{value!r} cannot be a {self.wanted}: {error}", param, ctx)
         return super().convert(value, param, ctx)
+
+
+class FilePath(FolderPath):
+    """A file to write; an empty name is a mistake here, too."""
+
+    def __init__(self) -> None:
+        super().__init__(dir_okay=False)
 
 
 class SourcePath(click.Path):

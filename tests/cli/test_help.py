@@ -241,6 +241,15 @@ def test_no_number_is_nan(words: str) -> None:
                 option.type.convert("nan", option, None)
 
 
+@pytest.mark.parametrize(
+    "words",
+    ["convert model --out", "compare run --html", "evaluate model --html", "data check . --html"],
+)
+def test_an_empty_name_of_a_file_is_refused(words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command([*words.split(), ""]) == 2
+    assert "it is empty" in capsys.readouterr().err
+
+
 def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     from mobilenet_tf import __version__
 
