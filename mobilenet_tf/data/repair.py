@@ -67,9 +67,15 @@ def move_back(origin: Path) -> list[tuple[Path, Path]]:
 
 
 def write_clean_csv(origin: Path, removed: Iterable[str]) -> Path:
-    """Write a CSV file's lines without those of some images to NAME.checked.csv, and return it."""
+    """Write a CSV file's lines without those of some images to NAME.checked.csv, and return it.
+
+    Raises:
+        UsageError: there is such a file already.
+    """
     out = set(removed)
     target = origin.with_name(f"{origin.stem}.checked.csv")
+    if os.path.lexists(target):
+        raise UsageError(f"{target} exists already; move it away, or check that file")
     with origin.open(encoding="utf-8-sig", newline="") as file:
         lines = list(file)  # as csv has them: a name may hold other ends of lines, such as U+2028
     reader = csv.reader(lines)

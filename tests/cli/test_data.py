@@ -131,6 +131,9 @@ def test_fix_of_a_csv_file_writes_another(dirty: Path) -> None:
     assert set(kept) <= set(lines)
     assert files(dirty) == before | {"labels.checked.csv": checked.read_bytes()}
     assert call(checked).exit_code == 0
+    checked.write_text("what somebody made of it")
+    assert isinstance(call(table, "--fix").exception, UsageError)
+    assert checked.read_text() == "what somebody made of it"
 
 
 def test_fix_leaves_one_of_an_image_in_three_parts(clean: Path) -> None:
