@@ -119,7 +119,13 @@ def find_int8_file(run: RunFolder, export: StageResult[ExportMetrics]) -> Path:
 
 
 def find_start_file(recipe: Recipe, train: StageResult[TrainMetrics]) -> Path | None:
-    """Return the weights file that a run started from, to ship with it; None if it is gone."""
+    """Return the weights file that a run started from, to ship with it; None if it is gone.
+
+    It may be that of another run. A model of the zoo ships by itself.
+    """
     file = Path(recipe.train.weights)
+    before = RunFolder(file)
+    if recipe.train.weights and before.has_recipe():
+        file = before.stage("train") / weights_name(before.load_recipe(), "float32")
     ships = file.suffix == ".safetensors" and file.is_file()
     return file if ships and hash_file(file) == train.inputs.get(WEIGHTS) else None

@@ -79,6 +79,9 @@ def test_the_weights_file_that_a_run_started_from_ships_with_it(
     train = msgspec.structs.replace(train, inputs={"weights": hash_file(file)})
 
     assert find_start_file(recipe, train) == file
+    of_run = msgspec.structs.replace(begun, weights=str(finished_run))  # a run's weights likewise
+    found = find_start_file(msgspec.structs.replace(recipe, train=of_run), train)
+    assert found == finished_run / "train" / "v1_005_r32_b2_float32.safetensors"
     file.write_bytes(file.read_bytes() + b"!")
     assert find_start_file(recipe, train) is None
     file.unlink()
