@@ -21,12 +21,12 @@ from mobilenet_tf.pipeline.runner import resume_command
 from mobilenet_tf.pipeline.stages import find_stage
 from mobilenet_tf.recipe import Recipe
 from mobilenet_tf.runs.folder import RunFolder
-from mobilenet_tf.runs.names import default_run_name, edges_name, weights_name
+from mobilenet_tf.runs.names import default_run_name, edges_name, recipe_variant, weights_name
 from mobilenet_tf.runs.results import ExportMetrics, StageResult, TrainMetrics
 from mobilenet_tf.tflite.edges import convert_edges
 from mobilenet_tf.tflite.interpreter import Classifier
 from mobilenet_tf.zoo.packaging import Shipment, check_request, package
-from mobilenet_tf.zoo.shelf import START_FILE, Card, Check
+from mobilenet_tf.zoo.shelf import START_FILE, Card, Check, find_weights
 
 PACKAGED_STAGES = ("train", "qat", "export", "benchmark")
 CHECKED_COUNT = 1000
@@ -121,11 +121,13 @@ def find_int8_file(run: RunFolder, export: StageResult[ExportMetrics]) -> Path:
 def find_start_file(recipe: Recipe, train: StageResult[TrainMetrics]) -> Path | None:
     """Return the weights file that a run started from, to ship with it; None if it is gone.
 
-    It may be that of another run. A model of the zoo ships by itself.
+    A model of the zoo ships by itself.
     """
-    file = Path(recipe.train.weights)
-    before = RunFolder(file)
-    if recipe.train.weights and before.has_recipe():
-        file = before.stage("train") / weights_name(before.load_recipe(), "float32")
-    ships = file.suffix == ".safetensors" and file.is_file()
+    if not recipe.train.weights:
+        return None
+    try:
+        card, file = find_weights(recipe.train.weights, recipe_variant(recipe), fetch=False)
+    except MtfError:
+        return None
+    ships = card is None and file.suffix == ".safetensors" and file.is_file()
     return file if ships and hash_file(file) == train.inputs.get(WEIGHTS) else None
