@@ -145,8 +145,7 @@ def train(
 
     augmentation = augmentation or AugmentationSettings(flip=data.flip_safe)
     recipe = Recipe(train=settings or TrainSettings(), augmentation=augmentation)
-    given = {"epochs": epochs, "learning_rate": learning_rate, "batch_size": batch_size}
-    recipe = replace_settings(recipe, {f"train.{name}": value for name, value in given.items()})
+    recipe = _with_arguments(recipe, "train", epochs, learning_rate, batch_size)
     fit_settings = recipe.train
     _check_supported(fit_settings)
     check_fit("train", recipe)
@@ -194,9 +193,8 @@ def quantize(
     from mobilenet_tf.training.fine_tuning import fine_tune, prepare_twin
     from mobilenet_tf.training.loop import FitPlan
 
-    given = {"epochs": epochs, "learning_rate": learning_rate, "batch_size": batch_size}
     recipe = Recipe(qat=settings or QatSettings())
-    recipe = replace_settings(recipe, {f"qat.{name}": value for name, value in given.items()})
+    recipe = _with_arguments(recipe, "qat", epochs, learning_rate, batch_size)
     qat = recipe.qat
     check_fit("qat", recipe)
     _check_early_stopping(qat, data)
@@ -213,6 +211,14 @@ def quantize(
     deployed = deploy(twin, source)
     round_biases(deployed)  # as the file's
     return deployed
+
+
+def _with_arguments(
+    recipe: Recipe, section: str, epochs: int, learning_rate: float, batch_size: int
+) -> Recipe:
+    """Return the recipe with the settings that are arguments, their ranges checked."""
+    given = {"epochs": epochs, "learning_rate": learning_rate, "batch_size": batch_size}
+    return replace_settings(recipe, {f"{section}.{name}": given[name] for name in given})
 
 
 def _check_supported(settings: TrainSettings) -> None:

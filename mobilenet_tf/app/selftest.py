@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -54,7 +55,7 @@ def _choose(
         drawn.append((first - second, (image, given, output)))
         if first - second > 2 * TOLERANCE:
             break
-    return max(drawn, key=lambda margin_and_image: margin_and_image[0])[1]
+    return max(drawn, key=itemgetter(0))[1]
 
 
 def draw(seed: int, size: tuple[int, int]) -> Image.Image:

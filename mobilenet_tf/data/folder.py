@@ -122,12 +122,16 @@ def natural_key(name: str) -> tuple[list[tuple[int, int, str]], str]:
 
 def is_image_name(name: str) -> bool:
     """Say whether a file's name ends as images' names do; hidden ones are none."""
-    return name[name.rfind(".") :].lower() in IMAGE_SUFFIXES and not name.startswith(_HIDDEN)
+    return _suffix(name) in IMAGE_SUFFIXES and not name.startswith(_HIDDEN)
 
 
 def is_unread_picture(name: str) -> bool:
     """Say whether a file's name ends as those of pictures do that are left out."""
-    return name[name.rfind(".") :].lower() in UNREAD_SUFFIXES
+    return _suffix(name) in UNREAD_SUFFIXES
+
+
+def _suffix(name: str) -> str:
+    return name[name.rfind(".") :].lower()
 
 
 def _check_names(names: Iterable[str], origin: Path, least: int) -> None:

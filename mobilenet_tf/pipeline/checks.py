@@ -31,7 +31,8 @@ def check_recipe(recipe: Recipe, variant: Variant, info: DatasetInfo) -> None:
             f" {info.name} has {info.train_count:,} training images"
         )
     for section in ("train", "qat"):
-        _check_fit(section, recipe, info)
+        _check_enough_images(section, recipe, info)
+        check_fit(section, recipe)
     _check_augmentation(recipe, info)
     check_rounds(recipe)
     growing = progressive_sides(recipe, variant)
@@ -86,7 +87,7 @@ def _check_export(recipe: Recipe) -> None:
         )
 
 
-def _check_fit(section: str, recipe: Recipe, info: DatasetInfo) -> None:
+def _check_enough_images(section: str, recipe: Recipe, info: DatasetInfo) -> None:
     fit: TrainSettings | QatSettings = getattr(recipe, section)
     left = info.train_count - recipe.data.validation_count
     if info.source != "folder" and fit.batch_size > left:
@@ -94,7 +95,6 @@ def _check_fit(section: str, recipe: Recipe, info: DatasetInfo) -> None:
             f"{section}.batch_size {fit.batch_size} is larger than the {left:,} training"
             f" images; give at most {left}, or lower data.validation_count"
         )
-    check_fit(section, recipe)
     if fit.early_stopping_epochs and not recipe.data.validation_count:
         raise UsageError(
             f"{section}.early_stopping_epochs {fit.early_stopping_epochs} needs a validation"
