@@ -37,7 +37,7 @@ ANSWERS_FILE = "answers.json"
 BYTES = 2  # of a float16
 SHOWN_LENGTH = 40  # of a fingerprint, of many classes
 TEACH_AGAIN = "remove the folder and teach again with mtf teach"
-MEND = "teach again with the same mtf teach, which goes on before it"
+MEND = "teach again with the same mtf teach, which answers this epoch and those after it anew"
 
 
 class Schedule(Record, frozen=True, kw_only=True):

@@ -1,7 +1,7 @@
 """Calibration: the ranges that the converter quantizes a float file's activations to.
 
-The converter's own calibration (TensorFlow 2.21) reads the inputs of an op when it has run. MUL and
-ADD write over an input where they can, which then has the range of the output: the gate
+The converter's own calibration (TensorFlow 2.21) reads the inputs of an op after it has run. MUL
+and ADD write over an input where they can, which then has the range of the output: the gate
 relu6(x + 3) of a hard-swish that of the product, the last convolution of a residual block that of
 the sum. Here every tensor is an output of the graph, which no op writes over.
 """
